@@ -1,0 +1,83 @@
+package channel
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// A timeoutError is a deadline that passed. crypto/tls goes on reading after an
+// error only if it is a net.Error whose Temporary() is true.
+type timeoutError struct{ op string }
+
+func (e timeoutError) Error() string   { return e.op + ": deadline passed" }
+func (e timeoutError) Timeout() bool   { return true }
+func (e timeoutError) Temporary() bool { return true }
+func (e timeoutError) Unwrap() error   { return os.ErrDeadlineExceeded }
+
+// plain brings the errors of net and os to the words that Channel promises:
+// io.EOF, net.ErrClosed, a timeout that is a net.Error; others stay.
+func plain(op string, err error) error {
+	switch {
+	case err == nil, err == io.EOF:
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return timeoutError{op}
+	case errors.Is(err, net.ErrClosed), errors.Is(err, fs.ErrClosed):
+		return net.ErrClosed
+	}
+	// The path or address is told once, by whoever knows the chardev.
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	if oe, ok := errors.AsType[*net.OpError](err); ok {
+		err = oe.Err
+	}
+	if se, ok := errors.AsType[*os.SyscallError](err); ok {
+		err = se.Err
+	}
+	return &ioError{op, err}
+}
+
+// An ioError says what was done when the system said no.
+type ioError struct {
+	op  string
+	err error
+}
+
+func (e *ioError) Error() string { return e.op + ": " + e.err.Error() }
+func (e *ioError) Unwrap() error { return e.err }
+
+// IsGone says whether err means that the peer went away: an orderly end, a
+// reset, a hang-up. A caller need not shout about it.
+func IsGone(err error) bool {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT, syscall.ECONNABORTED, syscall.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// A deadWrite remembers the first error of a write side for ever.
+type deadWrite struct{ err atomic.Pointer[error] }
+
+// check returns the error that killed the write side, if any.
+func (d *deadWrite) check() error {
+	if p := d.err.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// note keeps err, unless an earlier one is there, and returns it.
+func (d *deadWrite) note(err error) error {
+	if err != nil {
+		d.err.CompareAndSwap(nil, &err)
+	}
+	return err
+}

@@ -1,0 +1,195 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/user"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// A transport is one row of the table of what carries bytes.
+type transport struct {
+	name     string
+	what     string // what stands behind the colon, for messages
+	hostport bool   // Where is //host:port: it crosses a network
+	raw      bool   // everything behind the colon is Where; no options
+	nowhere  bool   // Where may be empty
+	file     bool   // Where is a path
+	options  []optionDef
+	check    func(Address) error // more checks without opening anything
+
+	// One of the two may be nil: it cannot.
+	dial   func(context.Context, *Env, Address) (Channel, error)
+	listen func(context.Context, *Env, Address) (Listener, error)
+}
+
+// A layerDef is one row of the table of layers. client and server are called
+// once for a Dial or Listen, before anything is opened, so that what is wrong
+// (a missing certificate) is told then.
+type layerDef struct {
+	name           string
+	options        []optionDef
+	client, server func(*Env, Address) (Layer, error)
+}
+
+// transports is the list of what chardevd can speak over; one line each.
+func transports() []*transport {
+	return []*transport{
+		tcpTransport,
+		unixTransport,
+		ptyTransport,
+		execTransport,
+		nullTransport,
+		simTransport,
+	}
+}
+
+// layers is the list of what can stand on any channel; one line each.
+func layers() []*layerDef {
+	return []*layerDef{
+		tlsLayer,
+		wsLayer,
+	}
+}
+
+var (
+	transportTable = index(transports, func(t *transport) string { return t.name })
+	layerTable     = index(layers, func(l *layerDef) string { return l.name })
+)
+
+// An indexed table keeps the order of its list for messages.
+type indexed[T any] struct {
+	byName map[string]T
+	names  []string
+}
+
+// index is lazy, because rows name functions that parse addresses themselves.
+func index[T any](list func() []T, name func(T) string) func() indexed[T] {
+	var x indexed[T]
+	build := func() {
+		x.byName = map[string]T{}
+		for _, row := range list() {
+			if _, dup := x.byName[name(row)]; dup {
+				panic("channel: two rows named " + name(row))
+			}
+			x.byName[name(row)] = row
+			x.names = append(x.names, name(row))
+		}
+	}
+	once := sync.OnceFunc(build)
+	return func() indexed[T] { once(); return x }
+}
+
+func transportNamed(n string) (*transport, bool) { t, ok := transportTable().byName[n]; return t, ok }
+func transportNames() []string                   { return append([]string(nil), transportTable().names...) }
+func layerNamed(n string) *layerDef              { return layerTable().byName[n] }
+func layerNames() []string                       { return append([]string(nil), layerTable().names...) }
+func isLayer(n string) bool                      { return layerNamed(n) != nil }
+
+// An optionDef is an option of an address: its name and what its value may be.
+type optionDef struct {
+	name   string
+	check  func(value string) error
+	repeat bool
+}
+
+func optionNames(defs []optionDef) []string {
+	var n []string
+	for _, d := range defs {
+		n = append(n, d.name)
+	}
+	return n
+}
+
+// commonOptions are those of any endpoint; package chardev acts on most of them.
+var commonOptions = []optionDef{
+	{name: "insecure", check: isBool},
+	{name: "anonymous", check: isBool},
+	{name: "max_clients", check: isPositive},
+	{name: "from", check: isPrefix, repeat: true},
+}
+
+// fileOptions are those of what makes a node in the file system.
+var fileOptions = []optionDef{
+	{name: "mode", check: isMode},
+	{name: "owner", check: isUser},
+	{name: "group", check: isGroup},
+}
+
+func isBool(v string) error {
+	if v != "true" && v != "false" {
+		return fmt.Errorf("want true or false, have %q", v)
+	}
+	return nil
+}
+
+func isPositive(v string) error {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 {
+		return fmt.Errorf("want a number above 0, have %q", v)
+	}
+	return nil
+}
+
+func isText(v string) error {
+	if v == "" || strings.ContainsAny(v, "\x00\r\n") {
+		return errors.New("want text")
+	}
+	return nil
+}
+
+func isPrefix(v string) error { _, err := parsePrefix(v); return err }
+
+// parsePrefix reads a network (10.0.0.0/8) or one address.
+func parsePrefix(v string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(v); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(v)
+	if err != nil {
+		return p, fmt.Errorf("want an address or a network like 192.0.2.0/24, have %q", v)
+	}
+	return p.Masked(), nil
+}
+
+func isMode(v string) error {
+	if n, err := strconv.ParseUint(v, 8, 32); err != nil || n > 0o777 {
+		return fmt.Errorf("want an octal mode like 0660, have %q", v)
+	}
+	return nil
+}
+
+func isUser(v string) error {
+	if _, err := strconv.Atoi(v); err == nil {
+		return nil
+	}
+	if _, err := user.Lookup(v); err != nil {
+		return fmt.Errorf("no user %q", v)
+	}
+	return nil
+}
+
+func isGroup(v string) error {
+	if _, err := strconv.Atoi(v); err == nil {
+		return nil
+	}
+	if _, err := user.LookupGroup(v); err != nil {
+		return fmt.Errorf("no group %q", v)
+	}
+	return nil
+}
+
+// isOneOf makes a check for a value out of a few.
+func isOneOf(words ...string) func(string) error {
+	return func(v string) error {
+		for _, w := range words {
+			if v == w {
+				return nil
+			}
+		}
+		return fmt.Errorf("want %s, have %q", strings.Join(words, " or "), v)
+	}
+}

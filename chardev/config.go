@@ -1,0 +1,57 @@
+package chardev
+
+import (
+	"time"
+
+	"chardevd/channel"
+)
+
+// A Config is a checked configuration: nothing in it contradicts anything else.
+type Config struct {
+	File        string // the file it was read from
+	State       string // folder of what the daemon keeps; absolute
+	Control     channel.Address
+	HTTP        []channel.Address
+	Credentials map[string]*channel.Credentials
+	Chardevs    []ChardevConfig
+	Warnings    []string // file:line:column: what is accepted but not acted on
+}
+
+// A ChardevConfig is one [[chardev]].
+type ChardevConfig struct {
+	Name      string
+	Device    Endpoint
+	Frontends []FrontendConfig
+	History   int    // bytes
+	Input     string // shared, exclusive, off
+	Log       LogConfig
+}
+
+// An Endpoint is an address and what to do with it.
+type Endpoint struct {
+	Address channel.Address // paths in it are absolute
+	Listen  bool            // else dial or open
+	Pos     string          // file:line:column where it is written
+}
+
+// A FrontendConfig is one frontend.
+type FrontendConfig struct {
+	Endpoint
+	Mode      string // read-write, read-only
+	Replay    int    // bytes
+	OnLag     string // catch-up, skip, close, block
+	HalfClose bool
+	Reconnect Reconnect // of one that connects
+}
+
+// Reconnect is how long to wait between tries.
+type Reconnect struct{ Min, Max time.Duration }
+
+// LogConfig is what the journal keeps.
+type LogConfig struct {
+	Enabled  bool
+	MaxSize  int64
+	Keep     int
+	MaxAge   time.Duration
+	Compress bool
+}
