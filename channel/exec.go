@@ -48,8 +48,8 @@ type process struct {
 	pid    int           // of the command, its session and its process group
 	exited chan struct{} // closed when it has ended and is reaped
 
-	mu     sync.Mutex
-	reaped bool // guarded by mu
+	reapMu sync.Mutex
+	reaped bool // guarded by reapMu
 
 	stop    sync.Once
 	stopErr error
@@ -173,8 +173,8 @@ func (p *process) end() error {
 // kill sends a signal to the command's process group, as long as the number is
 // still the group's.
 func (p *process) kill(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.reapMu.Lock()
+	defer p.reapMu.Unlock()
 	if !p.reaped {
 		unix.Kill(-p.pid, sig)
 	}
@@ -182,10 +182,10 @@ func (p *process) kill(sig syscall.Signal) {
 
 // reap takes the status of the command, which has ended, so this never waits.
 func (p *process) reap() {
-	p.mu.Lock()
+	p.reapMu.Lock()
 	p.cmd.Wait() // its error says how the command ended, as ProcessState does
 	p.reaped = true
-	p.mu.Unlock()
+	p.reapMu.Unlock()
 	close(p.exited)
 }
 
