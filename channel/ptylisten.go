@@ -35,7 +35,7 @@ type ptyListener struct {
 	stopping chan struct{} // closed by Close
 	stop     func()        // closes stopping
 	stopped  chan struct{} // closed by run when the link is gone and nothing is handed out any more
-	err      error         // why; before stopped is closed
+	failed   chan error    // unbuffered: why there is no session; it is tried again when Accept has it
 
 	// owned by run
 	pair    *ptyPair
@@ -61,6 +61,7 @@ func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
 		stopping: stopping,
 		stop:     sync.OnceFunc(func() { close(stopping) }),
 		stopped:  make(chan struct{}),
+		failed:   make(chan error),
 	}
 	if err := l.renew(); err != nil {
 		return nil, err
@@ -77,8 +78,10 @@ func (l *ptyListener) Accept(ctx context.Context) (Channel, error) {
 		return m, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case err := <-l.failed:
+		return nil, err
 	case <-l.stopped:
-		return nil, l.err
+		return nil, net.ErrClosed
 	}
 }
 
@@ -93,35 +96,31 @@ func (l *ptyListener) Close() error {
 // run is the one goroutine of the listener; listenPty starts it. Close waits
 // for it, or for it to have nothing left but a session that was handed out.
 func (l *ptyListener) run() {
-	l.err = l.serve()
-	l.watch.Close()
-	removeLink(l.pair.name, l.link)
-	if l.cur != nil && l.cur != l.next { // it lives on
+	l.serve()
+	l.unlink()
+	if l.cur == nil || l.cur == l.next { // nobody has one
+		l.giveUp()
 		close(l.stopped)
-		select {
-		case <-l.cur.hungUp:
-		case <-l.cur.closing:
-		}
-		l.detach()
-		l.pair.close()
-		close(l.cur.over)
 		return
 	}
-	if l.cur != nil { // nobody will have it
-		l.detach()
-		close(l.cur.over)
-	}
-	l.pair.close()
 	close(l.stopped)
+	select {
+	case <-l.cur.hungUp:
+	case <-l.cur.closing:
+	}
+	l.giveUp()
 }
 
-// serve goes through the sessions until Close or an error.
-func (l *ptyListener) serve() error {
+// serve goes through the sessions until Close.
+func (l *ptyListener) serve() {
 	for {
+		var failure error
 		if l.cur == nil && l.next == nil {
-			if err := l.begin(); err != nil {
-				return err
-			}
+			failure = l.begin()
+		}
+		var failed chan<- error
+		if failure != nil {
+			failed = l.failed
 		}
 		var ready chan<- *master
 		if l.next != nil {
@@ -131,20 +130,17 @@ func (l *ptyListener) serve() error {
 		if l.cur != nil {
 			hungUp, closing = l.cur.hungUp, l.cur.closing
 		}
-		var err error
 		select {
 		case <-l.stopping:
-			err = net.ErrClosed
-		case <-l.opened: // see begin
+			return
+		case <-l.opened: // begin looks
 		case ready <- l.next:
 			l.next = nil
+		case failed <- failure: // begin tries again
 		case <-hungUp:
-			err = l.left()
+			l.left()
 		case <-closing:
-			err = l.kicked()
-		}
-		if err != nil {
-			return err
+			l.kicked()
 		}
 	}
 }
@@ -153,8 +149,12 @@ func (l *ptyListener) serve() error {
 // read. No other may wait to be handed out, so that one who opens and closes
 // again and again fills the pty's buffer and not our memory.
 func (l *ptyListener) begin() error {
-	hup, input := l.pair.poll()
-	if hup && !input {
+	if l.pair == nil {
+		if err := l.renew(); err != nil {
+			return err
+		}
+	}
+	if hup, input := l.pair.poll(); hup && !input {
 		return nil
 	}
 	m, err := newMaster(l.pair, l.Addr(), addr{"pty", l.pair.name})
@@ -162,17 +162,43 @@ func (l *ptyListener) begin() error {
 		return err
 	}
 	l.cur, l.next = m, m
+	pair := l.pair
 	l.waiting.Go(func() {
-		if l.pair.waitHangup() {
+		if pair.waitHangup() {
 			m.hang()
 		}
 	})
 	return nil
 }
 
-// detach takes the session off the pty. Its over is still to be closed.
+// left ends the session after the last opener left.
+func (l *ptyListener) left() {
+	m := l.cur
+	l.detach()
+	if l.next == m && len(m.rest) == 0 {
+		l.next = nil // come and gone before anybody saw it
+	}
+	if l.pair.flush() != nil {
+		l.replace()
+	}
+	close(m.over)
+}
+
+// kicked ends the session that its user has closed. Who has the pty open yet
+// gets a hang-up.
+func (l *ptyListener) kicked() {
+	m := l.cur
+	l.detach()
+	if hup, _ := l.pair.poll(); !hup || l.pair.flush() != nil {
+		l.replace()
+	}
+	close(m.over)
+}
+
+// detach takes cur off the pty. Its over is still to be closed.
 func (l *ptyListener) detach() {
 	l.cur.detach(l.pair)
+	l.cur = nil
 	// A session can also end because it read EIO, when the next opener was
 	// quick and hid the hang-up from waitHangup.
 	l.pair.hang.SetReadDeadline(time.Unix(1, 0))
@@ -180,33 +206,17 @@ func (l *ptyListener) detach() {
 	l.pair.hang.SetReadDeadline(time.Time{})
 }
 
-// left ends the session after the last opener left.
-func (l *ptyListener) left() error {
-	m := l.cur
-	l.detach()
-	l.cur = nil
-	if l.next == m && len(m.rest) == 0 {
-		l.next = nil // come and gone before anybody saw it
+// replace gives up the pty for a new one. If there is none to be had then begin
+// tries again.
+func (l *ptyListener) replace() {
+	if l.renew() != nil {
+		l.unlink()
+		l.giveUp()
 	}
-	defer close(m.over)
-	return l.pair.flush()
-}
-
-// kicked ends the session that its user has closed. Who has the pty open yet
-// gets a hang-up.
-func (l *ptyListener) kicked() error {
-	m := l.cur
-	l.detach()
-	l.cur = nil
-	defer close(m.over)
-	if hup, _ := l.pair.poll(); hup {
-		return l.pair.flush()
-	}
-	return l.renew()
 }
 
 // renew makes a pty and lets the link point to it; then the old one, if any, is
-// closed. If it fails then all is as before.
+// given up. If it fails then all is as before.
 func (l *ptyListener) renew() error {
 	pair, err := l.newPair()
 	if err != nil {
@@ -224,10 +234,34 @@ func (l *ptyListener) renew() error {
 	}
 	if l.pair != nil {
 		l.watch.Close()
-		l.pair.close()
+		l.giveUp()
 	}
 	l.pair, l.watch = pair, watch
 	return nil
+}
+
+// unlink ends that others find the pty.
+func (l *ptyListener) unlink() {
+	if l.pair != nil {
+		l.watch.Close()
+		removeLink(l.pair.name, l.link)
+	}
+}
+
+// giveUp closes the pty, so that who has it open gets a hang-up, and ends the
+// session on it if there is one.
+func (l *ptyListener) giveUp() {
+	m := l.cur
+	if m != nil {
+		l.detach()
+	}
+	if l.pair != nil {
+		l.pair.close()
+		l.pair = nil
+	}
+	if m != nil {
+		close(m.over)
+	}
 }
 
 // newPair makes a pty whose slave is raw and has the rights that were asked
