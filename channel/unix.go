@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,7 +148,7 @@ func clearSocketPath(ctx context.Context, path string) error {
 // dressNode gives a node that was just made the mode (default 0600), owner and
 // group that the address asks for, and returns its identity.
 func dressNode(path string, a Address) (fs.FileInfo, error) {
-	mode, uid, gid, err := nodeOwner(a)
+	mode, uid, gid, err := fileRights(a)
 	if err != nil {
 		return nil, err
 	}
@@ -163,35 +161,6 @@ func dressNode(path string, a Address) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return os.Lstat(path)
-}
-
-// nodeOwner reads the options mode=, owner= and group=; -1 leaves an id alone.
-func nodeOwner(a Address) (mode fs.FileMode, uid, gid int, err error) {
-	mode, uid, gid = 0o600, -1, -1
-	if m := a.Get("mode"); m != "" {
-		n, err := strconv.ParseUint(m, 8, 32)
-		if err != nil {
-			return 0, 0, 0, err
-		}
-		mode = fs.FileMode(n)
-	}
-	if o := a.Get("owner"); o != "" {
-		if u, err := user.Lookup(o); err == nil {
-			o = u.Uid
-		}
-		if uid, err = strconv.Atoi(o); err != nil {
-			return 0, 0, 0, fmt.Errorf("no user %q", o)
-		}
-	}
-	if g := a.Get("group"); g != "" {
-		if u, err := user.LookupGroup(g); err == nil {
-			g = u.Gid
-		}
-		if gid, err = strconv.Atoi(g); err != nil {
-			return 0, 0, 0, fmt.Errorf("no group %q", g)
-		}
-	}
-	return mode, uid, gid, nil
 }
 
 type unixListener struct {
