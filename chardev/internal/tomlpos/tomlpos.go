@@ -41,9 +41,13 @@ func (e *DeepError) Error() string {
 	return fmt.Sprintf("nested deeper than %d levels", MaxDepth)
 }
 
-// Scan returns the document's root, or a *DeepError and no root.
+// Scan returns the document's root, or a *DeepError and no root. A byte order
+// mark at the start belongs to no key.
 func Scan(text string) (root *Node, err error) {
 	s := &scanner{text: text}
+	if s.has("\ufeff") {
+		s.pos = len("\ufeff")
+	}
 	defer func() {
 		if r := recover(); r != nil {
 			deep, ok := r.(*DeepError)
