@@ -63,6 +63,17 @@ func IsGone(err error) bool {
 	return false
 }
 
+// isShortage says whether accept failed for want of something that others hold,
+// or because the connection was gone already (accept(2)): the listener is well.
+func isShortage(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // A deadWrite remembers the first error of a write side for ever.
 type deadWrite struct{ err atomic.Pointer[error] }
 
