@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"chardevd/chardev"
 )
@@ -42,13 +43,27 @@ func (s *Session) scan(p []byte) {
 		s.typed(data)
 		switch act {
 		case Leave:
-			s.cancel(errLeft)
+			s.leave()
 		case Help:
 			s.try(piece{notice: s.help()})
 		case Break:
 			s.sendBreak()
 		}
 	}
+}
+
+// leave ends the session as soon as what was typed before has been sent, which
+// it waits for a moment only: the daemon or the device may take nothing.
+func (s *Session) leave() {
+	if s.queue.putLeave() {
+		t := time.NewTimer(leaveTime)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-s.done:
+		}
+	}
+	s.cancel(errLeft)
 }
 
 func (s *Session) typed(p []byte) {

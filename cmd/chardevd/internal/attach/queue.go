@@ -15,6 +15,7 @@ type queue struct {
 	data   []byte
 	spare  []byte // the buffer of the batch before
 	breaks int
+	leave  bool
 	eof    bool
 }
 
@@ -22,6 +23,7 @@ type queue struct {
 type batch struct {
 	breaks int
 	data   []byte // valid until the next take
+	leave  bool   // behind data the user leaves
 	eof    bool   // no data comes after this
 }
 
@@ -75,6 +77,16 @@ func (q *queue) putBreak() bool {
 	return true
 }
 
+// putLeave says that the user leaves behind what was put; false if the queue is
+// closed.
+func (q *queue) putLeave() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.leave = true
+	signal(q.ready)
+	return !q.closed
+}
+
 // putEOF says that nothing more is put. It stays true over reconnects.
 func (q *queue) putEOF() {
 	q.mu.Lock()
@@ -86,7 +98,7 @@ func (q *queue) putEOF() {
 // take empties the queue.
 func (q *queue) take() batch {
 	q.mu.Lock()
-	b := batch{breaks: q.breaks, data: q.data, eof: q.eof}
+	b := batch{breaks: q.breaks, data: q.data, leave: q.leave, eof: q.eof}
 	q.data, q.spare, q.breaks = q.spare[:0], q.data, 0
 	q.mu.Unlock()
 	signal(q.room)

@@ -99,6 +99,9 @@ func (c *crash) Error() string { return fmt.Sprintf("panic: %v\n\n%s", c.value, 
 // none; a keystroke behind a longer paste waits in the terminal.
 const typedMax = 256 << 10
 
+// How long what was typed before the escape to leave has to go out.
+const leaveTime = 500 * time.Millisecond
+
 // How long to wait between dials, and how long a connection must have lived
 // for the next wait to be the shortest again.
 const (
@@ -309,7 +312,7 @@ func (s *Session) send(ctx context.Context, st Stream) {
 	if s.sendSize(st) != nil {
 		return
 	}
-	for eof := false; ; {
+	for eof := false; ctx.Err() == nil; {
 		b := s.queue.take()
 		for range b.breaks {
 			if st.Send(chardev.Message{Type: "break", Millis: 250}) != nil {
@@ -326,6 +329,10 @@ func (s *Session) send(ctx context.Context, st Stream) {
 			if st.Send(chardev.Message{Type: "eof"}) != nil {
 				return
 			}
+		}
+		if b.leave {
+			s.cancel(errLeft)
+			return
 		}
 		select {
 		case <-s.queue.ready:
