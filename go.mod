@@ -3,3 +3,8 @@ module chardevd
 go 1.26.0
 
 require golang.org/x/sys v0.49.0
+
+require (
+	github.com/creack/pty v1.1.24 // indirect
+	go.uber.org/goleak v1.3.0 // indirect
+)
