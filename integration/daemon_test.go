@@ -252,3 +252,16 @@ func (d *daemon) stops() {
 		d.t.Fatalf("chardevd: exit code %d after SIGTERM\n%s", code, d.stderr.text())
 	}
 }
+
+// fds and threads are how many the process has, from /proc.
+func (d *daemon) fds() int     { return d.entries("fd") }
+func (d *daemon) threads() int { return d.entries("task") }
+
+func (d *daemon) entries(of string) int {
+	d.t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", d.cmd.Process.Pid, of))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return len(list)
+}

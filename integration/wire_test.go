@@ -299,3 +299,40 @@ func framesUntil(t testing.TB, c net.Conn, br *bufio.Reader, want string) (pongs
 	}
 	return pongs
 }
+
+// checkTLS checks what comes through TLS, checkWS what comes in a websocket's
+// frames.
+func checkTLS(t testing.TB, address string, ca *authority) *reader {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := (&tls.Dialer{Config: ca.client()}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return check(t, c)
+}
+
+func checkWS(t testing.TB, address string) *reader {
+	t.Helper()
+	conn, br := dialWS(t, address)
+	r := newReader(conn)
+	go func() {
+		defer close(r.done)
+		for {
+			op, payload, err := readFrame(conn, br)
+			if r.err = err; err != nil {
+				return
+			}
+			switch op {
+			case opBinary, 0:
+				r.Write(payload)
+			case opClose:
+				r.err = io.EOF
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { conn.Close(); <-r.done })
+	return r
+}
