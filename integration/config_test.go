@@ -117,13 +117,13 @@ frontends = ["unix:x?mode=9", "tcp://127.0.0.1:x"]
 	if code != 1 {
 		t.Errorf("exit %d, want 1", code)
 	}
-	for _, want := range []string{":5:", ":6:", ":7:", ":8:", ":11:"} {
+	for _, want := range []string{":5:", ":6:", ":7:", ":8:", ":12:"} {
 		if !strings.Contains(stderr, "chardev.toml"+want) {
 			t.Errorf("nothing about line %s in:\n%s", want, stderr)
 		}
 	}
-	if n := strings.Count(stderr, "chardev.toml:11:"); n != 2 {
-		t.Errorf("%d mistakes told of line 11, want 2:\n%s", n, stderr)
+	if n := strings.Count(stderr, "chardev.toml:12:"); n != 2 {
+		t.Errorf("%d mistakes told of line 12, want 2:\n%s", n, stderr)
 	}
 }
 
