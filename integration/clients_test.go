@@ -35,6 +35,7 @@ frontends = [
 ]
 `, c.v)
 	c.serve()
+	c.is("vm", "up")
 	return c
 }
 
@@ -244,7 +245,7 @@ func refused(i info) (n int64) {
 // chardevd is killed with kill -9: no file it left behind stops the next one.
 func TestDaemonKilled(t *testing.T) {
 	c := newCrowd(t)
-	c.g.cont()
+	c.echoRuns(c.g)
 	for round := range 3 {
 		users := c.join(t)
 		users[0].echoes(t, "before")

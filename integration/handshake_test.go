@@ -17,7 +17,7 @@ import (
 func TestSilentClients(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	c.g.cont()
+	c.echoRuns(c.g)
 	const n = 1000
 	var silent []net.Conn
 	var mu sync.Mutex

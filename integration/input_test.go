@@ -24,14 +24,21 @@ device = "unix:guest"
 `+more, values)
 	d.serve()
 	d.is("vm", "up")
+	d.echoRuns(g)
+	return d, g
+}
+
+// echoRuns lets the echo guest run and waits until it has said that it does:
+// what is typed before is lost.
+func (d *daemon) echoRuns(g *guest) {
+	d.t.Helper()
 	g.cont()
-	eventually(t, patience, func() error {
+	eventually(d.t, patience, func() error {
 		if n := d.info("vm").Offset; n != int64(len("ECHO READY\r\n")) {
 			return fmt.Errorf("the guest has printed %d bytes", n)
 		}
 		return nil
 	})
-	return d, g
 }
 
 // refuses waits until n bytes of input were refused.
