@@ -2,9 +2,9 @@ module chardevd
 
 go 1.26.0
 
-require golang.org/x/sys v0.49.0
-
 require (
-	github.com/creack/pty v1.1.24 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
+	github.com/creack/pty v1.1.24
+	go.uber.org/goleak v1.3.0
+	golang.org/x/sys v0.49.0
+	pgregory.net/rapid v1.3.0
 )

@@ -157,6 +157,17 @@ func (s *listener) accept() {
 	defer close(s.failed)
 	for {
 		ch, err := s.Listener.Accept(s.ctx)
+		if isShortage(err) {
+			s.env.log().Error("cannot accept", "listener", s.Addr().String(), "error", err)
+			select {
+			case <-time.After(100 * time.Millisecond): // nothing tells when there is a descriptor again
+			case <-s.ctx.Done():
+			}
+			continue
+		}
+		if s.ctx.Err() != nil && err != nil {
+			err = net.ErrClosed
+		}
 		if err != nil {
 			s.err = err
 			return

@@ -19,6 +19,11 @@ func (e timeoutError) Timeout() bool   { return true }
 func (e timeoutError) Temporary() bool { return true }
 func (e timeoutError) Unwrap() error   { return os.ErrDeadlineExceeded }
 
+// fileClosing is what the deadlines and the RawConn of a closed *os.File say,
+// with an error of the standard library's inside that matches nothing; its other
+// methods make it fs.ErrClosed.
+const fileClosing = "use of closed file"
+
 // plain brings the errors of net and os to the words that Channel promises:
 // io.EOF, net.ErrClosed, a timeout that is a net.Error; others stay.
 func plain(op string, err error) error {
@@ -27,7 +32,7 @@ func plain(op string, err error) error {
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return timeoutError{op}
-	case errors.Is(err, net.ErrClosed), errors.Is(err, fs.ErrClosed):
+	case errors.Is(err, net.ErrClosed), errors.Is(err, fs.ErrClosed), err.Error() == fileClosing:
 		return net.ErrClosed
 	}
 	// The path or address is told once, by whoever knows the chardev.
@@ -56,6 +61,17 @@ func (e *ioError) Unwrap() error { return e.err }
 // reset, a hang-up. A caller need not shout about it.
 func IsGone(err error) bool {
 	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT, syscall.ECONNABORTED, syscall.EIO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// isShortage says whether accept failed for want of something that others hold,
+// or because the connection was gone already (accept(2)): the listener is well.
+func isShortage(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -31,24 +31,24 @@ const (
 
 // Info is one chardev as the daemon sees it.
 type Info struct {
-	Name     string           `json:"name"`
-	State    string           `json:"state"`           // of the device: up, down, opening
-	Since    time.Time        `json:"since"`           // when it came to that state
-	Error    string           `json:"error,omitempty"` // why it is not up
-	Device   string           `json:"device"`          // its address
-	Input    string           `json:"input"`           // shared, exclusive, off
-	Writer   string           `json:"writer,omitempty"`
-	Clients  int              `json:"clients"`
-	BytesIn  int64            `json:"bytes_in"`  // typed, and taken by the device
-	BytesOut int64            `json:"bytes_out"` // printed by the device
-	LastByte *time.Time       `json:"last_byte"` // when the device last printed; null: never yet
-	Epoch    string           `json:"epoch"`
-	Offset   int64            `json:"offset"`  // of the next byte
-	Oldest   int64            `json:"oldest"`  // the first offset still in memory
-	Refused  map[string]int64 `json:"refused"` // input bytes not taken, by reason
-	Gaps     int64            `json:"gaps"`    // bytes that clients could not have any more, in sum
-	Fronts   []FrontendInfo   `json:"frontends"`
-	Events   []Event          `json:"events,omitempty"` // the newest last; only for one chardev
+	Name      string           `json:"name"`
+	State     string           `json:"state"`           // of the device: up, down, opening
+	Since     time.Time        `json:"since"`           // when it came to that state
+	Error     string           `json:"error,omitempty"` // why it is not up
+	Device    string           `json:"device"`          // its address
+	Input     string           `json:"input"`           // shared, exclusive, off
+	Writer    string           `json:"writer,omitempty"`
+	Clients   int              `json:"clients"`
+	BytesIn   int64            `json:"bytes_in"`  // typed, and taken by the device
+	BytesOut  int64            `json:"bytes_out"` // printed by the device
+	LastByte  *time.Time       `json:"last_byte"` // when the device last printed; null: never yet
+	Epoch     string           `json:"epoch"`
+	Offset    int64            `json:"offset"`  // of the next byte
+	Oldest    int64            `json:"oldest"`  // the first offset still in memory
+	Refused   map[string]int64 `json:"refused"` // input bytes not taken, by reason
+	Gaps      int64            `json:"gaps"`    // bytes that clients could not have any more, in sum
+	Frontends []FrontendInfo   `json:"frontends"`
+	Events    []Event          `json:"events,omitempty"` // the newest last; only for one chardev
 }
 
 // FrontendInfo is one way in.

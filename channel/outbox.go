@@ -1,0 +1,222 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// An Outbox stands below all layers of a channel whose writers must never wait.
+// A write gives the medium what it takes at once and keeps the rest, in order,
+// for a goroutine that lives only while there is a rest. So a record or a frame
+// is never cut short by a deadline, and whatever the layers have to say (data,
+// pong, close, key update) goes the same way.
+//
+// Its unusual traits: writes do not wait, write deadlines are ignored, and what
+// it keeps is bounded by OutboxLimit: a write past that fails and ends the
+// channel. Who writes much waits for Drained between writes.
+type Outbox struct {
+	under Channel
+	try   TryWriter // nil: everything goes by way of the goroutine
+
+	kept atomic.Int64 // bytes that the medium has not taken; changed under mu
+
+	mu      sync.Mutex    // held over writes that do not wait: they must stay whole
+	rest    []byte        // kept, and not in the hands of flush
+	drained chan struct{} // not nil while flush runs; closed when nothing is kept
+	half    bool          // CloseWrite was called
+	err     error         // why writes fail from now on
+
+	flushing sync.WaitGroup
+	closing  sync.Once
+	closeErr error
+}
+
+// OutboxLimit is how many bytes an outbox keeps: a chunk of 64 KiB of data, and
+// 32 KiB for what layers add to it and say on their own.
+const OutboxLimit = 96 << 10
+
+// outboxLinger is how long Close goes on writing what is kept.
+const outboxLinger = time.Second
+
+var errOutboxFull = errors.New("the peer takes nothing, and more is not kept for it")
+
+// NewOutbox puts an outbox on a channel, which it owns from then on.
+func NewOutbox(under Channel) *Outbox {
+	try, _ := under.(TryWriter)
+	return &Outbox{under: under, try: try}
+}
+
+// Unwrap is the channel below.
+func (o *Outbox) Unwrap() Channel { return o.under }
+
+func (o *Outbox) Read(p []byte) (int, error) { return o.under.Read(p) }
+
+func (o *Outbox) Write(p []byte) (int, error) {
+	n, err := o.Writev([][]byte{p})
+	return int(n), err
+}
+
+// Writev never waits. A nil error means that all of bufs is on its way.
+func (o *Outbox) Writev(bufs [][]byte) (int64, error) {
+	total := int64(0)
+	for _, b := range bufs {
+		total += int64(len(b))
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.half && o.err == nil {
+		o.err = plain("write", syscall.EPIPE)
+	}
+	if o.err != nil {
+		return 0, o.err
+	}
+	taken := int64(0)
+	if o.drained == nil && o.try != nil {
+		if taken, o.err = o.try.TryWritev(bufs); o.err != nil {
+			return taken, o.err
+		}
+	}
+	if taken == total {
+		return total, nil
+	}
+	if o.kept.Load()+total-taken > OutboxLimit {
+		o.err = errOutboxFull
+		o.under.Close() // so that whoever reads learns it too
+		return taken, o.err
+	}
+	o.keep(bufs, taken, total)
+	return total, nil
+}
+
+// keep takes over what is left of bufs after skip bytes. Called with mu held.
+func (o *Outbox) keep(bufs [][]byte, skip, total int64) {
+	o.kept.Add(total - skip)
+	for _, b := range bufs {
+		n := min(skip, int64(len(b)))
+		o.rest = append(o.rest, b[n:]...)
+		skip -= n
+	}
+	if o.drained == nil {
+		o.drained = make(chan struct{})
+		o.flushing.Go(o.flush)
+	}
+}
+
+// flush writes what is kept until nothing is.
+func (o *Outbox) flush() {
+	var buf []byte
+	o.mu.Lock()
+	for len(o.rest) > 0 && o.err == nil {
+		buf, o.rest = o.rest, buf[:0]
+		o.mu.Unlock()
+		n, err := o.under.Write(buf)
+		o.mu.Lock()
+		o.kept.Add(-int64(n))
+		if err != nil && o.err == nil {
+			o.err = err
+		}
+	}
+	half := o.half && o.err == nil
+	close(o.drained)
+	o.drained, o.rest = nil, nil
+	o.kept.Store(0)
+	o.mu.Unlock()
+	if half {
+		o.under.CloseWrite()
+	}
+}
+
+// Kept is how many bytes wait for the medium. It is 0 when a write was taken
+// whole, or when the write side is dead.
+func (o *Outbox) Kept() int { return int(o.kept.Load()) }
+
+// closed is a channel that is.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// Drained returns a channel that is closed when nothing that was written so far
+// is kept any more, because the medium took it or because it never will.
+func (o *Outbox) Drained() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.drained == nil {
+		return closed
+	}
+	return o.drained
+}
+
+// Flush waits for Drained or ctx and returns why writes fail, if they do.
+func (o *Outbox) Flush(ctx context.Context) error {
+	select {
+	case <-o.Drained():
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// CloseWrite half-closes the channel below behind what is kept. That it can not
+// is told only while nothing is kept.
+func (o *Outbox) CloseWrite() error {
+	o.mu.Lock()
+	if o.err != nil {
+		defer o.mu.Unlock()
+		return o.err
+	}
+	later := o.drained != nil // flush does it
+	o.half = later
+	o.mu.Unlock()
+	if later {
+		return nil
+	}
+	return o.under.CloseWrite()
+}
+
+// Abort closes the channel below at once; what is kept is lost. It may be called
+// by anyone; the owner still calls Close.
+func (o *Outbox) Abort() { o.under.Close() }
+
+// Close goes on writing what is kept for up to a second, then closes the channel
+// below.
+func (o *Outbox) Close() error {
+	o.closing.Do(func() {
+		o.mu.Lock()
+		if o.err == nil && o.drained != nil {
+			o.under.SetWriteDeadline(time.Now().Add(outboxLinger))
+		}
+		busy := o.drained
+		o.mu.Unlock()
+		if busy != nil {
+			<-busy
+		}
+		o.mu.Lock()
+		if o.err == nil {
+			o.err = net.ErrClosed
+		}
+		o.mu.Unlock()
+		o.closeErr = o.under.Close()
+		o.flushing.Wait()
+	})
+	return o.closeErr
+}
+
+// LocalAddr is that of the channel below.
+func (o *Outbox) LocalAddr() net.Addr { return o.under.LocalAddr() }
+
+// RemoteAddr is that of the channel below.
+func (o *Outbox) RemoteAddr() net.Addr { return o.under.RemoteAddr() }
+
+// SetDeadline sets the read deadline: no write ever waits.
+func (o *Outbox) SetDeadline(t time.Time) error { return o.under.SetReadDeadline(t) }
+
+// SetReadDeadline is that of the channel below.
+func (o *Outbox) SetReadDeadline(t time.Time) error { return o.under.SetReadDeadline(t) }
+
+// SetWriteDeadline does nothing: no write ever waits.
+func (o *Outbox) SetWriteDeadline(time.Time) error { return nil }

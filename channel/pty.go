@@ -1,0 +1,75 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// pty opens a terminal, or makes one under a stable name (ptylisten.go).
+var ptyTransport = &transport{
+	name: "pty", what: "a path", file: true, options: fileOptions,
+	dial:   dialPty,
+	listen: listenPty,
+}
+
+// dialPty opens a tty, raw and without echo. It never waits: what cannot be
+// opened at once fails.
+func dialPty(ctx context.Context, _ *Env, a Address) (Channel, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// With O_NONBLOCK the open waits neither for a carrier nor for a reader.
+	fd, err := unix.Open(a.Where, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, openError(err)
+	}
+	if err := setRaw(fd, unix.TCSETS); err != nil {
+		unix.Close(fd)
+		if errors.Is(err, unix.ENOTTY) {
+			return nil, errors.New("not a terminal: pty wants the path of a tty, or of a link to one")
+		}
+		return nil, err
+	}
+	where := addr{"pty", a.Where}
+	c, err := newFD(os.NewFile(uintptr(fd), a.Where), where, where)
+	if err != nil {
+		return nil, err
+	}
+	return &tty{fdChannel: c}, nil
+}
+
+// openError says what to do about an open(2) that failed.
+func openError(err error) error {
+	switch err {
+	case unix.EIO:
+		return fmt.Errorf("open: %w: nobody holds the master of this pty any more, or it is locked yet", err)
+	case unix.EBUSY:
+		return fmt.Errorf("open: %w: another program has this tty for itself alone (TIOCEXCL)", err)
+	case unix.ENXIO:
+		return fmt.Errorf("open: %w: it is a socket, or the device is not there", err)
+	}
+	return fmt.Errorf("open: %w", err)
+}
+
+// A tty is a terminal that was opened. Its peer, who holds the master, is gone
+// for good when it hangs up.
+type tty struct{ *fdChannel }
+
+// Read returns io.EOF after a hang-up. A hung-up tty reads 0 bytes (io.EOF by
+// then), but a Read that was waiting may get EIO.
+func (t *tty) Read(p []byte) (int, error) {
+	n, err := t.fdChannel.Read(p)
+	if errors.Is(err, syscall.EIO) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// CloseWrite fails: a terminal has no half close.
+func (t *tty) CloseWrite() error { return errors.ErrUnsupported }

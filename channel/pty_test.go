@@ -1,0 +1,555 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// watchdog bounds whatever a test waits for.
+const watchdog = 10 * time.Second
+
+// noLeaks fails the test if it leaves a goroutine or a descriptor. Called
+// first, it looks last.
+func noLeaks(t *testing.T) {
+	t.Helper()
+	before := openFiles(t)
+	current := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		goleak.VerifyNone(t, current)
+		if after := openFiles(t); after != before {
+			t.Errorf("%d descriptors before, %d after", before, after)
+		}
+	})
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	// The first pollable file of a process makes Go's own epoll instance.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Close()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// listenOn listens on a link in a folder of its own.
+func listenOn(t *testing.T, options string) (Listener, string) {
+	t.Helper()
+	link := filepath.Join(t.TempDir(), "vm1")
+	l, err := Listen(t.Context(), MustParseAddress("pty:"+link+options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l, link
+}
+
+// open opens the link as any program would.
+func open(t *testing.T, link string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(link, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if err := f.SetDeadline(time.Now().Add(watchdog)); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func accept(t *testing.T, l Listener) Channel {
+	t.Helper()
+	ch, err := l.Accept(within(t))
+	if err != nil {
+		t.Fatalf("accept: %v", err)
+	}
+	t.Cleanup(func() { ch.Close() })
+	if err := ch.SetDeadline(time.Now().Add(watchdog)); err != nil { // none where it is over already
+		t.Fatal(err)
+	}
+	return ch
+}
+
+func send(t *testing.T, w io.Writer, s string) {
+	t.Helper()
+	if _, err := io.WriteString(w, s); err != nil {
+		t.Fatalf("write %q: %v", s, err)
+	}
+}
+
+func want(t *testing.T, r io.Reader, s string) {
+	t.Helper()
+	got := make([]byte, len(s))
+	if n, err := io.ReadFull(r, got); err != nil || string(got) != s {
+		t.Fatalf("read %q, %v; want %q", got[:n], err, s)
+	}
+}
+
+func wantEOF(t *testing.T, r io.Reader) {
+	t.Helper()
+	for range 3 {
+		if n, err := r.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+			t.Fatalf("read %d, %v; want EOF", n, err)
+		}
+	}
+}
+
+func TestPtySession(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "?mode=0640")
+	fi, err := os.Stat(link)
+	if err != nil || fi.Mode().Perm() != 0o640 {
+		t.Fatalf("stat: %v, %v; want mode 0640", fi, err)
+	}
+	f := open(t, link)
+	ch := accept(t, l)
+	send(t, f, "\x03to you\r")
+	want(t, ch, "\x03to you\r") // raw: neither a signal nor a newline
+	send(t, ch, "to me\n\x04")
+	want(t, f, "to me\n\x04")
+	if err := ch.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("CloseWrite: %v", err)
+	}
+	send(t, f, "the rest")
+	f.Close()
+	want(t, ch, "the ") // in pieces
+	want(t, ch, "rest")
+	wantEOF(t, ch)
+	if _, err := ch.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("write after the end: %v; want EPIPE", err)
+	}
+	if _, err := ch.Writev([][]byte{[]byte("x")}); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("writev after the end: %v; want EPIPE", err)
+	}
+	if l.Addr().Network() != "pty" || l.Addr().String() != link || ch.RemoteAddr().Network() != "pty" {
+		t.Errorf("addresses %v and %v", l.Addr(), ch.RemoteAddr())
+	}
+	ch.Close()
+	if _, err := ch.Read(make([]byte, 1)); err != net.ErrClosed {
+		t.Errorf("read after Close: %v", err)
+	}
+}
+
+// What was written in a session and not read by its opener is not for the next
+// one, whether it is in the line discipline or on its way, nor is his termios.
+func TestPtyNothingStale(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	for range 20 {
+		f := open(t, link)
+		ch := accept(t, l)
+		n, err := mustAs[TryWriter](t, ch).TryWritev([][]byte{bytes.Repeat([]byte("stale"), 20000)})
+		if err != nil || n < 4096 || n == 100000 {
+			t.Fatalf("TryWritev: %d, %v; want a full tty", n, err)
+		}
+		control(t, f, func(fd int) error {
+			tio, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+			tio.Lflag |= unix.ECHO | unix.ICANON
+			return errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETS, tio))
+		})
+		f.Close()
+		if _, err := io.Copy(io.Discard, ch); err != nil { // some of it came back, too
+			t.Fatal(err)
+		}
+
+		f = open(t, link)
+		ch = accept(t, l)
+		send(t, ch, "fresh")
+		want(t, f, "fresh")
+		send(t, f, "raw")
+		want(t, ch, "raw")
+		ch.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if n, err := ch.Read(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("read %d, %v; want no echo", n, err)
+		}
+		f.Close()
+		ch.SetReadDeadline(time.Now().Add(watchdog))
+		wantEOF(t, ch)
+	}
+}
+
+func control(t *testing.T, f *os.File, do func(fd int) error) {
+	t.Helper()
+	rc, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cerr := rc.Control(func(fd uintptr) { err = do(int(fd)) })
+	if err := errors.Join(err, cerr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustAs[T any](t *testing.T, ch Channel) T {
+	t.Helper()
+	x, ok := As[T](ch)
+	if !ok {
+		t.Fatalf("%T has not what it should", ch)
+	}
+	return x
+}
+
+// A hundred openers, each as soon as the last one has gone: none is missed,
+// each talks to a session, none waits for ever. Who comes before the end of the
+// last session was noticed shares it.
+func TestPtyManyOpeners(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	sessions := 0
+	served := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(served)
+		for {
+			ch, err := l.Accept(ctx)
+			if err != nil {
+				return
+			}
+			sessions++
+			io.Copy(ch, ch)
+			ch.Close()
+		}
+	}()
+	const openers = 100
+	for i := range openers {
+		f := open(t, link)
+		line := strings.Repeat("x", i+1) + "\n"
+		send(t, f, line)
+		want(t, f, line)
+		f.Close()
+	}
+	cancel()
+	<-served
+	if sessions < 1 || sessions > openers {
+		t.Errorf("%d sessions for %d openers", sessions, openers)
+	}
+	t.Logf("%d sessions for %d openers", sessions, openers)
+}
+
+// Who writes and goes before anybody looks is heard: echo hello > link.
+func TestPtyQuickWriter(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	var all strings.Builder
+	for i := range 50 {
+		line := strings.Repeat("y", i) + "\n"
+		all.WriteString(line)
+		f := open(t, link)
+		send(t, f, line)
+		f.Close()
+	}
+	var got bytes.Buffer
+	for got.Len() < all.Len() {
+		ch := accept(t, l)
+		if _, err := got.ReadFrom(ch); err != nil {
+			t.Fatal(err)
+		}
+		ch.Close()
+	}
+	if got.String() != all.String() {
+		t.Errorf("got %q", got.String())
+	}
+}
+
+// Several who have the pty open share the session; it ends with the last one.
+func TestPtyShared(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	a := open(t, link)
+	ch := accept(t, l)
+	b := open(t, link)
+	a.Close()
+	send(t, b, "still here")
+	want(t, ch, "still here")
+	b.Close()
+	wantEOF(t, ch)
+}
+
+// If we close the session then who has it open gets a hang-up, and the link
+// leads to a pty that works.
+func TestPtyKick(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	for range 10 {
+		f := open(t, link)
+		ch := accept(t, l)
+		before, _ := os.Readlink(link)
+		read := make(chan error, 1)
+		go func() { _, err := f.Read(make([]byte, 1)); read <- err }()
+		if err := ch.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-read; err != io.EOF && !errors.Is(err, syscall.EIO) {
+			t.Fatalf("the opener read %v; want a hang-up", err)
+		}
+		if after, err := os.Readlink(link); after == before || err != nil {
+			t.Fatalf("the link leads to %s (%v), before to %s", after, err, before)
+		}
+		g := open(t, link)
+		ch = accept(t, l)
+		send(t, ch, "new")
+		want(t, g, "new")
+		g.Close()
+		wantEOF(t, ch)
+		ch.Close()
+	}
+}
+
+// Close frees who is in Read and Write, of a session and of an opened tty.
+func TestPtyCloseFrees(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	for _, dialled := range []bool{true, false} {
+		peer, err := Dial(t.Context(), MustParseAddress("pty:"+link))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := accept(t, l)
+		if dialled {
+			ch, peer = peer, ch
+		}
+		ended := make(chan error, 2)
+		go func() { _, err := ch.Read(make([]byte, 1)); ended <- err }()
+		go func() { _, err := ch.Write(make([]byte, 1<<20)); ended <- err }()
+		want(t, peer, strings.Repeat("\x00", 4096)) // the writer is at it
+		ch.Close()
+		for range 2 {
+			if err := <-ended; err != net.ErrClosed {
+				t.Errorf("%T: %v; want net.ErrClosed", ch, err)
+			}
+		}
+		peer.Close()
+	}
+}
+
+// The end of the opener frees a blocked writer too.
+func TestPtyLeaverFreesWriter(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	f := open(t, link)
+	ch := accept(t, l)
+	ended := make(chan error, 1)
+	go func() { _, err := ch.Write(make([]byte, 1<<20)); ended <- err }()
+	want(t, f, strings.Repeat("\x00", 4096))
+	f.Close()
+	if err := <-ended; !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("write: %v; want EPIPE", err)
+	}
+}
+
+// A reader that stops makes TryWritev stop, not wait; when it goes on, all comes
+// in order.
+func TestPtySlowReader(t *testing.T) {
+	noLeaks(t)
+	l, link := listenOn(t, "")
+	f := open(t, link)
+	ch := accept(t, l)
+	tw := mustAs[TryWriter](t, ch)
+	data := make([]byte, 200_000)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	left := data
+	for {
+		n, err := tw.TryWritev([][]byte{left[:1000]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left = left[n:]
+		if n < 1000 {
+			break
+		}
+	}
+	if len(left) < 100_000 {
+		t.Fatalf("the tty took %d bytes", len(data)-len(left))
+	}
+	written := make(chan error, 1)
+	go func() { _, err := ch.Writev([][]byte{left[:777], left[777:]}); written <- err }()
+	got := make([]byte, len(data))
+	if _, err := io.ReadFull(f, got); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read: %v, equal: %v", err, bytes.Equal(got, data))
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPtyLink(t *testing.T) {
+	noLeaks(t)
+	dir := t.TempDir()
+	link := filepath.Join(dir, "vm1")
+	a := MustParseAddress("pty:" + link)
+
+	if _, err := Listen(t.Context(), MustParseAddress("pty:"+dir+"/none/vm1")); err == nil || !strings.Contains(err.Error(), dir+"/none") {
+		t.Errorf("no folder: %v", err)
+	}
+	os.WriteFile(link, []byte("precious"), 0o600)
+	if _, err := Listen(t.Context(), a); err == nil || !strings.Contains(err.Error(), "no symbolic link") {
+		t.Errorf("a file in the way: %v", err)
+	}
+	if b, _ := os.ReadFile(link); string(b) != "precious" {
+		t.Error("the file was touched")
+	}
+	os.Remove(link)
+
+	// What a killed daemon leaves: the link, or the one it was about to place.
+	os.Symlink("/dev/pts/4095", link)
+	os.Symlink("/dev/pts/4096", filepath.Join(dir, ".vm1.new"))
+	l, err := Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to, _ := os.Readlink(link); to == "/dev/pts/4095" {
+		t.Error("the old link is still there")
+	}
+	if all, _ := os.ReadDir(dir); len(all) != 1 {
+		t.Errorf("in the folder: %v", all)
+	}
+	l.Close()
+	if _, err := os.Lstat(link); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after Close: %v", err)
+	}
+
+	// Another's link is left alone.
+	if l, err = Listen(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	l2, err := Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, _ := os.Readlink(link)
+	l.Close()
+	if now, _ := os.Readlink(link); now != to {
+		t.Errorf("the link is %q, was %q", now, to)
+	}
+	l2.Close()
+	if _, err := l2.Accept(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("accept after Close: %v", err)
+	}
+}
+
+// A session lives on when the listener is closed, and its pty goes with it.
+func TestPtyOutlivesListener(t *testing.T) {
+	noLeaks(t)
+	for _, kick := range []bool{false, true} {
+		l, link := listenOn(t, "")
+		f := open(t, link)
+		ch := accept(t, l)
+		l.Close()
+		send(t, ch, "on")
+		want(t, f, "on")
+		if kick {
+			ch.Close()
+			if _, err := f.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("after Close: %v", err)
+			}
+			continue
+		}
+		send(t, f, "and on")
+		f.Close()
+		want(t, ch, "and on")
+		wantEOF(t, ch)
+	}
+	// One that nobody accepted goes with the listener.
+	l, link := listenOn(t, "")
+	f := open(t, link)
+	l.Close()
+	if _, err := f.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("not accepted: %v; want a hang-up", err)
+	}
+}
+
+func TestPtyDial(t *testing.T) {
+	noLeaks(t)
+	dir := t.TempDir()
+	os.WriteFile(dir+"/file", nil, 0o600)
+	for path, message := range map[string]string{
+		dir + "/file": "not a terminal",
+		dir + "/none": "no such file",
+		dir:           "is a directory",
+		"/dev/null":   "not a terminal",
+	} {
+		if _, err := Dial(t.Context(), MustParseAddress("pty:"+path)); err == nil || !strings.Contains(err.Error(), message) {
+			t.Errorf("%s: %v; want %q", path, err, message)
+		}
+	}
+
+	p, slave, err := openPty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := dir + "/tty"
+	os.Symlink(slave.Name(), link)
+	ch, err := Dial(t.Context(), MustParseAddress("pty:"+link))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave.Close()
+	unix.Write(p.fd, []byte("a\rb\n"))
+	want(t, ch, "a\rb\n")
+	send(t, ch, "c\n")
+	buf := make([]byte, 10)
+	if n, err := unix.Read(p.fd, buf); err != nil || string(buf[:n]) != "c\n" {
+		t.Errorf("the master read %q, %v; want no echo and no carriage return", buf[:n], err)
+	}
+	read := make(chan error, 1)
+	go func() { _, err := ch.Read(make([]byte, 1)); read <- err }()
+	p.close()
+	if err := <-read; err != io.EOF {
+		t.Errorf("at the hang-up: %v", err)
+	}
+	wantEOF(t, ch)
+	if _, err := ch.Write([]byte("x")); !IsGone(err) {
+		t.Errorf("write after the hang-up: %v", err)
+	}
+	ch.Close()
+}
+
+func TestPtyCycles(t *testing.T) {
+	noLeaks(t)
+	link := filepath.Join(t.TempDir(), "vm1")
+	a := MustParseAddress("pty:" + link)
+	for range 200 {
+		l, err := Listen(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := Dial(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := accept(t, l)
+		send(t, ch, "x")
+		want(t, peer, "x")
+		peer.Close()
+		ch.Close()
+		l.Close()
+	}
+}

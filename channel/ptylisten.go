@@ -1,0 +1,286 @@
+package channel
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A ptyListener makes a pty with a stable link to it and hands out a session
+// each time when somebody has it open. One goroutine, run, owns it:
+//
+//  1. somebody opens the slave: inotify(7) says so, poll(2) confirms it
+//  2. begin: a session (master) on the pty; Accept takes it
+//  3. the last opener leaves: the pty hangs up; the session keeps what there is
+//     to read yet and is off the pty
+//  4. what was written to the leaving and not read is thrown away; go to 1
+//
+// If we end the session while somebody has the pty open then that pty is given
+// up, so that the opener gets a hang-up, and the link goes to a new one.
+//
+// Between a last close and the hang-up's detection, some microseconds, the next
+// opener joins the session that ends, as several openers at a time share one.
+type ptyListener struct {
+	// fixed
+	link     string
+	mode     fs.FileMode
+	uid, gid int
+	ready    chan *master  // unbuffered: a session is run's until Accept has it
+	opened   chan struct{} // told by watch; capacity 1
+	stopping chan struct{} // closed by Close
+	stop     func()        // closes stopping
+	stopped  chan struct{} // closed by run when the link is gone and nothing is handed out any more
+	failed   chan error    // unbuffered: why there is no session; it is tried again when Accept has it
+
+	// owned by run
+	pair    *ptyPair
+	watch   *inodeWatch    // of pair's slave
+	cur     *master        // the session on the pty, or nil
+	next    *master        // the one to hand out: cur, or one that is off the pty already; or nil
+	waiting sync.WaitGroup // the goroutine that waits for cur's hang-up
+}
+
+func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	mode, uid, gid, err := fileRights(a)
+	if err != nil {
+		return nil, err
+	}
+	stopping := make(chan struct{})
+	l := &ptyListener{
+		link: a.Where, mode: mode, uid: uid, gid: gid,
+		ready:    make(chan *master),
+		opened:   make(chan struct{}, 1),
+		stopping: stopping,
+		stop:     sync.OnceFunc(func() { close(stopping) }),
+		stopped:  make(chan struct{}),
+		failed:   make(chan error),
+	}
+	if err := l.renew(); err != nil {
+		return nil, err
+	}
+	go l.run()
+	return l, nil
+}
+
+func (l *ptyListener) Addr() net.Addr { return addr{"pty", l.link} }
+
+func (l *ptyListener) Accept(ctx context.Context) (Channel, error) {
+	select {
+	case m := <-l.ready:
+		return m, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case err := <-l.failed:
+		return nil, err
+	case <-l.stopped:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close removes the link if it is still ours. Who has the pty open keeps it
+// until the session ends; what is left of the listener ends with that.
+func (l *ptyListener) Close() error {
+	l.stop()
+	<-l.stopped
+	return nil
+}
+
+// run is the one goroutine of the listener; listenPty starts it. Close waits
+// for it, or for it to have nothing left but a session that was handed out.
+func (l *ptyListener) run() {
+	l.serve()
+	l.unlink()
+	if l.cur == nil || l.cur == l.next { // nobody has one
+		l.giveUp()
+		close(l.stopped)
+		return
+	}
+	close(l.stopped)
+	select {
+	case <-l.cur.hungUp:
+	case <-l.cur.closing:
+	}
+	l.giveUp()
+}
+
+// serve goes through the sessions until Close.
+func (l *ptyListener) serve() {
+	for {
+		var failure error
+		if l.cur == nil && l.next == nil {
+			failure = l.begin()
+		}
+		var failed chan<- error
+		if failure != nil {
+			failed = l.failed
+		}
+		var ready chan<- *master
+		if l.next != nil {
+			ready = l.ready
+		}
+		var hungUp, closing <-chan struct{}
+		if l.cur != nil {
+			hungUp, closing = l.cur.hungUp, l.cur.closing
+		}
+		select {
+		case <-l.stopping:
+			return
+		case <-l.opened: // begin looks
+		case ready <- l.next:
+			l.next = nil
+		case failed <- failure: // begin tries again
+		case <-hungUp:
+			l.left()
+		case <-closing:
+			l.kicked()
+		}
+	}
+}
+
+// begin starts a session if somebody is there, or was and has left something to
+// read. No other may wait to be handed out, so that one who opens and closes
+// again and again fills the pty's buffer and not our memory.
+func (l *ptyListener) begin() error {
+	if l.pair == nil {
+		if err := l.renew(); err != nil {
+			return err
+		}
+	}
+	if hup, input := l.pair.poll(); hup && !input {
+		return nil
+	}
+	m, err := newMaster(l.pair, l.Addr(), addr{"pty", l.pair.name})
+	if err != nil {
+		return err
+	}
+	l.cur, l.next = m, m
+	pair := l.pair
+	l.waiting.Go(func() {
+		if pair.waitHangup() {
+			m.hang()
+		}
+	})
+	return nil
+}
+
+// left ends the session after the last opener left.
+func (l *ptyListener) left() {
+	m := l.cur
+	l.detach()
+	if l.next == m && len(m.rest) == 0 {
+		l.next = nil // come and gone before anybody saw it
+	}
+	if l.pair.flush() != nil {
+		l.replace()
+	}
+	close(m.over)
+}
+
+// kicked ends the session that its user has closed. Who has the pty open yet
+// gets a hang-up.
+func (l *ptyListener) kicked() {
+	m := l.cur
+	l.detach()
+	if hup, _ := l.pair.poll(); !hup || l.pair.flush() != nil {
+		l.replace()
+	}
+	close(m.over)
+}
+
+// detach takes cur off the pty. Its over is still to be closed.
+func (l *ptyListener) detach() {
+	l.cur.detach(l.pair)
+	l.cur = nil
+	// A session can also end because it read EIO, when the next opener was
+	// quick and hid the hang-up from waitHangup.
+	l.pair.hang.SetReadDeadline(time.Unix(1, 0))
+	l.waiting.Wait()
+	l.pair.hang.SetReadDeadline(time.Time{})
+}
+
+// replace gives up the pty for a new one. If there is none to be had then begin
+// tries again.
+func (l *ptyListener) replace() {
+	if l.renew() != nil {
+		l.unlink()
+		l.giveUp()
+	}
+}
+
+// renew makes a pty and lets the link point to it; then the old one, if any, is
+// given up. If it fails then all is as before.
+func (l *ptyListener) renew() error {
+	pair, err := l.newPair()
+	if err != nil {
+		return err
+	}
+	watch, err := watchInode(pair.name, unix.IN_OPEN, "", l.opened)
+	if err == nil {
+		if err = placeLink(pair.name, l.link); err != nil {
+			watch.Close()
+		}
+	}
+	if err != nil {
+		pair.close()
+		return err
+	}
+	if l.pair != nil {
+		l.watch.Close()
+		l.giveUp()
+	}
+	l.pair, l.watch = pair, watch
+	return nil
+}
+
+// unlink ends that others find the pty.
+func (l *ptyListener) unlink() {
+	if l.pair != nil {
+		l.watch.Close()
+		removeLink(l.pair.name, l.link)
+	}
+}
+
+// giveUp closes the pty, so that who has it open gets a hang-up, and ends the
+// session on it if there is one.
+func (l *ptyListener) giveUp() {
+	m := l.cur
+	if m != nil {
+		l.detach()
+	}
+	if l.pair != nil {
+		l.pair.close()
+		l.pair = nil
+	}
+	if m != nil {
+		close(m.over)
+	}
+}
+
+// newPair makes a pty whose slave is raw and has the rights that were asked
+// for. Nobody has it open, which is a hang-up as after any session.
+func (l *ptyListener) newPair() (*ptyPair, error) {
+	p, slave, err := openPty()
+	if err != nil {
+		return nil, err
+	}
+	defer slave.Close()
+	if err = setRaw(p.fd, unix.TCSETS); err == nil {
+		err = slave.Chown(l.uid, l.gid)
+	}
+	if err == nil {
+		err = slave.Chmod(l.mode)
+	}
+	if err != nil {
+		p.close()
+		return nil, fmt.Errorf("pty: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,174 @@
+package channel
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+// A ptyPair is our end of a pseudo terminal (pty(7)): the master, kept as a
+// plain descriptor for what never waits (poll, ioctl, a read of what is there).
+// Those who wait use descriptors of their own, made by dup.
+type ptyPair struct {
+	fd   int    // the master; non-blocking, close-on-exec
+	name string // of the slave, /dev/pts/N
+
+	// hang is an epoll instance that is readable while nobody has the slave
+	// open. It asks for no event but the hang-up, which is always told, so that
+	// data wake nobody (epoll_ctl(2)).
+	hang   *os.File
+	hangRC syscall.RawConn
+}
+
+// openPty makes a pty. The slave is open, the caller closes it; while it never
+// was open there is no hang-up to see.
+func openPty() (p *ptyPair, slave *os.File, err error) {
+	m, slave, err := pty.Open()
+	if err != nil {
+		return nil, nil, fmt.Errorf("no pty: %w", err)
+	}
+	defer m.Close()
+	p = &ptyPair{fd: -1, name: slave.Name()}
+	defer func() {
+		if err != nil {
+			p.close()
+			slave.Close()
+		}
+	}()
+	// pty.Open used m.Fd(), which takes the file off Go's poller and makes it
+	// blocking: a Close would leave a Read waiting. So only its open file
+	// description is used on.
+	if p.fd, err = dupOf(m); err != nil {
+		return nil, nil, err
+	}
+	if err = unix.SetNonblock(p.fd, true); err != nil {
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return p, slave, p.watchHangup()
+}
+
+// dupOf returns another descriptor of f's open file, close-on-exec.
+func dupOf(f *os.File) (int, error) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	n := -1
+	if cerr := rc.Control(func(fd uintptr) { n, err = dup(int(fd)) }); cerr != nil {
+		return -1, cerr
+	}
+	return n, err
+}
+
+func dup(fd int) (int, error) {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, os.NewSyscallError("dup", err)
+	}
+	return n, nil
+}
+
+func (p *ptyPair) watchHangup() error {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	err = unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, p.fd, &unix.EpollEvent{})
+	if err == nil {
+		err = unix.SetNonblock(ep, true)
+	}
+	if err != nil {
+		unix.Close(ep)
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	p.hang = os.NewFile(uintptr(ep), "hang-up of "+p.name)
+	p.hangRC, err = p.hang.SyscallConn()
+	return err
+}
+
+// waitHangup waits until nobody has the slave open and says true, or until
+// hang's read deadline passes or hang is closed and says false.
+func (p *ptyPair) waitHangup() bool {
+	return p.hangRC.Read(func(fd uintptr) bool {
+		var ev [1]unix.EpollEvent
+		n, err := unix.EpollWait(int(fd), ev[:], 0)
+		return n > 0 || err != nil && err != unix.EINTR
+	}) == nil
+}
+
+// poll says whether the slave is hung up (was open, and nobody has it open now)
+// and whether there is input, now.
+func (p *ptyPair) poll() (hup, input bool) {
+	fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, 0); err != unix.EINTR {
+			break
+		}
+	}
+	return fds[0].Revents&unix.POLLHUP != 0, fds[0].Revents&unix.POLLIN != 0
+}
+
+// maxRest bounds drain: more than the kernel keeps of what the other end wrote
+// (N_TTY_BUF_SIZE and the tty's flip buffers, about 68 KiB).
+const maxRest = 128 << 10
+
+// drain reads what is there.
+func (p *ptyPair) drain() []byte {
+	var rest []byte
+	var buf [4096]byte // N_TTY_BUF_SIZE: a read never gives more
+	for len(rest) < maxRest {
+		// poll and not the error says that there is no more: a read that comes
+		// between the slave's last write and its close can say EIO too early.
+		if _, input := p.poll(); !input {
+			break
+		}
+		n, err := unix.Read(p.fd, buf[:])
+		if n > 0 {
+			rest = append(rest, buf[:n]...)
+		} else if err != unix.EINTR {
+			break
+		}
+	}
+	return rest
+}
+
+// flush throws away what was written to the slave and not read, and makes it
+// raw again, whatever its last user has made of it.
+func (p *ptyPair) flush() error {
+	// TCOFLUSH empties what is on its way. The 4095 bytes that the slave's line
+	// discipline holds already go only with its input, by the flush of TCSETSF,
+	// which on a master is about the slave.
+	if err := unix.IoctlSetInt(p.fd, unix.TCFLSH, unix.TCOFLUSH); err != nil {
+		return os.NewSyscallError("tcflush", err)
+	}
+	return setRaw(p.fd, unix.TCSETSF)
+}
+
+// close closes the master; if nobody else has a descriptor of it then whoever
+// has the slave open gets a hang-up.
+func (p *ptyPair) close() {
+	if p.hang != nil {
+		p.hang.Close()
+	}
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+	}
+}
+
+// setRaw makes a tty pass all bytes as they are, in both directions, without
+// echo, as cfmakeraw(3) does. how is TCSETS, or TCSETSF to discard input too.
+func setRaw(fd int, how uint) error {
+	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return os.NewSyscallError("tcgetattr", err)
+	}
+	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	t.Oflag &^= unix.OPOST
+	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
+	return os.NewSyscallError("tcsetattr", unix.IoctlSetTermios(fd, how, t))
+}

@@ -1,0 +1,147 @@
+package channel
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var tcpTransport = &transport{
+	name:     "tcp",
+	hostport: true,
+	options:  []optionDef{{name: "http", check: isOneOf("allow")}},
+	dial:     dialTCP,
+	listen:   listenTCP,
+}
+
+// A peer that is gone without a FIN is noticed after 30 s: by probes where
+// nothing is under way, by TCP_USER_TIMEOUT where something is (tcp(7); the
+// latter also ends a peer that takes no byte for so long).
+const tcpDeadAfter = 30 * time.Second
+
+var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+func setUserTimeout(rc syscall.RawConn) error {
+	var err error
+	cerr := rc.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(tcpDeadAfter.Milliseconds()))
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// A socket is an fdChannel with a half close.
+type socket struct {
+	*fdChannel
+	half interface{ CloseWrite() error }
+}
+
+func (s *socket) CloseWrite() error {
+	if err := s.dead.check(); err != nil {
+		return err
+	}
+	return s.dead.note(plain("shutdown", s.half.CloseWrite()))
+}
+
+func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {
+	d := net.Dialer{KeepAliveConfig: tcpKeepAlive}
+	c, err := d.DialContext(ctx, "tcp", a.Where)
+	if err != nil {
+		return nil, plainDial(ctx, err)
+	}
+	return newTCP(c.(*net.TCPConn))
+}
+
+// plainDial is plain for the error of a dial: the context's own error if it ended.
+func plainDial(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return plain("connect", err)
+}
+
+func newTCP(c *net.TCPConn) (Channel, error) {
+	fc, err := newFD(c, c.LocalAddr(), c.RemoteAddr())
+	if err != nil {
+		return nil, err
+	}
+	if err := setUserTimeout(fc.rc); err != nil {
+		c.Close()
+		return nil, plain("setsockopt", err)
+	}
+	return &socket{fc, c}, nil
+}
+
+func listenTCP(ctx context.Context, e *Env, a Address) (Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
+	l, err := lc.Listen(ctx, "tcp", a.Where)
+	if err != nil {
+		return nil, plain("listen", err)
+	}
+	var from []netip.Prefix
+	for _, f := range a.All("from") {
+		p, err := parsePrefix(f)
+		if err != nil {
+			l.Close()
+			return nil, err
+		}
+		from = append(from, p)
+	}
+	return &tcpListener{l: l.(*net.TCPListener), from: from, env: e}, nil
+}
+
+type tcpListener struct {
+	l    *net.TCPListener
+	from []netip.Prefix // allowed networks; empty: all
+	env  *Env
+}
+
+func (l *tcpListener) Accept(ctx context.Context) (Channel, error) {
+	for {
+		c, err := acceptContext(ctx, l.l, l.l.AcceptTCP)
+		if err != nil {
+			return nil, err
+		}
+		if !l.allowed(c.RemoteAddr()) {
+			l.env.log().Warn("connection refused by from=", "listener", l.l.Addr().String(), "peer", c.RemoteAddr().String())
+			c.Close()
+			continue
+		}
+		ch, err := newTCP(c)
+		if err != nil { // the peer is gone already
+			continue
+		}
+		return ch, nil
+	}
+}
+
+func (l *tcpListener) allowed(remote net.Addr) bool {
+	ta, ok := remote.(*net.TCPAddr)
+	if len(l.from) == 0 || !ok {
+		return ok
+	}
+	ip := ta.AddrPort().Addr().Unmap().WithZone("")
+	return slices.ContainsFunc(l.from, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+func (l *tcpListener) Addr() net.Addr { return l.l.Addr() }
+func (l *tcpListener) Close() error   { return plain("close", l.l.Close()) }
+
+// acceptContext is accept, ended by ctx. Only one may run at a time.
+func acceptContext[C any](ctx context.Context, l interface{ SetDeadline(time.Time) error }, accept func() (C, error)) (C, error) {
+	l.SetDeadline(time.Time{})
+	stop := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	c, err := accept()
+	if err != nil && ctx.Err() != nil {
+		return c, ctx.Err()
+	}
+	return c, plain("accept", err)
+}

@@ -1,0 +1,356 @@
+package channel
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+var tlsLayer = &layerDef{
+	name: "tls",
+	options: []optionDef{
+		{name: "credentials", check: isText},
+		{name: "servername", check: isText},
+		{name: "verify", check: isBool},
+	},
+	client: tlsClientLayer,
+	server: tlsServerLayer,
+}
+
+// goodbye bounds how long the Close of a layer tries to send its last words to a
+// peer that takes nothing. Only the outermost layer of a stack can wait so long:
+// what could not be sent has killed the write side of those below.
+const goodbye = 400 * time.Millisecond
+
+// tlsClientLayer is the dialling side: it checks the server's certificate
+// against servername= and ca.
+func tlsClientLayer(e *Env, a Address) (Layer, error) {
+	config := &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		DynamicRecordSizingDisabled: true,
+		ServerName:                  a.Get("servername"),
+		InsecureSkipVerify:          a.Get("verify") == "false",
+	}
+	if config.ServerName == "" {
+		config.ServerName = a.Host()
+	}
+	switch {
+	case config.InsecureSkipVerify:
+		e.log().Warn("tls: the server's certificate is not checked (verify=false)", "address", a.String())
+	case config.ServerName == "":
+		return nil, errors.New("tls: the address has no host whose certificate to expect; give servername=NAME, or verify=false")
+	}
+	if name := a.Get("credentials"); name != "" {
+		c, err := e.credentials(name)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = c.Certificates
+		config.RootCAs = c.RootCAs
+	}
+	return func(ctx context.Context, under Channel) (Channel, error) {
+		return tlsHandshake(ctx, under, config, tls.Client)
+	}, nil
+}
+
+// tlsServerLayer is the listening side.
+func tlsServerLayer(e *Env, a Address) (Layer, error) {
+	for _, o := range []string{"servername", "verify"} {
+		if a.Get(o) != "" {
+			return nil, fmt.Errorf("tls: %s= is for dialling; to check clients give credentials= that have a client_ca", o)
+		}
+	}
+	config := &tls.Config{
+		MinVersion:                  tls.VersionTLS12,
+		DynamicRecordSizingDisabled: true,
+		// Tickets would lie unread in the buffer of a client that only writes, and
+		// make its close a reset that may cost its last bytes (RFC 1122 §4.2.2.13).
+		SessionTicketsDisabled: true,
+	}
+	if name := a.Get("credentials"); name != "" {
+		c, err := e.credentials(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(c.Certificates) == 0 {
+			return nil, fmt.Errorf("tls: credentials %q have no certificate to listen with: give them cert and key", name)
+		}
+		config.Certificates = c.Certificates
+		if c.ClientCAs != nil {
+			config.ClientCAs = c.ClientCAs
+			config.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+	} else {
+		if a.Network() && !a.Loopback() {
+			return nil, errors.New("tls: listening beyond loopback wants credentials=NAME; a self-signed certificate is for loopback only")
+		}
+		if e.SelfSigned == nil {
+			return nil, errors.New("tls: give credentials=NAME; there is no folder to keep a self-signed certificate in")
+		}
+		cert, err := e.SelfSigned()
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		config.Certificates = []tls.Certificate{*cert}
+	}
+	return func(ctx context.Context, under Channel) (Channel, error) {
+		return tlsHandshake(ctx, under, config, tls.Server)
+	}, nil
+}
+
+func (e *Env) credentials(name string) (*Credentials, error) {
+	if e.Credentials == nil {
+		return nil, fmt.Errorf("tls: no credentials named %q: none are configured", name)
+	}
+	c, err := e.Credentials(name)
+	if err != nil {
+		return nil, fmt.Errorf("tls: credentials %q: %w", name, err)
+	}
+	return c, nil
+}
+
+// tlsHandshake puts TLS on a channel that it owns. When ctx ends first, the
+// channel below is closed, which ends whatever the handshake waits for.
+func tlsHandshake(ctx context.Context, under Channel, config *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (Channel, error) {
+	c := &tlsChannel{under: under, conn: side(tlsWire{under}, config)}
+	if err := c.conn.HandshakeContext(ctx); err != nil {
+		// This waits, too, for the Close that the end of ctx may have begun.
+		under.Close()
+		return nil, fmt.Errorf("tls handshake: %w", explainTLS(err))
+	}
+	return c, nil
+}
+
+// explainTLS adds to the error of a handshake what to do about it.
+func explainTLS(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the peer did not finish it in time: %w", err)
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the peer closed the connection: %w", io.ErrUnexpectedEOF)
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("%w; name its authority as ca of credentials=, or give verify=false", err)
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Errorf("%w; give the certificate's name as servername=", err)
+	}
+	return err
+}
+
+// errTruncated is what crypto/tls is told when the channel below ends: it would
+// make an orderly end of any end between two records, but only close_notify is
+// one (RFC 8446 §6.1), else whoever can cut a connection can shorten a stream.
+var errTruncated = errors.New("tls: the stream ended without close_notify")
+
+// A tlsWire is the channel below as crypto/tls gets to see it.
+type tlsWire struct{ Channel }
+
+func (w tlsWire) Read(p []byte) (int, error) {
+	n, err := w.Channel.Read(p)
+	switch {
+	case n > 0:
+		return n, nil
+	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, fmt.Errorf("%w: %w", errTruncated, io.ErrUnexpectedEOF)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, timeoutError{"read"}
+	}
+	return 0, err
+}
+
+// SetWriteDeadline does nothing: the only caller is crypto/tls around its
+// close_notify, which would wait for 5 s and leave a deadline in the past on the
+// channel below, where a websocket has pongs to send even after a half close. The
+// deadlines of the user do not come this way.
+func (tlsWire) SetWriteDeadline(time.Time) error { return nil }
+
+// A tlsChannel is TLS on a channel. Its unusual trait is that of all record
+// protocols: a write that failed has left half a record out, and ends all writes.
+//
+// Close sends close_notify and CloseWrite sends only that; the channel below is
+// not half-closed, because TLS itself may have something to say.
+type tlsChannel struct {
+	// fixed at construction
+	under Channel
+	conn  *tls.Conn
+
+	closed    atomic.Bool
+	dead      deadWrite
+	closeOnce sync.Once
+	closeErr  error
+
+	deadlines sync.Mutex // held while deadlines are set: Close's are the last
+
+	// The lock is the order of the writes, so it is held while one waits. Close
+	// gets it, because its deadline ends the waiting.
+	write sync.Mutex
+}
+
+// tlsRecord is how much user data goes into one record (RFC 8446 §5.1).
+const tlsRecord = 16 << 10
+
+var tlsBuffers = sync.Pool{New: func() any { return new([tlsRecord]byte) }}
+
+func (c *tlsChannel) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.conn.Read(p)
+	if n > 0 { // and the end, if that came too, the next time
+		return n, nil
+	}
+	switch {
+	case c.closed.Load():
+		return 0, net.ErrClosed
+	case errors.Is(err, errTruncated):
+		return 0, io.ErrUnexpectedEOF
+	}
+	return 0, plain("read", err)
+}
+
+func (c *tlsChannel) Write(p []byte) (int, error) {
+	c.write.Lock()
+	defer c.write.Unlock()
+	return c.send(p)
+}
+
+// send is Write with the lock held.
+func (c *tlsChannel) send(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	if err := c.dead.check(); err != nil {
+		return 0, err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := c.conn.Write(p)
+	if err != nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
+	return n, c.dead.note(plain("write", err))
+}
+
+// Writev fills records: small slices are gathered in a buffer, of big ones only
+// the ends are, and whole records go out from where they are.
+func (c *tlsChannel) Writev(bufs [][]byte) (int64, error) {
+	c.write.Lock()
+	defer c.write.Unlock()
+	buf := tlsBuffers.Get().(*[tlsRecord]byte)
+	defer tlsBuffers.Put(buf)
+	var done int64
+	fill := 0
+	out := func(p []byte) error {
+		n, err := c.send(p)
+		done += int64(n)
+		return err
+	}
+	for _, b := range bufs {
+		for len(b) > 0 {
+			if whole := len(b) &^ (tlsRecord - 1); fill == 0 && whole > 0 {
+				if err := out(b[:whole]); err != nil {
+					return done, err
+				}
+				b = b[whole:]
+				continue
+			}
+			n := copy(buf[fill:], b)
+			fill += n
+			b = b[n:]
+			if fill == tlsRecord {
+				if err := out(buf[:fill]); err != nil {
+					return done, err
+				}
+				fill = 0
+			}
+		}
+	}
+	return done, out(buf[:fill])
+}
+
+// CloseWrite sends close_notify; writes after it fail. A peer that speaks TLS 1.2
+// or is OpenSSL's s_client may answer by closing its side as well.
+func (c *tlsChannel) CloseWrite() error {
+	c.write.Lock()
+	defer c.write.Unlock()
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if err := c.dead.check(); errors.Is(err, errShut) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := c.conn.CloseWrite(); err != nil {
+		return c.dead.note(plain("close", err))
+	}
+	c.dead.note(errShut)
+	return nil
+}
+
+// errShut is what a write gets after the end of the stream was sent.
+var errShut error = &ioError{"write", syscall.EPIPE}
+
+// Close sends close_notify, if nothing is in its way for long, and closes the
+// channel below. Blocked reads end at once, a blocked write after goodbye.
+func (c *tlsChannel) Close() error {
+	c.closeOnce.Do(func() {
+		c.deadlines.Lock()
+		c.closed.Store(true)
+		c.under.SetReadDeadline(time.Now())
+		c.under.SetWriteDeadline(time.Now().Add(goodbye))
+		c.deadlines.Unlock()
+
+		c.write.Lock()
+		if c.dead.check() == nil {
+			// That it could not be sent is no matter: the channel goes.
+			_ = c.conn.CloseWrite()
+			c.dead.note(net.ErrClosed)
+		}
+		c.write.Unlock()
+		c.closeErr = c.under.Close()
+	})
+	return c.closeErr
+}
+
+func (c *tlsChannel) LocalAddr() net.Addr  { return c.under.LocalAddr() }
+func (c *tlsChannel) RemoteAddr() net.Addr { return c.under.RemoteAddr() }
+
+func (c *tlsChannel) SetDeadline(t time.Time) error { return c.deadline(c.under.SetDeadline, t) }
+func (c *tlsChannel) SetReadDeadline(t time.Time) error {
+	return c.deadline(c.under.SetReadDeadline, t)
+}
+func (c *tlsChannel) SetWriteDeadline(t time.Time) error {
+	return c.deadline(c.under.SetWriteDeadline, t)
+}
+
+func (c *tlsChannel) deadline(set func(time.Time) error, t time.Time) error {
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	return set(t)
+}
+
+// Unwrap is the channel that the records travel on.
+func (c *tlsChannel) Unwrap() Channel { return c.under }
+
+// ConnectionState is who the peer has shown to be, and what was agreed upon.
+func (c *tlsChannel) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }
+
+var _ Secured = (*tlsChannel)(nil)

@@ -1,0 +1,197 @@
+package channel
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var unixTransport = &transport{
+	name:    "unix",
+	what:    "a path or @name",
+	file:    true,
+	options: fileOptions,
+	check:   func(a Address) error { return checkSocketPath(a.Where) },
+	dial:    dialUnix,
+	listen:  listenUnix,
+}
+
+// maxSocketPath is the size of sun_path less the NUL (unix(7)).
+const maxSocketPath = 107
+
+func checkSocketPath(p string) error {
+	if len(p) > maxSocketPath {
+		return fmt.Errorf("a UNIX socket path has at most %d bytes, this one has %d", maxSocketPath, len(p))
+	}
+	return nil
+}
+
+// A unixChannel is a socket that knows who is at its other end.
+type unixChannel struct{ *socket }
+
+func newUnix(c *net.UnixConn) (Channel, error) {
+	fc, err := newFD(c, c.LocalAddr(), c.RemoteAddr())
+	if err != nil {
+		return nil, err
+	}
+	return &unixChannel{&socket{fc, c}}, nil
+}
+
+// PeerCred is who made the connection, or, when dialled, who listens.
+func (c *unixChannel) PeerCred() (PeerCred, error) {
+	var u *unix.Ucred
+	var err error
+	if cerr := c.rc.Control(func(fd uintptr) {
+		u, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); cerr != nil {
+		err = cerr
+	}
+	if err != nil {
+		return PeerCred{}, plain("getsockopt", err)
+	}
+	return PeerCred{u.Pid, u.Uid, u.Gid}, nil
+}
+
+func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
+	if err := checkSocketPath(a.Where); err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", a.Where)
+	if err != nil {
+		return nil, plainDial(ctx, err)
+	}
+	return newUnix(c.(*net.UnixConn))
+}
+
+// listenUnix makes the socket under a name of its own, with its mode and owner,
+// and gives it its real name when it listens: whoever sees the name can
+// connect, and nobody ever could who may not.
+func listenUnix(ctx context.Context, _ *Env, a Address) (Listener, error) {
+	if err := checkSocketPath(a.Where); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(a.Where, "@") {
+		l, err := new(net.ListenConfig).Listen(ctx, "unix", a.Where)
+		if err != nil {
+			return nil, plain("listen", err)
+		}
+		return &unixListener{l: l.(*net.UnixListener), addr: l.Addr()}, nil
+	}
+	dir, err := os.OpenFile(filepath.Dir(a.Where), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("folder %s: %w", filepath.Dir(a.Where), errors.Unwrap(err))
+	}
+	defer dir.Close()
+	if err := clearSocketPath(ctx, a.Where); err != nil {
+		return nil, err
+	}
+	// The short way round by /proc leaves room for the longer name.
+	tmp := ".chardevd-" + rand.Text()[:12]
+	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
+		// The node gets the mode of the socket less the umask when it is made.
+		return rc.Control(func(fd uintptr) { unix.Fchmod(int(fd), 0o600) })
+	}}
+	l, err := lc.Listen(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), tmp))
+	if err != nil {
+		return nil, plain("listen", err)
+	}
+	ul := l.(*net.UnixListener)
+	ul.SetUnlinkOnClose(false)
+	tmp = filepath.Join(filepath.Dir(a.Where), tmp)
+	ino, err := dressNode(tmp, a)
+	if err == nil {
+		err = os.Rename(tmp, a.Where)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		ul.Close()
+		return nil, plain("listen", err)
+	}
+	return &unixListener{l: ul, addr: &net.UnixAddr{Name: a.Where, Net: "unix"}, path: a.Where, node: ino}, nil
+}
+
+// clearSocketPath sees to it that the path may be taken: what is there can only
+// be the socket of somebody who is gone.
+func clearSocketPath(ctx context.Context, path string) error {
+	fi, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return plain("stat", err)
+	}
+	if fi.Mode().Type() != fs.ModeSocket {
+		return errors.New("the path is taken by something that is not a socket")
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	if err == nil {
+		c.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("somebody else listens on this socket: %w", syscall.EADDRINUSE)
+	}
+	return nil // the rename replaces it
+}
+
+// dressNode gives a node that was just made the mode (default 0600), owner and
+// group that the address asks for, and returns its identity.
+func dressNode(path string, a Address) (fs.FileInfo, error) {
+	mode, uid, gid, err := fileRights(a)
+	if err != nil {
+		return nil, err
+	}
+	if uid >= 0 || gid >= 0 {
+		if err := os.Lchown(path, uid, gid); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return nil, err
+	}
+	return os.Lstat(path)
+}
+
+type unixListener struct {
+	l    *net.UnixListener
+	addr net.Addr
+	path string      // "" if abstract
+	node fs.FileInfo // what was put there
+
+	once sync.Once
+}
+
+func (l *unixListener) Accept(ctx context.Context) (Channel, error) {
+	c, err := acceptContext(ctx, l.l, l.l.AcceptUnix)
+	if err != nil {
+		return nil, err
+	}
+	return newUnix(c)
+}
+
+func (l *unixListener) Addr() net.Addr { return l.addr }
+
+// Close removes the socket's name if it is still this socket's.
+func (l *unixListener) Close() error {
+	err := plain("close", l.l.Close())
+	l.once.Do(func() {
+		if l.path == "" {
+			return
+		}
+		if fi, err := os.Lstat(l.path); err == nil && os.SameFile(fi, l.node) {
+			os.Remove(l.path)
+		}
+	})
+	return err
+}

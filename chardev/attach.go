@@ -1,0 +1,127 @@
+package chardev
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"chardevd/channel"
+)
+
+// attach makes a connection of the API a client that is a person: it gets
+// messages beside the bytes, and may send some.
+func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
+	start, err := parseSince(r.FormValue("since"), r.FormValue("epoch"), con.epoch)
+	if err != nil {
+		problem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	c.attached.Add(1)
+	defer c.attached.Done()
+	if c.ctx.Err() != nil {
+		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+		return
+	}
+	cl := &client{
+		hub:      con.hub,
+		frontend: "attach",
+		readOnly: r.FormValue("read_only") == "true",
+		onLag:    "catch-up",
+	}
+	var out *channel.Outbox
+	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
+		Hosts:     []string{r.Host}, // on a UNIX socket there is no name to be misled by
+		Protocols: []string{AttachProtocol},
+		OnText:    func(text []byte) { con.message(cl, text) },
+	}, func(under channel.Channel) channel.Channel {
+		out = channel.NewOutbox(under)
+		return out
+	})
+	if err != nil {
+		con.hub.log.Info("attach failed", "error", err)
+		return
+	}
+	cl.ch, cl.out, cl.peer = ws, out, peerName(ws)
+	cl.person = func(m Message) error {
+		text, err := json.Marshal(m)
+		if err != nil {
+			return err
+		}
+		return ws.SendText(text)
+	}
+	cl.hello = func(at int64) Message {
+		state, _, _ := con.device.state()
+		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: modeName(cl.readOnly), Text: start.note}
+	}
+	cl.serve(c.ctx, start.replay, start.from)
+}
+
+// message acts on what an attached client says beside the bytes. It runs in the
+// goroutine that reads the client.
+func (con *console) message(cl *client, text []byte) {
+	var m Message
+	if err := json.Unmarshal(text, &m); err != nil {
+		cl.tell(Message{Type: "notice", Text: "not understood: " + err.Error()})
+		return
+	}
+	var err error
+	switch m.Type {
+	case "eof":
+		cl.inputEnded = true
+		cl.ch.SetReadDeadline(time.Unix(1, 0))
+	case "break":
+		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
+	case "resize":
+		con.hub.resize(cl, m.Cols, m.Rows)
+	default:
+		err = fmt.Errorf("no message %q is known", m.Type)
+	}
+	if err != nil {
+		cl.tell(Message{Type: "notice", Text: err.Error()})
+	}
+}
+
+// defaultBreak is how long a break lasts if nobody says.
+const defaultBreak = 250 * time.Millisecond
+
+// sendBreak sends a break to the device, past whatever input waits.
+func (h *hub) sendBreak(c *client, d time.Duration) error {
+	if why, ok := h.mayType(c); !ok {
+		return fmt.Errorf("no break was sent: %s", reasons[why])
+	}
+	s := h.device.Load()
+	if s == nil {
+		return fmt.Errorf("no break was sent: the device is down")
+	}
+	b, ok := channel.As[channel.Breaker](s.dev)
+	if !ok {
+		return fmt.Errorf("no break was sent: this kind of device knows none")
+	}
+	if d <= 0 {
+		d = defaultBreak
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, d+finishTime)
+	defer cancel()
+	if err := b.SendBreak(ctx, d); err != nil {
+		return fmt.Errorf("no break was sent: %w", err)
+	}
+	h.note("break", fmt.Sprintf("%s, %v", c, d))
+	return nil
+}
+
+// resize tells a device that has a window how large the client's is. Where there
+// is none it does nothing: most consoles do not know of such a thing.
+func (h *hub) resize(c *client, cols, rows int) {
+	if _, ok := h.mayType(c); !ok || cols < 1 || rows < 1 || cols > 65535 || rows > 65535 {
+		return
+	}
+	if s := h.device.Load(); s != nil {
+		if r, ok := channel.As[channel.Resizer](s.dev); ok {
+			if err := r.Resize(cols, rows); err != nil {
+				h.log.Debug("resize", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,152 @@
+package chardev
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"chardevd/channel"
+)
+
+// The control socket: the API of api.go over HTTP.
+
+// A control serves the API on a listener.
+type control struct {
+	server   *Server
+	attached sync.WaitGroup
+	ctx      context.Context // ends attached clients
+}
+
+func (c *control) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/chardevs", c.list)
+	mux.HandleFunc("GET /api/v1/chardevs/{name}", c.withChardev(c.show))
+	mux.HandleFunc("GET /api/v1/chardevs/{name}/clients", c.withChardev(c.clients))
+	mux.HandleFunc("DELETE /api/v1/chardevs/{name}/clients/{id}", c.withChardev(c.kick))
+	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", c.withChardev(c.attach))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
+	})
+	return mux
+}
+
+// problem answers with an error (RFC 9457).
+func problem(w http.ResponseWriter, status int, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v)
+}
+
+// withChardev finds the chardev that a path names.
+func (c *control) withChardev(f func(http.ResponseWriter, *http.Request, *console)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		name := r.PathValue("name")
+		con := c.server.console(name)
+		if con == nil {
+			detail := fmt.Sprintf("no chardev %q", name)
+			if near := channel.Nearest(name, c.server.names()); near != "" {
+				detail += fmt.Sprintf("; did you mean %q?", near)
+			}
+			problem(w, http.StatusNotFound, detail)
+			return
+		}
+		f(w, r, con)
+	}
+}
+
+func (c *control) list(w http.ResponseWriter, r *http.Request) {
+	all := []Info{}
+	for _, con := range c.server.consoles {
+		all = append(all, con.info(false))
+	}
+	answer(w, all)
+}
+
+func (c *control) show(w http.ResponseWriter, r *http.Request, con *console) {
+	answer(w, con.info(true))
+}
+
+func (c *control) clients(w http.ResponseWriter, r *http.Request, con *console) {
+	answer(w, con.hub.clientInfos())
+}
+
+func (c *control) kick(w http.ResponseWriter, r *http.Request, con *console) {
+	id, err := strconv.Atoi(r.PathValue("id"))
+	if err != nil || !con.hub.kick(id) {
+		problem(w, http.StatusNotFound, fmt.Sprintf("chardev %s has no client %s", con.name, r.PathValue("id")))
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// A start is where an attach begins.
+type start struct {
+	replay int    // so many bytes before the head,
+	from   int64  // or at this offset if it is not negative
+	note   string // why it is not where it was asked for
+}
+
+// parseSince reads since=: bytes before the head (-65536), or an offset of the
+// given epoch. An offset of another epoch than the present one names other
+// bytes, so all that is held is given instead, and that is told.
+func parseSince(since, epoch, present string) (start, error) {
+	if since == "" {
+		return start{from: -1}, nil
+	}
+	n, err := strconv.ParseInt(since, 10, 64)
+	switch {
+	case err != nil:
+		return start{}, fmt.Errorf("since=%s: want -BYTES or an OFFSET", since)
+	case strings.HasPrefix(since, "-"):
+		return start{replay: int(min(-n, math.MaxInt32)), from: -1}, nil
+	case epoch != present:
+		return start{replay: math.MaxInt32, from: -1, note: "chardevd was started anew and has not what was printed before; this is what it has"}, nil
+	}
+	return start{from: n}, nil
+}
+
+// serveControl serves the API on l until ctx ends.
+func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
+	c := &control{server: s, ctx: ctx}
+	hs := &http.Server{
+		Handler:           c.handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stop := context.AfterFunc(ctx, func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if hs.Shutdown(bounded) != nil {
+			hs.Close()
+		}
+	})
+	defer stop()
+	err := hs.Serve(netListener{ctx, l})
+	c.attached.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// A netListener is a channel.Listener as net/http wants it.
+type netListener struct {
+	ctx context.Context
+	channel.Listener
+}
+
+func (l netListener) Accept() (net.Conn, error) { return l.Listener.Accept(l.ctx) }

@@ -1,0 +1,108 @@
+package chardev
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"chardevd/channel"
+)
+
+// A device is the guest's side of a chardev: it is kept open, and what it says
+// goes into the hub.
+type device struct {
+	supervisor
+	hub *hub
+}
+
+func newDevice(h *hub, env *channel.Env, ep Endpoint) *device {
+	d := &device{hub: h, supervisor: supervisor{env: env, ep: ep, retry: retryOf(ep), status: newStatus()}}
+	d.news = d.tellNews
+	return d
+}
+
+// run keeps the device open until ctx ends.
+func (d *device) run(ctx context.Context) {
+	if d.ep.Listen {
+		d.await(ctx)
+		return
+	}
+	d.open(ctx, d.hub.session)
+}
+
+// await listens for the guest to come. A newer guest replaces the older one.
+func (d *device) await(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	leave := func() {}
+	d.listen(ctx, func(ch channel.Channel) {
+		leave()
+		wg.Wait()
+		var guest context.Context
+		guest, leave = context.WithCancel(ctx)
+		wg.Go(func() { d.guest(guest, ch) })
+	})
+	leave()
+}
+
+// guest is one guest that came.
+func (d *device) guest(ctx context.Context, ch channel.Channel) {
+	d.hub.note(StateUp, "a guest came: "+peerName(ch))
+	err := d.hub.session(ctx, ch)
+	d.hub.note(StateDown, "the guest left: "+reason(err))
+}
+
+// state is how the device is. One that is listened for is up while a guest is
+// there.
+func (d *device) state() (state, err string, since time.Time) {
+	state, err, since = d.status.get()
+	if !d.ep.Listen || state != StateUp {
+		return state, err, since
+	}
+	if s := d.hub.device.Load(); s != nil {
+		return StateUp, "", s.since
+	}
+	return StateOpening, "waiting for the guest to connect", since
+}
+
+func (d *device) tellNews(state string, err error) {
+	text := d.ep.Address.String()
+	if err != nil {
+		text += ": " + reason(err)
+	}
+	d.hub.note(state, text)
+}
+
+// session is the time from up to down: it moves bytes both ways until the
+// device ends, and returns why. It owns dev.
+func (h *hub) session(ctx context.Context, dev channel.Channel) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out, _ := channel.As[*channel.Outbox](dev)
+	s := &session{since: time.Now(), dev: dev, out: out, input: make(chan keys), gone: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() { dev.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+
+	h.device.Store(s)
+	h.tell(Message{Type: "device", State: StateUp})
+	var writing sync.WaitGroup
+	writing.Go(func() { h.writeDevice(ctx, s) })
+	err := h.readDevice(ctx, dev)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	h.device.Store(nil)
+	cancel()
+	writing.Wait()
+	out.Abort() // what the device did not take until now it will not
+	dev.Close()
+	if err == io.EOF {
+		err = errDeviceEnded
+	}
+	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
+	return err
+}
+
+var errDeviceEnded = errors.New("the device closed the connection")

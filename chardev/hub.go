@@ -1,0 +1,270 @@
+package chardev
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/history"
+)
+
+// The way of the bytes, from the device to the clients:
+//
+//  1. readDevice reads into the history's own space;
+//  2. publish commits it and writes it on the spot, without ever waiting, to
+//     every client that keeps up (the live ones);
+//  3. a client whose outbox had to keep something lags: its own pump writes
+//     whatever has gathered in the history until it is at the head again.
+//
+// A client's cursor belongs to whoever holds its mutex; publish passes over a
+// client whose cursor is not where its chunk begins, so a client can change
+// hands at any time without a byte missing or twice.
+
+// A hub joins one device with its clients.
+type hub struct {
+	log   *slog.Logger
+	hist  *history.History
+	input string // shared, exclusive, off
+
+	device  atomic.Pointer[session] // nil: down
+	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
+	bytesIn atomic.Int64            // taken by the device
+	gaps    atomic.Int64            // bytes that clients could not have
+	refused [len(reasons)]atomic.Int64
+	room    chan struct{} // a lagging client moved; capacity 1
+
+	// owned by the device's goroutine
+	writing []*client // the live ones, as of the last publish
+
+	mu      sync.Mutex // never held over a system call
+	clients []*client  // all that are attached
+	live    []*client  // those that keep up
+	changed bool       // live is not writing any more
+	lagging int        // how many have a pump
+	pace    pace
+	writer  *client // who has an exclusive input
+	nextID  int
+	events  []Event // the newest last
+}
+
+// maxEvents is how many events are kept for whoever asks.
+const maxEvents = 256
+
+func newHub(log *slog.Logger, size int, input string) *hub {
+	return &hub{log: log, hist: history.New(size), input: input, room: make(chan struct{}, 1)}
+}
+
+// A state is who moves a client's cursor.
+type state int
+
+const (
+	lagging  state = iota // its pump
+	live                  // the device's goroutine
+	leaving               // its pump, up to finishAt
+	detached              // nobody
+)
+
+// attach makes c one of the clients and starts it replay bytes before the head
+// or, if from is not negative, at that offset. No byte is missing or twice
+// between what was and what comes, because the head does not move meanwhile.
+func (h *hub) attach(c *client, replay int, from int64) {
+	c.mu.Lock() // the hello goes before the bytes
+	defer c.mu.Unlock()
+	h.mu.Lock()
+	head := h.hist.Head()
+	at := max(head-int64(replay), h.hist.Oldest())
+	if from >= 0 {
+		at = min(from, head)
+	}
+	c.reader = h.hist.Reader(at)
+	c.cursor.Store(at)
+	h.nextID++
+	c.id = h.nextID
+	c.since = time.Now()
+	h.clients = append(h.clients, c)
+	h.lag(c, lagging)
+	h.mu.Unlock()
+	if c.hello != nil {
+		c.tell(c.hello(at))
+	}
+}
+
+// lag hands a client to its pump. Called with mu held.
+func (h *hub) lag(c *client, s state) {
+	h.setState(c, s)
+	h.lagging++
+	c.pumps.Go(func() {
+		c.pump()
+		h.mu.Lock()
+		h.lagging--
+		if c.state == lagging { // it can be given nothing any more
+			h.setState(c, detached)
+		}
+		h.mu.Unlock()
+		h.moved()
+	})
+}
+
+// setState notes who moves c from now on. Called with mu held.
+func (h *hub) setState(c *client, s state) {
+	if i := slices.Index(h.live, c); i >= 0 && s != live {
+		h.live[i] = h.live[len(h.live)-1]
+		h.live[len(h.live)-1] = nil
+		h.live = h.live[:len(h.live)-1]
+		h.changed = true
+	}
+	if s == live {
+		h.live = append(h.live, c)
+		h.changed = true
+	}
+	c.state = s
+	c.turn.change(time.Now(), s == live)
+}
+
+// joined makes c one of the live ones if it is at the head, or ends it if it has
+// got what it was to get. Called by c's pump, which stops if it is true.
+func (h *hub) joined(c *client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := c.cursor.Load()
+	switch {
+	case c.state == detached:
+		return true
+	case c.state == leaving:
+		return at >= c.finishAt
+	case at < h.hist.Head():
+		return false
+	}
+	h.setState(c, live)
+	return true
+}
+
+// fallBehind hands a live client to its pump.
+func (h *hub) fallBehind(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.state == live {
+		h.lag(c, lagging)
+	}
+}
+
+// finish lets c have what was published so far and nothing more.
+func (h *hub) finish(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.finishAt = h.hist.Head()
+	if c.state == live {
+		h.lag(c, leaving)
+	} else {
+		h.setState(c, leaving)
+	}
+}
+
+// detach takes c off the list; nobody writes to it any more once its pump ended.
+func (h *hub) detach(c *client) {
+	h.mu.Lock()
+	h.setState(c, detached)
+	if i := slices.Index(h.clients, c); i >= 0 {
+		h.clients = slices.Delete(h.clients, i, i+1)
+	}
+	if h.writer == c {
+		h.writer = nil
+	}
+	h.mu.Unlock()
+	h.moved()
+}
+
+// note keeps an event and logs it.
+func (h *hub) note(kind, text string) {
+	h.mu.Lock()
+	e := Event{Time: time.Now(), Offset: h.hist.Head(), Kind: kind, Text: text}
+	if len(h.events) == maxEvents {
+		h.events = slices.Delete(h.events, 0, 1)
+	}
+	h.events = append(h.events, e)
+	h.mu.Unlock()
+	h.log.Info(kind, "what", text, "offset", e.Offset)
+}
+
+// tell sends a message to all clients that are people.
+func (h *hub) tell(m Message) {
+	h.mu.Lock()
+	all := slices.Clone(h.clients)
+	h.mu.Unlock()
+	for _, c := range all {
+		c.tell(m)
+	}
+}
+
+// readDevice reads the device until it ends; only one may run at a time.
+func (h *hub) readDevice(ctx context.Context, dev channel.Channel) error {
+	for run := 1; ; run++ {
+		space := h.hist.Space()
+		if err := h.waitRoom(ctx, len(space)); err != nil {
+			return err
+		}
+		n, err := dev.Read(space)
+		if n > 0 {
+			h.publish(space[:n])
+		}
+		if err != nil {
+			return err
+		}
+		// A device at full rate never waits: let the others have their turn.
+		if n == len(space) && run%16 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// publish makes chunk, which was read into the history's space, part of the
+// stream and writes it to all who keep up.
+func (h *hub) publish(chunk []byte) {
+	h.lastOut.Store(time.Now().UnixNano())
+	h.mu.Lock()
+	at := h.hist.Head()
+	h.hist.Commit(len(chunk))
+	if h.changed {
+		clear(h.writing)
+		h.writing = append(h.writing[:0], h.live...)
+		h.changed = false
+	}
+	h.mu.Unlock()
+	for _, c := range h.writing {
+		if !c.keepUp(chunk, at) {
+			h.fallBehind(c)
+		}
+	}
+}
+
+// moved tells the device's goroutine that there may be room for it.
+func (h *hub) moved() {
+	select {
+	case h.room <- struct{}{}:
+	default:
+	}
+}
+
+var errKicked = errors.New("cut by an operator")
+
+// kick ends the client with the given id.
+func (h *hub) kick(id int) bool {
+	h.mu.Lock()
+	i := slices.IndexFunc(h.clients, func(c *client) bool { return c.id == id })
+	var c *client
+	if i >= 0 {
+		c = h.clients[i]
+	}
+	h.mu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.end(errKicked)
+	return true
+}

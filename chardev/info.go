@@ -1,0 +1,58 @@
+package chardev
+
+import (
+	"slices"
+	"time"
+)
+
+// info is the chardev as the API shows it, with its events if they are wanted.
+func (c *console) info(events bool) Info {
+	h := c.hub
+	state, err, since := c.device.state()
+	i := Info{
+		Name: c.name, State: state, Error: err, Since: since, Device: c.device.ep.Address.String(), Input: h.input,
+		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.gaps.Load(),
+		Frontends: []FrontendInfo{},
+	}
+	if ns := h.lastOut.Load(); ns != 0 {
+		t := time.Unix(0, ns)
+		i.LastByte = &t
+	}
+	for why, name := range reasons {
+		i.Refused[name] = h.refused[why].Load()
+	}
+	for _, f := range c.fronts {
+		i.Frontends = append(i.Frontends, f.info())
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i.Offset, i.Oldest = h.hist.Head(), h.hist.Oldest()
+	i.BytesOut = i.Offset
+	i.Clients = len(h.clients)
+	if h.writer != nil {
+		i.Writer = h.writer.String()
+	}
+	if events {
+		i.Events = slices.Clone(h.events)
+	}
+	return i
+}
+
+func (f *frontend) info() FrontendInfo {
+	state, err, _ := f.status.get()
+	return FrontendInfo{
+		Address: f.cfg.Address.String(), State: state, Error: err, Mode: f.cfg.Mode,
+		Reach: reach(f.cfg), Clients: int(f.clients.Load()),
+	}
+}
+
+func (h *hub) clientInfos() []ClientInfo {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := []ClientInfo{}
+	head := h.hist.Head()
+	for _, c := range h.clients {
+		all = append(all, c.info(head))
+	}
+	return all
+}

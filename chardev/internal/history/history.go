@@ -1,0 +1,220 @@
+// Package history keeps the newest bytes of a stream in memory, addressed by
+// their offset since the stream began, for one writer and any number of readers
+// with a cursor each. It knows nothing but bytes.
+//
+// The bytes lie in blocks that are written once and then only read, so readers
+// get them without a copy. A block that no longer belongs to the window is
+// written anew as soon as no reader holds it: memory that stays in the cache
+// costs a fast stream half as much as fresh memory for the collector.
+package history
+
+import (
+	"sort"
+	"sync"
+)
+
+const (
+	minBlock = 4 << 10  // an idle console costs one of these
+	maxBlock = 64 << 10 // and a busy one reads up to this much at once
+)
+
+// A block is a run of the stream. Its bytes up to n are never changed while it
+// is in the window or pinned.
+type block struct {
+	at      int64 // offset of buf[0]
+	buf     []byte
+	n       int  // how many bytes are published
+	pins    int  // readers that hold it
+	dropped bool // out of the window
+}
+
+func (b *block) end() int64 { return b.at + int64(b.n) }
+
+// A History is the window. Space and Commit belong to the one writer; all else
+// may be called from anywhere.
+type History struct {
+	size int // how many bytes it holds at least, once there were so many
+
+	mu     sync.Mutex
+	blocks []*block // oldest first; the last one is being written
+	free   []*block
+}
+
+// New returns an empty history that holds the newest size bytes, and up to a
+// block (64 KiB) more.
+func New(size int) *History {
+	return &History{size: size}
+}
+
+// Space returns where the writer may put the next bytes: at least one byte, at
+// most 64 KiB. It stays valid until Commit.
+func (h *History) Space() []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var at int64
+	if k := len(h.blocks); k > 0 {
+		last := h.blocks[k-1]
+		if last.n < len(last.buf) {
+			return last.buf[last.n:]
+		}
+		at = last.end()
+	}
+	b := h.block(min(max(minBlock, h.held()/8), maxBlock))
+	b.at = at
+	h.blocks = append(h.blocks, b)
+	return b.buf
+}
+
+// block returns an empty block of about the given size.
+func (h *History) block(size int) *block {
+	if k := len(h.free); k > 0 && len(h.free[k-1].buf) >= size {
+		b := h.free[k-1]
+		h.free = h.free[:k-1]
+		b.n, b.dropped = 0, false
+		return b
+	}
+	h.free = nil // too small by now
+	return &block{buf: make([]byte, size)}
+}
+
+// Commit publishes the first n bytes of what Space returned. It takes constant
+// time (amortized) and never waits for a reader.
+func (h *History) Commit(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.blocks[len(h.blocks)-1].n += n
+	h.drop(h.past(0))
+}
+
+// past counts the blocks that are out of the window when n more bytes are there.
+func (h *History) past(n int) int {
+	k := 0
+	for k+1 < len(h.blocks) && h.head()+int64(n)-h.blocks[k+1].at >= int64(h.size) {
+		k++
+	}
+	return k
+}
+
+// drop takes the k oldest blocks out of the window.
+func (h *History) drop(k int) {
+	for _, b := range h.blocks[:k] {
+		b.dropped = true
+		h.recycle(b)
+	}
+	clear(h.blocks[:k])
+	h.blocks = h.blocks[k:]
+}
+
+// recycle keeps a block that nobody needs for Space. More than two are never
+// wanted: one is being written, one was just dropped.
+func (h *History) recycle(b *block) {
+	if b.pins == 0 && len(h.free) < 2 {
+		h.free = append(h.free, b)
+	}
+}
+
+func (h *History) head() int64 {
+	if k := len(h.blocks); k > 0 {
+		return h.blocks[k-1].end()
+	}
+	return 0
+}
+
+func (h *History) oldest() int64 {
+	if len(h.blocks) > 0 {
+		return h.blocks[0].at
+	}
+	return 0
+}
+
+func (h *History) held() int { return int(h.head() - h.oldest()) }
+
+// Head is the offset of the next byte to come.
+func (h *History) Head() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.head()
+}
+
+// Oldest is the offset of the oldest byte that is held.
+func (h *History) Oldest() int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.oldest()
+}
+
+// OldestAfter is what Oldest will be when n more bytes are committed.
+func (h *History) OldestAfter(n int) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if k := h.past(n); k < len(h.blocks) {
+		return h.blocks[k].at
+	}
+	return 0
+}
+
+// A Reader reads from a cursor on. It belongs to one goroutine at a time.
+type Reader struct {
+	h      *History
+	at     int64
+	pinned []*block
+	bufs   [][]byte
+}
+
+// Reader returns a reader at the given offset, which may be one that is no
+// longer held, but not one that is still to come.
+func (h *History) Reader(at int64) *Reader { return &Reader{h: h, at: at} }
+
+// At is the cursor: the offset of the next byte it reads.
+func (r *Reader) At() int64 { return r.at }
+
+// MoveTo moves the cursor.
+func (r *Reader) MoveTo(at int64) { r.at = at }
+
+// Next returns up to max bytes from the cursor on, none if it is at the head.
+// The slices are read-only and hold until Release, which must follow. If the
+// byte at the cursor is not held any more, it returns nothing but how many
+// bytes are missing up to the oldest that is.
+func (r *Reader) Next(max int) (bufs [][]byte, missing int64) {
+	h := r.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o := h.oldest(); r.at < o {
+		return nil, o - r.at
+	}
+	i := sort.Search(len(h.blocks), func(i int) bool { return h.blocks[i].end() > r.at })
+	at := r.at
+	for ; i < len(h.blocks) && max > 0; i++ {
+		b := h.blocks[i]
+		part := b.buf[at-b.at : b.n]
+		if len(part) == 0 {
+			break
+		}
+		if len(part) > max {
+			part = part[:max]
+		}
+		b.pins++
+		r.pinned = append(r.pinned, b)
+		r.bufs = append(r.bufs, part)
+		at += int64(len(part))
+		max -= len(part)
+	}
+	return r.bufs, 0
+}
+
+// Release gives back what Next returned and moves the cursor on by n bytes.
+func (r *Reader) Release(n int64) {
+	h := r.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range r.pinned {
+		b.pins--
+		if b.dropped {
+			h.recycle(b)
+		}
+	}
+	clear(r.pinned)
+	clear(r.bufs)
+	r.pinned, r.bufs = r.pinned[:0], r.bufs[:0]
+	r.at += n
+}

@@ -1,0 +1,151 @@
+package history
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// pattern is the byte that belongs at an offset.
+func pattern(at int64) byte { return byte(at*7 + at>>8*13 + at>>16) }
+
+func commit(h *History, n int) {
+	at := h.Head()
+	for n > 0 {
+		s := h.Space()
+		k := min(n, len(s))
+		for i := range k {
+			s[i] = pattern(at + int64(i))
+		}
+		h.Commit(k)
+		at += int64(k)
+		n -= k
+	}
+}
+
+// The history is compared with the simplest thing that could be one: readers at
+// random places get exactly the bytes of their offsets, or are told how many
+// are missing, and what they hold does not change under them.
+func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.SampledFrom([]int{1, 100, 4 << 10, 20000, 256 << 10}).Draw(t, "size")
+		h := New(size)
+		readers := []*Reader{h.Reader(0), h.Reader(0), h.Reader(0)}
+		type held struct{ got, want []byte }
+		holds := make([][]held, len(readers))
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch i := rapid.IntRange(-2, len(readers)-1).Draw(t, "who"); {
+			case i < 0:
+				commit(h, rapid.IntRange(0, 3*size+5000).Draw(t, "n"))
+				if have, want := h.held(), min(int(h.Head()), size); have < want || have > size+2*maxBlock {
+					t.Fatalf("holds %d bytes of %d, window %d", have, h.Head(), size)
+				}
+			case holds[i] == nil:
+				r := readers[i]
+				if rapid.Bool().Draw(t, "late") {
+					r.MoveTo(h.Head() - min(h.Head(), int64(rapid.IntRange(0, 2*size).Draw(t, "replay"))))
+				}
+				bufs, missing := r.Next(rapid.IntRange(1, 100000).Draw(t, "max"))
+				if r.at < h.Oldest() {
+					if missing != h.Oldest()-r.at || bufs != nil {
+						t.Fatalf("at %d, oldest %d: missing %d", r.at, h.Oldest(), missing)
+					}
+					r.Release(missing)
+					continue
+				}
+				if missing != 0 || len(bufs) == 0 && r.at != h.Head() {
+					t.Fatalf("at %d of %d: %d slices, %d missing", r.at, h.Head(), len(bufs), missing)
+				}
+				at := r.at
+				holds[i] = []held{}
+				for _, b := range bufs {
+					want := make([]byte, len(b))
+					for k := range want {
+						want[k] = pattern(at + int64(k))
+					}
+					at += int64(len(b))
+					holds[i] = append(holds[i], held{b, want})
+				}
+			default:
+				n := int64(0)
+				for _, hd := range holds[i] {
+					if !bytes.Equal(hd.got, hd.want) {
+						t.Fatalf("reader %d: its bytes at %d changed while it held them", i, readers[i].at)
+					}
+					n += int64(len(hd.got))
+				}
+				readers[i].Release(n)
+				holds[i] = nil
+			}
+		}
+	})
+}
+
+// OldestAfter foretells what Commit will drop, exactly: the pace depends on it.
+func TestOldestAfter(t *testing.T) {
+	h := New(50000)
+	for range 500 {
+		n := 1 + rand.IntN(len(h.Space()))
+		want := h.OldestAfter(n)
+		commit(h, n)
+		if got := h.Oldest(); got != want {
+			t.Fatalf("oldest is %d, foretold %d", got, want)
+		}
+	}
+}
+
+// One writes at full speed while others read: for the race detector, and every
+// reader's bytes are compared.
+func TestConcurrentReaders(t *testing.T) {
+	h := New(32 << 10)
+	const total = 8 << 20
+	var wg sync.WaitGroup
+	for range 4 {
+		r := h.Reader(0)
+		wg.Go(func() {
+			for r.At() < total {
+				bufs, missing := r.Next(10000)
+				n := missing
+				for _, b := range bufs {
+					for k := range b {
+						if b[k] != pattern(r.At()+n+int64(k)) {
+							t.Errorf("wrong byte at %d", r.At()+n+int64(k))
+							r.Release(0)
+							return
+						}
+					}
+					n += int64(len(b))
+				}
+				r.Release(n)
+			}
+		})
+	}
+	commit(h, total)
+	wg.Wait()
+}
+
+func TestAnIdleHistoryIsSmall(t *testing.T) {
+	h := New(1 << 20)
+	if n := len(h.Space()); n != minBlock {
+		t.Errorf("the first block has %d bytes, want %d", n, minBlock)
+	}
+}
+
+func BenchmarkCommitNext(b *testing.B) {
+	h := New(256 << 10)
+	r := h.Reader(0)
+	b.SetBytes(maxBlock)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := len(h.Space())
+		h.Commit(n)
+		if _, missing := r.Next(maxBlock); missing > 0 {
+			r.Release(missing)
+		} else {
+			r.Release(int64(n))
+		}
+	}
+}

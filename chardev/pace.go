@@ -1,0 +1,161 @@
+package chardev
+
+import (
+	"context"
+	"time"
+)
+
+// Who paces the device. It waits only if its next read would push out of memory
+// a byte that a lagging client with a say still wants. A client loses its say by
+// taking too little while it is waited for, and so costs everybody at most
+// paceTurn, once; all such losers together cost at most that much in paceSpan.
+// It gets it back by keeping up for paceTrust. A client with on_lag = "block"
+// never loses its say.
+const (
+	paceTurn  = 100 * time.Millisecond
+	paceLeast = 5 * time.Millisecond // a turn when paceSpan's share is used up
+	paceSpan  = 2 * time.Second
+	paceTrust = time.Second
+	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little
+)
+
+// A pace is the device's side of the bargain. Guarded by hub.mu.
+type pace struct {
+	began  time.Time // of the turn under way; zero: none
+	length time.Duration
+
+	spent      time.Duration // waited for losers since spentSince
+	spentSince time.Time
+}
+
+// A turn is a client's side of it. Guarded by hub.mu.
+type turn struct {
+	mute  bool // has no say
+	since time.Time
+	live  bool // since then, else it lags since then
+
+	total time.Duration // how long it was live in all, until since
+
+	// at the beginning of the device's turn
+	markTotal time.Duration
+	markAt    int64
+	marked    bool
+}
+
+// change notes that the client begins to keep up or to lag.
+func (t *turn) change(now time.Time, live bool) {
+	if t.live == live {
+		return
+	}
+	if t.live {
+		t.total += now.Sub(t.since)
+		if now.Sub(t.since) >= paceTrust {
+			t.mute = false
+		}
+	}
+	t.live, t.since = live, now
+}
+
+// liveFor is how long the client was live in all.
+func (t *turn) liveFor(now time.Time) time.Duration {
+	if t.live {
+		return t.total + now.Sub(t.since)
+	}
+	return t.total
+}
+
+// waitRoom waits until n more bytes cost nobody with a say anything.
+func (h *hub) waitRoom(ctx context.Context, n int) error {
+	var timer *time.Timer
+	for {
+		wait := h.turnLeft(n)
+		if wait < 0 {
+			return nil
+		}
+		if timer == nil {
+			timer = time.NewTimer(wait)
+			defer timer.Stop()
+		} else {
+			timer.Reset(wait)
+		}
+		select {
+		case <-h.room:
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// turnLeft returns how long the device may have to wait before n more bytes are
+// read, at most; negative if it need not wait.
+func (h *hub) turnLeft(n int) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lagging == 0 {
+		return -1
+	}
+	oldest := h.hist.OldestAfter(n)
+	inTheWay := func(c *client) bool {
+		return c.state == lagging && c.cursor.Load() < oldest && (!c.turn.mute || c.onLag == "block")
+	}
+	now := time.Now()
+	busy := false
+	for _, c := range h.clients {
+		if inTheWay(c) {
+			busy = true
+			break
+		}
+	}
+	if !busy {
+		return -1
+	}
+	if h.pace.began.IsZero() || now.Sub(h.pace.began) > paceSpan {
+		h.beginTurn(now)
+	}
+	if now.Sub(h.pace.began) >= h.pace.length {
+		h.judge(now, inTheWay)
+		h.beginTurn(now)
+		return 0 // look again
+	}
+	return h.pace.length - now.Sub(h.pace.began)
+}
+
+// beginTurn marks where everybody is.
+func (h *hub) beginTurn(now time.Time) {
+	if now.Sub(h.pace.spentSince) > paceSpan {
+		h.pace.spent, h.pace.spentSince = 0, now
+	}
+	h.pace.began = now
+	h.pace.length = max(paceTurn-h.pace.spent, paceLeast)
+	for _, c := range h.clients {
+		c.turn.markTotal, c.turn.markAt, c.turn.marked = c.turn.liveFor(now), c.cursor.Load(), true
+	}
+}
+
+// judge takes the say of those in the way who took too little in the turn that
+// is over: next to nothing, or so little that another client stood idle at the
+// head for more than half of it.
+func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
+	took := now.Sub(h.pace.began)
+	var idle time.Duration
+	for _, c := range h.clients {
+		if c.turn.marked {
+			idle = max(idle, c.turn.liveFor(now)-c.turn.markTotal)
+		}
+	}
+	lost := false
+	for _, c := range h.clients {
+		if !inTheWay(c) || !c.turn.marked || c.onLag == "block" {
+			continue
+		}
+		least := int64(paceTake) * int64(took) / int64(paceTurn)
+		neverLive := now.Sub(c.turn.since) >= took
+		if c.cursor.Load()-c.turn.markAt < least || neverLive && idle > took/2 {
+			c.turn.mute, lost = true, true
+		}
+	}
+	if lost {
+		h.pace.spent += took
+	}
+}

@@ -1,0 +1,64 @@
+package chardev
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"chardevd/channel"
+)
+
+// reach is a command line that reaches a listening frontend from this host, or
+// "" where nothing that everybody has would do.
+func reach(f FrontendConfig) string {
+	a := f.Address
+	if !f.Listen {
+		return ""
+	}
+	host := a.Host()
+	if a.Network() && isWildcard(host) {
+		host = "localhost"
+	}
+	to := net.JoinHostPort(host, a.Port())
+	switch strings.Join(append(a.Layers, a.Transport), "+") {
+	case "pty":
+		return "picocom " + quote(a.Where)
+	case "unix":
+		if name, ok := strings.CutPrefix(a.Where, "@"); ok {
+			return "socat -,rawer,escape=0x1d ABSTRACT-CONNECT:" + quote(name)
+		}
+		return "socat -,rawer,escape=0x1d UNIX-CONNECT:" + quote(a.Where)
+	case "tcp":
+		return fmt.Sprintf("nc %s %s", host, a.Port())
+	case "tls+tcp":
+		return "openssl s_client -quiet -connect " + to
+	case "tls+unix":
+		return "openssl s_client -quiet -unix " + quote(a.Where)
+	case "ws+tcp":
+		return "python3 -m websockets ws://" + to + path(a)
+	case "ws+tls+tcp":
+		return "python3 -m websockets wss://" + to + path(a)
+	}
+	return ""
+}
+
+// path is that of a ws address, as it goes into a URL.
+func path(a channel.Address) string {
+	if a.Path == "" {
+		return "/"
+	}
+	return a.Path
+}
+
+func isWildcard(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// quote is for the shell, where it needs it.
+func quote(s string) string {
+	if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-@+,:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

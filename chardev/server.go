@@ -1,0 +1,192 @@
+package chardev
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"chardevd/channel"
+)
+
+// A Server is the daemon: all chardevs of a configuration, and the control
+// socket.
+type Server struct {
+	cfg      *Config
+	log      *slog.Logger
+	epoch    string // of all offsets: a new one each start, as nothing outlives it
+	consoles []*console
+	lock     *os.File
+}
+
+// A console is one chardev at run time.
+type console struct {
+	name   string
+	hub    *hub
+	device *device
+	fronts []*frontend
+	epoch  string
+}
+
+// NewServer takes the state folder, which one daemon at a time can have, and
+// makes everything ready to Run.
+func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
+	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	lock, err := lockState(cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, log: log, epoch: rand.Text(), lock: lock}
+	for _, cc := range cfg.Chardevs {
+		s.consoles = append(s.consoles, s.newConsole(cc))
+	}
+	return s, nil
+}
+
+// Close gives the state folder back. Run must have returned.
+func (s *Server) Close() error { return s.lock.Close() }
+
+// lockState locks the folder by the file "lock" in it, which tells whose it is.
+func lockState(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		whose, _ := io.ReadAll(io.LimitReader(f, 100))
+		f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("state folder %s: lock: %w", dir, err)
+		}
+		return nil, fmt.Errorf("state folder %s is in use by another chardevd (%s): stop it, or give this one another folder with state =", dir, strings.TrimSpace(string(whose)))
+	}
+	if err := f.Truncate(0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("state folder %s: lock: %w", dir, err)
+	}
+	fmt.Fprintf(f, "pid %d\n", os.Getpid())
+	return f, nil
+}
+
+func (s *Server) newConsole(cc ChardevConfig) *console {
+	log := s.log.With("chardev", cc.Name)
+	h := newHub(log, cc.History, cc.Input)
+	env := &channel.Env{
+		Dir:         filepath.Dir(s.cfg.File),
+		Credentials: s.credentials,
+		SelfSigned:  s.selfSigned,
+		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
+		Log:         log,
+	}
+	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, cc.Device)}
+	for _, fc := range cc.Frontends {
+		con.fronts = append(con.fronts, newFrontend(h, env, fc))
+	}
+	return con
+}
+
+func (s *Server) credentials(name string) (*channel.Credentials, error) {
+	c, ok := s.cfg.Credentials[name]
+	if !ok {
+		return nil, fmt.Errorf("no [credentials.%s]", name)
+	}
+	return c, nil
+}
+
+// selfSigned is the certificate of tls frontends on loopback without credentials.
+func (s *Server) selfSigned() (*tls.Certificate, error) {
+	return channel.SelfSigned(s.cfg.State)
+}
+
+func (s *Server) console(name string) *console {
+	for _, c := range s.consoles {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (s *Server) names() []string {
+	var n []string
+	for _, c := range s.consoles {
+		n = append(n, c.name)
+	}
+	return n
+}
+
+// Run opens everything and keeps it open until ctx ends; then it lets clients
+// have what was printed so far, for up to a second, and closes everything.
+// ready is called once, when all that could be opened is open.
+func (s *Server) Run(ctx context.Context, ready func()) error {
+	l, err := new(channel.Env).Listen(ctx, s.cfg.Control)
+	if err != nil {
+		return fmt.Errorf("control socket %s: %w", s.cfg.Control, err)
+	}
+	defer l.Close()
+
+	var fronts, devices sync.WaitGroup
+	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
+	defer goAway()
+	for _, c := range s.consoles {
+		devices.Go(func() { c.device.run(away) })
+		for _, f := range c.fronts {
+			fronts.Go(func() { f.run(ctx) })
+		}
+	}
+	var failed error
+	fronts.Go(func() { failed = s.serveControl(ctx, l) })
+	if s.awaitFirst(ctx) {
+		ready()
+	}
+	<-ctx.Done()
+	fronts.Wait() // clients first: they get what the devices said
+	goAway()
+	devices.Wait()
+	return failed
+}
+
+// awaitFirst waits until every endpoint was tried once: those that listen for as
+// long as it takes, those that open only for a moment, as a network may be slow.
+func (s *Server) awaitFirst(ctx context.Context) bool {
+	moment := time.NewTimer(2 * time.Second)
+	defer moment.Stop()
+	var patience <-chan time.Time = moment.C
+	await := func(sv *supervisor) bool {
+		timeout := patience
+		if sv.ep.Listen {
+			timeout = nil
+		}
+		select {
+		case <-sv.status.first:
+		case <-timeout:
+			moment.Reset(0) // the others have had their time too
+		case <-ctx.Done():
+			return false
+		}
+		return true
+	}
+	for _, c := range s.consoles {
+		if !await(&c.device.supervisor) {
+			return false
+		}
+		for _, f := range c.fronts {
+			if !await(&f.supervisor) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,189 @@
+package chardev
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"chardevd/channel"
+)
+
+// A status is how an endpoint is, for whoever asks.
+type status struct {
+	mu    sync.Mutex
+	state string
+	err   string
+	since time.Time
+
+	firstOnce sync.Once
+	first     chan struct{} // closed when the first try is over
+}
+
+func newStatus() *status {
+	return &status{state: StateDown, since: time.Now(), first: make(chan struct{})}
+}
+
+// set notes a state and reports whether anything is new about it: trying again
+// is not.
+func (s *status) set(state string, err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if state != StateOpening {
+		defer s.firstOnce.Do(func() { close(s.first) })
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == StateOpening {
+		text = s.err // why it is not up is still the last failure
+	}
+	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || text != s.err
+	if state != s.state {
+		s.since = time.Now()
+	}
+	s.state, s.err = state, text
+	return news
+}
+
+func (s *status) get() (state, err string, since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state, s.err, s.since
+}
+
+// A retry spaces the tries to open something: doubling from min to max, with
+// jitter, so that a thousand consoles do not come back in one moment.
+type retry struct {
+	min, max time.Duration
+	wait     time.Duration
+}
+
+// lived is how long a session must have held to begin with min again.
+const lived = 2 * time.Second
+
+// retryOf is how to try an endpoint again where the config says nothing: what
+// is local at most 1 s apart (and when its node appears), what is behind a
+// network gently. A port or path to listen on is local.
+func retryOf(e Endpoint) *retry {
+	if e.Address.Network() && !e.Listen {
+		return &retry{min: 100 * time.Millisecond, max: 30 * time.Second}
+	}
+	return &retry{min: 20 * time.Millisecond, max: time.Second}
+}
+
+// pause waits until the next try is due, or something new is at the path that
+// is watched, which begins with min again; it reports whether ctx still holds.
+func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
+	r.wait = min(max(2*r.wait, r.min), r.max)
+	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-node:
+		r.wait = 0
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// ended notes how long a session held.
+func (r *retry) ended(after time.Duration) {
+	if after >= lived {
+		r.wait = 0
+	}
+}
+
+// A supervisor keeps one endpoint open: it listens or opens, and again when
+// that fails or ends, until its context ends.
+type supervisor struct {
+	env    *channel.Env
+	ep     Endpoint
+	retry  *retry
+	status *status
+	news   func(state string, err error) // told about each new state; no lock is held
+}
+
+func (s *supervisor) set(state string, err error) {
+	if s.status.set(state, err) {
+		s.news(state, err)
+	}
+}
+
+// node watches for the endpoint's file, if it has one.
+func (s *supervisor) node() (<-chan struct{}, func()) {
+	f := s.ep.Address.File()
+	if f == "" {
+		return nil, func() {}
+	}
+	w, err := channel.WatchPath(f)
+	if err != nil {
+		s.env.Log.Warn("cannot watch the path, trying every second instead", "path", f, "error", err)
+		return nil, func() {}
+	}
+	return w.C, w.Close
+}
+
+// open opens the endpoint again and again and gives each channel to use, which
+// owns it and returns when it is done with it and why.
+func (s *supervisor) open(ctx context.Context, use func(context.Context, channel.Channel) error) {
+	node, stop := s.node()
+	defer stop()
+	for {
+		s.set(StateOpening, nil)
+		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+		ch, err := s.env.Dial(dialing, s.ep.Address)
+		cancel()
+		if err == nil {
+			s.set(StateUp, nil)
+			began := time.Now()
+			err = use(ctx, ch)
+			s.retry.ended(time.Since(began))
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.set(StateDown, err)
+		if !s.retry.pause(ctx, node) {
+			return
+		}
+	}
+}
+
+// dialTimeout bounds one try to open an endpoint, layers and all.
+const dialTimeout = 15 * time.Second
+
+// listen listens on the endpoint and gives each channel to use, which owns it
+// and must not keep the caller. When ctx ends, it closes the listener.
+func (s *supervisor) listen(ctx context.Context, use func(channel.Channel)) {
+	node, stop := s.node()
+	defer stop()
+	for {
+		s.set(StateOpening, nil)
+		l, err := s.env.Listen(ctx, s.ep.Address)
+		if err == nil {
+			s.set(StateUp, nil)
+			s.retry.wait = 0
+			err = s.accept(ctx, l, use)
+			l.Close()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.set(StateDown, err)
+		if !s.retry.pause(ctx, node) {
+			return
+		}
+	}
+}
+
+func (s *supervisor) accept(ctx context.Context, l channel.Listener, use func(channel.Channel)) error {
+	for {
+		ch, err := l.Accept(ctx)
+		if err != nil {
+			return err
+		}
+		use(ch)
+	}
+}
