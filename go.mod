@@ -3,10 +3,10 @@ module chardevd
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.6.0
 	github.com/creack/pty v1.1.24
-	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.49.0
 	pgregory.net/rapid v1.3.0
 )
 
-require github.com/BurntSushi/toml v1.6.0
+require go.uber.org/goleak v1.3.0
