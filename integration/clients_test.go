@@ -57,7 +57,7 @@ func (c *crowd) join(t *testing.T) []*prog {
 		named("socat-tcp", start(t, program(t, "socat"), "STDIO", "TCP:"+local("tcp"))),
 		named("socat-tls", start(t, program(t, "socat"), "STDIO", "OPENSSL:"+strings.Replace(local("tls"), "127.0.0.1", "localhost", 1)+",cafile="+ca)),
 		named("ncat", start(t, program(t, "ncat"), "127.0.0.1", fmt.Sprint(c.v["tcp"]))),
-		named("ncat-ssl", start(t, program(t, "ncat"), "--ssl-verify", "--ssl-trustfile", ca, "127.0.0.1", fmt.Sprint(c.v["tls"]))),
+		named("ncat-ssl", start(t, program(t, "ncat"), "--ssl-verify", "--ssl-trustfile", ca, "localhost", fmt.Sprint(c.v["tls"]))),
 		named("openssl", start(t, program(t, "openssl"), "s_client", "-quiet", "-verify_return_error", "-CAfile", ca, "-connect", local("tls"))),
 		// Without lock files, which are for real lines and need a folder to write to.
 		named("picocom", startTTY(t, program(t, "picocom"), "--quiet", "--nolock", c.path("tty"))),

@@ -58,11 +58,12 @@ frontends = ["unix:front"]
 			g.cont()
 			u.sees(t, "ECHO READY\r\n")
 			// A byte at a time, each after the last one's echo: QEMU before 10.0 leaves
-			// the tail of a TLS record where it is while the UART's FIFO is full.
+			// the tail of a TLS record or a websocket frame where it is when the UART's
+			// FIFO is full.
 			for _, c := range "through " + strings.ReplaceAll(test.name, ",", "") {
 				u.echoes(t, string(c))
 			}
-			if test.name == "pty" || strings.Contains(test.backend, "tls") {
+			if strings.Contains(test.backend, "tls") || strings.Contains(test.backend, "websocket") {
 				return
 			}
 			text := strings.Repeat("a longer text than the FIFO holds ", 20)
