@@ -96,6 +96,12 @@ func TestExecAllOutput(t *testing.T) {
 	if line != 20000 {
 		t.Errorf("%d lines", line)
 	}
+
+	ch = run(t, "", "seq 1 2000") // fits into the pty
+	<-mustAs[*process](t, ch).exited
+	if got := readAll(t, ch); strings.Count(got, "\n") != 2000 || !strings.HasSuffix(got, "\n2000\n") {
+		t.Errorf("after its end there are %d bytes to read", len(got))
+	}
 }
 
 // A program that closes its terminal and opens it again is not at its end, and
