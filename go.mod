@@ -10,3 +10,8 @@ require (
 )
 
 require github.com/BurntSushi/toml v1.6.0
+
+require (
+	github.com/gobwas/httphead v0.1.0 // indirect
+	github.com/gobwas/ws v1.5.0 // indirect
+)
