@@ -187,7 +187,7 @@ func TestLoad(t *testing.T) {
 				}),
 			},
 		},
-		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 36)}, History: 4096, Input: "shared", Log: log},
+		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 35)}, History: 4096, Input: "shared", Log: log},
 		{Name: "b", Device: Endpoint{unixAt("b"), false, at("conf.d/b.toml", 3, 10)}, History: 512 << 10, Input: "shared"},
 	})
 }
