@@ -68,11 +68,7 @@ func (c *control) withChardev(f func(http.ResponseWriter, *http.Request, *consol
 }
 
 func (c *control) list(w http.ResponseWriter, r *http.Request) {
-	all := []Info{}
-	for _, con := range c.server.consoles {
-		all = append(all, con.info(false))
-	}
-	answer(w, all)
+	answer(w, c.server.List())
 }
 
 func (c *control) show(w http.ResponseWriter, r *http.Request, con *console) {

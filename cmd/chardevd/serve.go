@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -98,7 +97,31 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve is the daemon; the one place where the command meets it.
+// serve runs the daemon.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer) error {
-	return errors.New("serve: the daemon is not merged yet")
+	s, err := chardev.NewServer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx, func() {
+		printReach(stdout, s.List())
+		fmt.Fprintln(stdout, "ready")
+	})
+}
+
+// printReach prints how to reach each chardev, a command a line.
+func printReach(w io.Writer, infos []chardev.Info) {
+	var rows []row
+	for _, i := range infos {
+		rows = append(rows, row{i.Name, "chardevd attach " + i.Name})
+		for _, f := range i.Frontends {
+			if f.Reach != "" {
+				rows = append(rows, row{i.Name, f.Reach})
+			}
+		}
+	}
+	for _, line := range align(rows) {
+		fmt.Fprintln(w, line)
+	}
 }
