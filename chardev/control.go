@@ -68,7 +68,11 @@ func (c *control) withChardev(f func(http.ResponseWriter, *http.Request, *consol
 }
 
 func (c *control) list(w http.ResponseWriter, r *http.Request) {
-	answer(w, c.server.List())
+	all := []Info{}
+	for _, con := range c.server.consoles {
+		all = append(all, con.info(false))
+	}
+	answer(w, all)
 }
 
 func (c *control) show(w http.ResponseWriter, r *http.Request, con *console) {

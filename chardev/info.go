@@ -5,15 +5,6 @@ import (
 	"time"
 )
 
-// List is what the API tells of all chardevs.
-func (s *Server) List() []Info {
-	all := []Info{}
-	for _, c := range s.consoles {
-		all = append(all, c.info(false))
-	}
-	return all
-}
-
 // info is the chardev as the API shows it, with its events if they are wanted.
 func (c *console) info(events bool) Info {
 	h := c.hub

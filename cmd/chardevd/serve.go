@@ -35,7 +35,9 @@ one ends at once.`,
 			if err != nil {
 				return err
 			}
-			log := newLog(cmd.ErrOrStderr(), level.value, format.value)
+			lines := newLogQueue(cmd.ErrOrStderr())
+			defer lines.Close()
+			log := newLog(lines, level.value, format.value)
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -78,8 +80,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 				case s == syscall.SIGHUP:
 					log.Warn("SIGHUP does nothing: a changed config needs a restart, reload comes in a later version")
 				case ctx.Err() != nil:
-					fmt.Fprintln(os.Stderr, "chardevd: second signal, ending at once")
-					os.Exit(exitFailed)
+					os.Exit(exitFailed) // without a word: stderr may be what is stuck
 				default:
 					log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
 					cancel()
@@ -97,7 +98,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon.
+// serve runs the daemon until ctx ends.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer) error {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
@@ -105,23 +106,9 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	}
 	defer s.Close()
 	return s.Run(ctx, func() {
-		printReach(stdout, s.List())
+		for _, line := range s.Reach() {
+			fmt.Fprintln(stdout, line)
+		}
 		fmt.Fprintln(stdout, "ready")
 	})
-}
-
-// printReach prints how to reach each chardev, a command a line.
-func printReach(w io.Writer, infos []chardev.Info) {
-	var rows []row
-	for _, i := range infos {
-		rows = append(rows, row{i.Name, "chardevd attach " + i.Name})
-		for _, f := range i.Frontends {
-			if f.Reach != "" {
-				rows = append(rows, row{i.Name, f.Reach})
-			}
-		}
-	}
-	for _, line := range align(rows) {
-		fmt.Fprintln(w, line)
-	}
 }
