@@ -139,10 +139,10 @@ const memoryBound = 384 << 10
 var littleMemory = property{
 	name:     "little_memory",
 	sentence: "A channel whose Read waits holds little memory, also after much went through it.",
-	pairs:    12,
+	pairs:    8,
 	bothWays: true,
 	check: func(p *pair) error {
-		const much = 2 << 20
+		const much = 1 << 20
 		b := data(1, p.traits.scaled(much))
 		for _, e := range p.ends {
 			c := p.crew()

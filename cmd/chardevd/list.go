@@ -71,7 +71,7 @@ func printList(w io.Writer, now time.Time, infos []chardev.Info, verbose bool) e
 }
 
 func allUp(i chardev.Info) bool {
-	for _, f := range i.Fronts {
+	for _, f := range i.Frontends {
 		if f.State != chardev.StateUp {
 			return false
 		}
@@ -85,7 +85,7 @@ func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
 	if i.Error != "" {
 		rows = append(rows, row{"  device", i.State, i.Error})
 	}
-	for _, f := range i.Fronts {
+	for _, f := range i.Frontends {
 		what := f.Error
 		if what == "" && verbose {
 			what = f.Reach

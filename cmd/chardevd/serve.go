@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,7 +35,9 @@ one ends at once.`,
 			if err != nil {
 				return err
 			}
-			log := newLog(cmd.ErrOrStderr(), level.value, format.value)
+			lines := newLogQueue(cmd.ErrOrStderr())
+			defer lines.Close()
+			log := newLog(lines, level.value, format.value)
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -98,7 +99,17 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve is the daemon; the one place where the command meets it.
+// serve runs the daemon until ctx ends.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer) error {
-	return errors.New("serve: the daemon is not merged yet")
+	s, err := chardev.NewServer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx, func() {
+		for _, line := range s.Reach() {
+			fmt.Fprintln(stdout, line)
+		}
+		fmt.Fprintln(stdout, "ready")
+	})
 }
