@@ -108,7 +108,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.hub.note("detach", c.String()+": "+reason(err))
-	c.tell(Message{Type: "bye", Text: reason(err)})
+	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 	return err
 }
@@ -126,6 +126,17 @@ func reason(err error) string {
 		return "end of input"
 	}
 	return err.Error()
+}
+
+// byeCode is an end in a word that a program acts on.
+func byeCode(err error) string {
+	switch {
+	case err == nil || err == io.EOF:
+		return ByeEOF
+	case errors.Is(err, errShutdown):
+		return ByeStopping
+	}
+	return "ended"
 }
 
 // close says goodbye in the channel's own way and closes it, in bounded time.

@@ -42,9 +42,5 @@ func load(named string) (*chardev.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := chardev.Load(file)
-	if err != nil {
-		return nil, &mistakes{err}
-	}
-	return cfg, nil
+	return chardev.Load(file)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"chardevd/channel"
+	"chardevd/chardev"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -35,7 +36,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case started && !errors.As(err, new(*usageError)):
+	case started:
 		fmt.Fprintln(stderr, inWords(err))
 		return exitFailed
 	default: // the command was never run: cobra did not understand the line
@@ -44,16 +45,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// A usageError is a command line that a command itself does not understand.
-type usageError struct{ error }
-
-// mistakes is a list of what is wrong with a config, each line complete with
-// its place: file:line:column: message.
-type mistakes struct{ error }
-
-// inWords is an error as it is printed.
+// inWords is an error as it is printed. The mistakes in a config are a line each
+// that begins with its place, as editors want it.
 func inWords(err error) string {
-	if m, ok := errors.AsType[*mistakes](err); ok {
+	if m, ok := err.(*chardev.ConfigError); ok {
 		return m.Error()
 	}
 	return "chardevd: " + err.Error()

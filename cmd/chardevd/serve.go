@@ -80,8 +80,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 				case s == syscall.SIGHUP:
 					log.Warn("SIGHUP does nothing: a changed config needs a restart, reload comes in a later version")
 				case ctx.Err() != nil:
-					fmt.Fprintln(os.Stderr, "chardevd: second signal, ending at once")
-					os.Exit(exitFailed)
+					os.Exit(exitFailed) // without a word: stderr may be what is stuck
 				default:
 					log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
 					cancel()

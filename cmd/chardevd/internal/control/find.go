@@ -58,11 +58,11 @@ func Find(named, config string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("no way to find the daemon: %w, or its socket with --control", err)
 	}
-	cfg, err := chardev.Load(file)
-	if cfg != nil && cfg.Control.Transport != "" {
-		return Place{cfg.Control, file}, nil
+	a, err := chardev.LoadControl(file)
+	if err != nil {
+		return Place{}, fmt.Errorf("no way to find the daemon but --control: %w", err)
 	}
-	return Place{}, fmt.Errorf("no way to find the daemon: %s does not tell its control socket; name it with --control\n%w", file, err)
+	return Place{a, file}, nil
 }
 
 // Parse reads where a control socket is: an address, or the path of a UNIX
