@@ -245,13 +245,15 @@ func distance(a, b string) int {
 	return d[len(a)][len(b)]
 }
 
-// String is the address in its long form; ParseAddress gives it back equal.
+// String is the address as people write it, tls:// for tls+tcp://;
+// ParseAddress gives it back equal.
 func (a Address) String() string {
 	var b strings.Builder
-	for _, l := range a.Layers {
-		b.WriteString(l + "+")
+	names := slices.Clone(a.Layers)
+	if a.Transport != "tcp" || len(names) == 0 {
+		names = append(names, a.Transport)
 	}
-	b.WriteString(a.Transport + ":")
+	b.WriteString(strings.Join(names, "+") + ":")
 	t, ok := transportNamed(a.Transport)
 	if ok && t.raw {
 		b.WriteString(a.Where)

@@ -1,0 +1,7 @@
+package channel
+
+// The names in the tables, for the conformance test.
+var (
+	TransportNames = transportNames
+	LayerNames     = layerNames
+)
