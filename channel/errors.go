@@ -35,6 +35,9 @@ func plain(op string, err error) error {
 	case errors.Is(err, net.ErrClosed), errors.Is(err, fs.ErrClosed), err.Error() == fileClosing:
 		return net.ErrClosed
 	}
+	if ioe, ok := errors.AsType[*ioError](err); ok {
+		return ioe // a layer has it from the channel below
+	}
 	// The path or address is told once, by whoever knows the chardev.
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err

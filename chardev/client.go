@@ -108,7 +108,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.hub.note("detach", c.String()+": "+reason(err))
-	c.tell(Message{Type: "bye", Text: reason(err)})
+	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 	return err
 }
@@ -128,20 +128,40 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// byeCode is an end in a word that a program acts on.
+func byeCode(err error) string {
+	switch {
+	case err == nil || err == io.EOF:
+		return ByeEOF
+	case errors.Is(err, errShutdown):
+		return ByeStopping
+	}
+	return "ended"
+}
+
 // close says goodbye in the channel's own way and closes it, in bounded time.
 func (c *client) close(err error) {
-	if w, ok := c.ch.(interface {
-		CloseWith(code int, reason string) error
-	}); ok && err != io.EOF {
-		code := 1008 // policy violation (RFC 6455 section 7.4.1)
-		if errors.Is(err, errShutdown) {
-			code = 1001 // going away
-		}
-		w.CloseWith(code, reason(err))
-	}
-	if err := c.ch.Close(); err != nil && !channel.IsGone(err) {
+	if err := closeWith(c.ch, err); err != nil && !channel.IsGone(err) {
 		c.hub.log.Debug("close", "client", c.id, "error", err)
 	}
+}
+
+// closeWith closes a channel and, where it can tell, says why.
+func closeWith(ch channel.Channel, why error) error {
+	w, ok := ch.(interface {
+		CloseWith(code int, reason string) error
+	})
+	if !ok || why == io.EOF {
+		return ch.Close()
+	}
+	code := 1008 // policy violation (RFC 6455 section 7.4.1)
+	switch {
+	case errors.Is(why, errShutdown):
+		code = 1001 // going away
+	case errors.Is(why, errFull):
+		code = 1013 // try again later
+	}
+	return w.CloseWith(code, reason(why))
 }
 
 // readInput hands what the client types to the hub until the client's end.

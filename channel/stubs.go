@@ -1,3 +1,0 @@
-package channel
-
-var wsLayer = &layerDef{name: "ws"}

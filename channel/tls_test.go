@@ -1,0 +1,462 @@
+package channel
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func yield(testing.TB) { runtime.Gosched() }
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
+
+// A countingChannel counts the writes that reach a channel, and their bytes.
+type countingChannel struct {
+	Channel
+	mu    sync.Mutex
+	sizes []int
+}
+
+func (c *countingChannel) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.sizes = append(c.sizes, len(p))
+	c.mu.Unlock()
+	return c.Channel.Write(p)
+}
+
+func TestTLSWritevFillsRecords(t *testing.T) {
+	a, b := Pipe(1 << 20)
+	count := &countingChannel{Channel: a}
+	cl, sl := testStack(t, "tls")
+	c, s := shake(t, cl, sl, count, b)
+	for _, test := range []struct {
+		what    string
+		bufs    []int
+		records int
+	}{
+		{"3000 small slices", slicesOfSize(3000, 5), 1},
+		{"a head and 64 KiB", []int{10, 64 << 10}, 5},
+		{"64 KiB alone", []int{64 << 10}, 4},
+		{"nothing", []int{0, 0}, 0},
+		{"four halves of a record", []int{8 << 10, 8 << 10, 8 << 10, 8 << 10}, 2},
+	} {
+		count.sizes = nil
+		var bufs [][]byte
+		for _, n := range test.bufs {
+			bufs = append(bufs, randomBytes(n))
+		}
+		want := bytes.Join(bufs, nil)
+		keep := make([][]byte, len(bufs))
+		for i := range bufs {
+			keep[i] = bytes.Clone(bufs[i])
+		}
+		if n, err := c.Writev(bufs); n != int64(len(want)) || err != nil {
+			t.Fatalf("%s: %d, %v", test.what, n, err)
+		}
+		for i := range bufs {
+			if !bytes.Equal(bufs[i], keep[i]) {
+				t.Errorf("%s: a slice was changed", test.what)
+			}
+		}
+		if len(count.sizes) != test.records {
+			t.Errorf("%s: %d records, want %d: %v", test.what, len(count.sizes), test.records, count.sizes)
+		}
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: other bytes came out; %v", test.what, err)
+		}
+	}
+}
+
+func slicesOfSize(count, size int) []int {
+	s := make([]int, count)
+	for i := range s {
+		s[i] = size
+	}
+	return s
+}
+
+func TestTLSHalfClose(t *testing.T) {
+	a, b, _, _ := layered(t, "tls", 64<<10)
+	a.Write([]byte("question"))
+	for range 2 {
+		if err := a.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if q, err := io.ReadAll(b); string(q) != "question" || err != nil {
+		t.Fatalf("%q, %v", q, err)
+	}
+	if _, err := a.Write([]byte("x")); err == nil {
+		t.Error("a write after CloseWrite succeeded")
+	}
+	b.Write([]byte("answer"))
+	b.Close()
+	if got, err := io.ReadAll(a); string(got) != "answer" || err != nil {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
+
+// After CloseWrite crypto/tls leaves a write deadline in the past on the channel
+// below; a websocket there must still be able to answer pings.
+func TestTLSHalfCloseLeavesTheChannelBelowAlone(t *testing.T) {
+	a, b := Pipe(64 << 10)
+	cl, sl := testStack(t, "tls")
+	c, s := shake(t, cl, sl, a, b)
+	if err := c.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatal(err)
+	}
+	if _, err := a.Write([]byte("still alive")); err != nil {
+		t.Fatalf("the channel below: %v", err)
+	}
+}
+
+func TestTLSWriteErrorIsFinal(t *testing.T) {
+	a, _, _, peer := layered(t, "tls", 512)
+	peer.Stall()
+	a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	n, err := a.Write(make([]byte, 1<<20))
+	if !errors.Is(err, os.ErrDeadlineExceeded) || n == 1<<20 {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if ne, ok := err.(net.Error); !ok || !ne.Timeout() {
+		t.Errorf("%T is not a net.Error of a timeout", err)
+	}
+	a.SetWriteDeadline(time.Time{})
+	peer.Resume()
+	for range 2 {
+		if _, err := a.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("the write side came back: %v", err)
+		}
+		if err := a.CloseWrite(); err == nil {
+			t.Fatal("CloseWrite on a dead write side")
+		}
+	}
+}
+
+// A client that only writes must not be left with unread tickets: closing a
+// socket with unread bytes resets it.
+func TestTLSServerSendsNothingUnasked(t *testing.T) {
+	_, _, under, _ := layered(t, "tls", 64<<10)
+	if n := under.Buffered(); n != 0 {
+		t.Fatalf("%d bytes wait unread behind the handshake", n)
+	}
+}
+
+func TestTLSVerification(t *testing.T) {
+	cert, pool := testIdentity()
+	member := clientIdentity(t)
+	members := x509.NewCertPool()
+	members.AddCert(member.Leaf)
+	withCA := &Credentials{Certificates: []tls.Certificate{*cert}, ClientCAs: members}
+	asMember := &Credentials{Certificates: []tls.Certificate{member}, RootCAs: pool}
+	onlyCA := &Credentials{RootCAs: pool}
+	stranger := &Credentials{Certificates: []tls.Certificate{clientIdentity(t)}, RootCAs: pool}
+	var log bytes.Buffer
+	env := &Env{
+		SelfSigned: func() (*tls.Certificate, error) { return cert, nil },
+		Credentials: func(name string) (*Credentials, error) {
+			return map[string]*Credentials{"mutual": withCA, "member": asMember, "ca": onlyCA, "stranger": stranger, "none": {}}[name], nil
+		},
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	for _, test := range []struct {
+		client, server string
+		clientErr      string // or the server's, when that is what says it
+		serverErr      string
+	}{
+		{"tls://localhost:1?credentials=ca", "tls://localhost:1", "", ""},
+		{"tls://127.0.0.1:1?credentials=ca", "tls://localhost:1", "", ""},
+		{"tls://[::1]:1?credentials=ca", "tls://localhost:1", "", ""},
+		{"tls://example.com:1?credentials=ca", "tls://localhost:1", "servername=", ""},
+		{"tls://example.com:1?credentials=ca&servername=localhost", "tls://localhost:1", "", ""},
+		{"tls://localhost:1?credentials=none", "tls://localhost:1", "verify=false", ""},
+		{"tls://localhost:1", "tls://localhost:1", "ca of credentials=", ""},
+		{"tls://example.com:1?verify=false", "tls://localhost:1", "", ""},
+		{"tls+unix:/x?verify=false", "tls+unix:/x", "", ""},
+		{"tls+unix:/x?credentials=member&servername=localhost", "tls+unix:/x?credentials=mutual", "", ""},
+		{"tls+unix:/x?credentials=ca&servername=localhost", "tls+unix:/x?credentials=mutual", "", "client didn't provide a certificate"},
+		{"tls+unix:/x?credentials=stranger&servername=localhost", "tls+unix:/x?credentials=mutual", "", "unknown authority"},
+	} {
+		t.Run(test.client, func(t *testing.T) {
+			cl, err := tlsClientLayer(env, MustParseAddress(test.client))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sl, err := tlsServerLayer(env, MustParseAddress(test.server))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, b := Pipe(64 << 10)
+			var wg sync.WaitGroup
+			var cerr, serr error
+			shut := func(c Channel, err error) error {
+				if err == nil {
+					c.Close()
+				}
+				return err
+			}
+			wg.Go(func() {
+				c, err := cl(testCtx(t), a)
+				if err == nil && test.serverErr != "" {
+					// TLS 1.3: a client hears of its certificate by its first read.
+					_, err = c.Read(make([]byte, 1))
+					if err == nil || !strings.Contains(err.Error(), "certificate") && !strings.Contains(err.Error(), "authority") {
+						t.Errorf("the refused client reads %v", err)
+					}
+					err = nil
+				}
+				cerr = shut(c, err)
+			})
+			wg.Go(func() { c, err := sl(testCtx(t), b); serr = shut(c, err) })
+			wg.Wait()
+			if got := errorText(cerr); test.clientErr != "" && !strings.Contains(got, test.clientErr) || test.clientErr == "" && got != "" {
+				t.Errorf("the client says %q, want %q", got, test.clientErr)
+			}
+			if got := errorText(serr); test.serverErr != "" && !strings.Contains(got, test.serverErr) || test.serverErr == "" && test.clientErr == "" && got != "" {
+				t.Errorf("the server says %q, want %q", got, test.serverErr)
+			}
+		})
+	}
+	if !strings.Contains(log.String(), "verify=false") {
+		t.Errorf("verify=false is not in the log: %s", &log)
+	}
+}
+
+// clientIdentity is a self-signed certificate of somebody who connects.
+func clientIdentity(t *testing.T) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: t.Name()},
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestTLSAddressesThatCannotWork(t *testing.T) {
+	env := testEnv()
+	bare := &Env{}
+	none := &Env{Credentials: func(string) (*Credentials, error) { return new(Credentials), nil }}
+	for _, test := range []struct {
+		env     *Env
+		address string
+		side    func(*Env, Address) (Layer, error)
+		want    string
+	}{
+		{env, "tls+unix:/x", tlsClientLayer, "servername="},
+		{env, "tls+unix:/x?credentials=nobody&servername=x", tlsClientLayer, `credentials "nobody"`},
+		{bare, "tls://localhost:1?credentials=x", tlsClientLayer, "none are configured"},
+		{bare, "tls://localhost:1", tlsServerLayer, "credentials=NAME"},
+		{env, "tls://0.0.0.0:1", tlsServerLayer, "beyond loopback"},
+		{env, "tls://:1", tlsServerLayer, "beyond loopback"},
+		{env, "tls://example.com:1", tlsServerLayer, "beyond loopback"},
+		{none, "tls://localhost:1?credentials=x", tlsServerLayer, "cert and key"},
+		{env, "tls://localhost:1?verify=true", tlsServerLayer, "client_ca"},
+		{env, "tls://localhost:1?servername=x", tlsServerLayer, "dialling"},
+	} {
+		if _, err := test.side(test.env, MustParseAddress(test.address)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want one with %q", test.address, err, test.want)
+		}
+	}
+}
+
+func TestTLSSpeaksNothingOld(t *testing.T) {
+	_, sl := testStack(t, "tls")
+	a, b := Pipe(64 << 10)
+	go func() {
+		c := tls.Client(a, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11})
+		c.Handshake()
+		c.Close()
+	}()
+	if _, err := sl(testCtx(t), b); err == nil {
+		t.Fatal("TLS 1.1 was accepted")
+	}
+}
+
+func TestSelfSigned(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := SelfSigned(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, filepath.Join(dir, SelfSignedFile): 0o600} {
+		if fi, err := os.Stat(path); err != nil || fi.Mode() != mode {
+			t.Errorf("%s has mode %v, want %v (%v)", path, fi.Mode(), mode, err)
+		}
+	}
+	for _, name := range []string{"localhost", "127.0.0.1", "::1"} {
+		if err := first.Leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	again, err := SelfSigned(dir)
+	if err != nil || !again.Leaf.Equal(first.Leaf) {
+		t.Errorf("the second call made another one (%v)", err)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+
+	expired, err := makeSelfSigned(time.Now().AddDate(-selfSignedYears, 0, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string][]byte{"about to expire": expired, "garbage": []byte("x"), "empty": nil} {
+		if err := os.WriteFile(filepath.Join(dir, SelfSignedFile), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		renewed, err := SelfSigned(dir)
+		if err != nil || time.Until(renewed.Leaf.NotAfter) < 365*24*time.Hour {
+			t.Errorf("%s: not made anew (%v)", what, err)
+		}
+	}
+	if _, err := SelfSigned("/proc/nowhere"); err == nil {
+		t.Error("no error for a folder that cannot be")
+	}
+}
+
+// credentialFiles writes PEM files for TestLoadCredentials and returns the folder.
+func credentialFiles(t *testing.T) string {
+	dir := t.TempDir()
+	put := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	split := func(name string, at time.Time) {
+		text, err := makeSelfSigned(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := bytes.Index(text, []byte("-----BEGIN PRIVATE"))
+		put(name+".pem", text[:i])
+		put(name+"-key.pem", text[i:])
+	}
+	split("good", time.Now())
+	split("other", time.Now())
+	split("old", time.Now().AddDate(-selfSignedYears-1, 0, 0))
+	split("future", time.Now().AddDate(1, 0, 0))
+	put("text.pem", []byte("hello\n"))
+	put("encrypted.pem", []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"))
+	put("broken.pem", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	good, _ := os.ReadFile(filepath.Join(dir, "good.pem"))
+	old, _ := os.ReadFile(filepath.Join(dir, "old.pem"))
+	put("bundle.pem", append(old, good...))
+	return dir
+}
+
+func TestLoadCredentials(t *testing.T) {
+	dir := credentialFiles(t)
+	for _, test := range []struct {
+		files CredentialFiles
+		want  []string // in the error; none: it loads
+	}{
+		{CredentialFiles{Cert: "good.pem", Key: "good-key.pem", ClientCA: "other.pem", CA: "bundle.pem"}, nil},
+		{CredentialFiles{CA: "good.pem"}, nil},
+		{CredentialFiles{}, []string{"without any file"}},
+		{CredentialFiles{Cert: "good.pem"}, []string{"good.pem", "no key"}},
+		{CredentialFiles{Key: "good-key.pem"}, []string{"good-key.pem", "no certificate"}},
+		{CredentialFiles{Cert: "gone.pem", Key: "good-key.pem"}, []string{"cert ", "gone.pem", "no such file"}},
+		{CredentialFiles{Cert: "good.pem", Key: "gone.pem"}, []string{"key ", "gone.pem", "no such file"}},
+		{CredentialFiles{Cert: "text.pem", Key: "text.pem"}, []string{"cert ", "key ", "no PEM", "BEGIN CERTIFICATE", "BEGIN PRIVATE KEY"}},
+		{CredentialFiles{Cert: "good-key.pem", Key: "good.pem"}, []string{"no certificate in it, but a private key", "no private key in it, but a certificate"}},
+		{CredentialFiles{Cert: "good.pem", Key: "other-key.pem"}, []string{"other-key.pem does not belong", "good.pem"}},
+		{CredentialFiles{Cert: "old.pem", Key: "old-key.pem"}, []string{"old.pem", "expired on"}},
+		{CredentialFiles{Cert: "future.pem", Key: "future-key.pem"}, []string{"future.pem", "not valid before"}},
+		{CredentialFiles{Cert: "good.pem", Key: "encrypted.pem"}, []string{"encrypted"}},
+		{CredentialFiles{CA: "broken.pem", ClientCA: "old.pem"}, []string{"ca ", "broken.pem", "cannot be read", "client_ca ", "old.pem", "expired on"}},
+		{CredentialFiles{CA: "."}, []string{"ca ", "is a directory"}},
+	} {
+		f := test.files
+		for _, p := range []*string{&f.Cert, &f.Key, &f.ClientCA, &f.CA} {
+			if *p != "" {
+				*p = filepath.Join(dir, *p)
+			}
+		}
+		c, err := LoadCredentials(f)
+		if test.want == nil {
+			if err != nil || len(c.Certificates) == 0 && test.files.Cert != "" || (c.RootCAs == nil) != (test.files.CA == "") {
+				t.Errorf("%+v: %v, %v", test.files, c, err)
+			}
+			continue
+		}
+		for _, w := range test.want {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%+v: error %v; want %q in it", test.files, err, w)
+			}
+		}
+	}
+}
+
+func TestBundleLeavesTheExpiredOut(t *testing.T) {
+	dir := credentialFiles(t)
+	pool, err := loadPool("ca", filepath.Join(dir, "bundle.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	good, err := readCertificates("ca", filepath.Join(dir, "good.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.AddCert(good[0])
+	if !pool.Equal(want) {
+		t.Error("the pool is not just the valid certificate")
+	}
+}
+
+// The TLS of others, through Env.Dial and Env.Listen's own layers, is in the
+// integration tests; here is one that everybody has.
+func TestTLSCloseWhileHandshaking(t *testing.T) {
+	_, sl := testStack(t, "tls")
+	a, b := Pipe(64)
+	defer a.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { _, err := sl(ctx, b); done <- err }()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
