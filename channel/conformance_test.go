@@ -25,6 +25,8 @@ var conformance = []struct {
 	{"unix", conformUnix},
 	{"pty", conformPTY},
 	{"exec", conformExec},
+	{"tls", conformTLS},
+	{"ws", conformWS},
 }
 
 func TestConformance(t *testing.T) {
