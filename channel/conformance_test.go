@@ -23,6 +23,8 @@ var conformance = []struct {
 	{"sim", conformSim},
 	{"tcp", conformTCP},
 	{"unix", conformUnix},
+	{"pty", conformPty},
+	{"exec", conformExec},
 }
 
 func TestConformance(t *testing.T) {

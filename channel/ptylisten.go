@@ -49,7 +49,7 @@ func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	mode, uid, gid, err := nodeOwner(a)
+	mode, uid, gid, err := fileRights(a)
 	if err != nil {
 		return nil, err
 	}
