@@ -29,7 +29,6 @@ history = "128KiB"
   listen = "unix:front"
   [[chardev.frontend]]
   listen = "tcp://127.0.0.1:@tcp@"
-  replay = "16KiB"
   [[chardev.frontend]]
   listen = "tls://127.0.0.1:@tls@?credentials=test"
   on_lag = "close"
