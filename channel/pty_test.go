@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -552,4 +553,39 @@ func TestPtyCycles(t *testing.T) {
 		ch.Close()
 		l.Close()
 	}
+}
+
+// Where there are no descriptors for another pty a kick is a hang-up all the
+// same, the link does not lead to what may be another's pty by then, and the
+// listener recovers when there are some again.
+func TestPtyShortage(t *testing.T) {
+	noLeaks(t)
+	link := filepath.Join(t.TempDir(), "vm1")
+	e := &Env{Log: slog.New(slog.DiscardHandler)}
+	l, err := e.Listen(t.Context(), MustParseAddress("pty:"+link))
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	w := watchPath(t, link)
+	f := open(t, link)
+	ch := accept(t, l)
+
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+	ch.Close()
+	_, gone := os.Lstat(link)
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+
+	if !errors.Is(gone, os.ErrNotExist) {
+		t.Errorf("the link: %v; want none", gone)
+	}
+	if _, err := f.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the opener read %v; want a hang-up", err)
+	}
+	told(t, w, "the link is back", exists(link))
+	g := open(t, link)
+	ch = accept(t, l)
+	send(t, g, "back")
+	want(t, ch, "back")
+	g.Close()
 }

@@ -13,6 +13,7 @@ import (
 var ttyTraits = channeltest.Traits{
 	NoHalfClose: "a terminal's end is a hang-up, of both directions",
 	LossyClose:  "a hang-up discards what was not read",
+	Slow:        "a tty takes a few KiB at a time, and the race detector looks each time at all that is left",
 }
 
 func conformPty(t *testing.T) {
