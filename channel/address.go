@@ -336,9 +336,9 @@ func (a Address) File() string {
 }
 
 // In returns the address with a relative path put below dir; "" is the current
-// folder and changes nothing.
+// folder.
 func (a Address) In(dir string) Address {
-	if f := a.File(); f != "" && !filepath.IsAbs(f) && dir != "" {
+	if f := a.File(); f != "" && !filepath.IsAbs(f) {
 		a.Where = filepath.Join(dir, f)
 		if strings.HasPrefix(a.Where, "@") { // still a file, not an abstract name
 			a.Where = "./" + a.Where

@@ -9,9 +9,9 @@ import (
 func TestParseAddress(t *testing.T) {
 	tls, ws := []string{"tls"}, []string{"ws"}
 	for _, c := range []struct {
-		text  string
-		want  Address
-		short string // as String writes it; "" is as text
+		text string
+		want Address
+		long string // as String writes it; "" is as text
 	}{
 		{"tcp://127.0.0.1:7001", Address{Transport: "tcp", Where: "127.0.0.1:7001"}, ""},
 		{"tcp://[::1]:7001", Address{Transport: "tcp", Where: "[::1]:7001"}, ""},
@@ -26,17 +26,16 @@ func TestParseAddress(t *testing.T) {
 		{"exec:ls -l | grep '?a=b&c' %41", Address{Transport: "exec", Where: "ls -l | grep '?a=b&c' %41"}, ""},
 		{"null:", Address{Transport: "null"}, ""},
 		{"sim:boot", Address{Transport: "sim", Where: "boot"}, ""},
-		{"tls://h:1?credentials=a&from=10.0.0.0/8&from=::1", Address{Layers: tls, Transport: "tcp", Where: "h:1", Options: []Option{{"credentials", "a"}, {"from", "10.0.0.0/8"}, {"from", "::1"}}}, ""},
+		{"tls://h:1?credentials=a&from=10.0.0.0/8&from=::1", Address{Layers: tls, Transport: "tcp", Where: "h:1", Options: []Option{{"credentials", "a"}, {"from", "10.0.0.0/8"}, {"from", "::1"}}}, "tls://h:1?credentials=a&from=10.0.0.0/8&from=::1"},
 		{"tcp://h:1?", Address{Transport: "tcp", Where: "h:1"}, "tcp://h:1"},
 		{"tls+pty:/x?servername=%26%3F=", Address{Layers: tls, Transport: "pty", Where: "/x", Options: []Option{{"servername", "&?="}}}, ""},
-		{"ws://h:1/a%3Fb/c", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/a?b/c"}, ""},
-		{"ws://h:1/", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/"}, ""},
+		{"ws://h:1/a%3Fb/c", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/a?b/c"}, "ws://h:1/a%3Fb/c"},
+		{"ws://h:1/", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/"}, "ws://h:1/"},
 		{"ws+unix:/run/x", Address{Layers: ws, Transport: "unix", Where: "/run/x"}, ""},
 		{"wss://localhost:7002/console", Address{Layers: []string{"ws", "tls"}, Transport: "tcp", Where: "localhost:7002", Path: "/console"}, ""},
 		{"wss+unix:/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/x"}, "ws+tls+unix:/x"},
 		{"ws+tls+unix:/run/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/run/x"}, ""},
 		{"ws+ws+tcp://h:1", Address{Layers: []string{"ws", "ws"}, Transport: "tcp", Where: "h:1"}, "ws+ws://h:1"},
-		{"ws+tls+tcp://h:1", Address{Layers: []string{"ws", "tls"}, Transport: "tcp", Where: "h:1"}, "wss://h:1"},
 		{"tls+exec:x", Address{Layers: tls, Transport: "exec", Where: "x"}, ""},
 	} {
 		a, err := ParseAddress(c.text)
@@ -47,11 +46,11 @@ func TestParseAddress(t *testing.T) {
 		if !reflect.DeepEqual(a, c.want) {
 			t.Errorf("%s is\n %#v, want\n %#v", c.text, a, c.want)
 		}
-		if c.short == "" {
-			c.short = c.text
+		if c.long == "" {
+			c.long = c.text
 		}
-		if a.String() != c.short {
-			t.Errorf("%s is written %s, want %s", c.text, a, c.short)
+		if a.String() != c.long {
+			t.Errorf("%s is written %s, want %s", c.text, a, c.long)
 		}
 	}
 }

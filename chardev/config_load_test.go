@@ -90,8 +90,15 @@ history = "512KiB"
 replay = 10
 half_close = true
 
+[defaults.log]
+keep = 9
+
+[[chardev]]
+name = "vm0"
+device = "sim:boot"
 [[chardev]]
 name = "vm1"
+log = true
 device = "unix:/run/qemu/vm1.serial"
 frontends = ["pty:run/vm1", "tcp://127.0.0.1:7001"]
 
@@ -138,6 +145,7 @@ func TestLoad(t *testing.T) {
 		return channel.Address{Transport: "unix", Where: filepath.Join(dir, p)}
 	}
 	log := LogConfig{Enabled: true, MaxSize: 4 << 20, Keep: 4}
+	logged := LogConfig{Enabled: true, MaxSize: 4 << 20, Keep: 9}
 	front := FrontendConfig{Mode: "read-write", Replay: 10, OnLag: "catch-up", HalfClose: true}
 	with := func(e Endpoint, change func(*FrontendConfig)) FrontendConfig {
 		f := front
@@ -153,7 +161,9 @@ func TestLoad(t *testing.T) {
 	check("http", cfg.HTTP, []channel.Address{channel.MustParseAddress("tcp://127.0.0.1:7681")})
 	check("warnings", cfg.Warnings, []string{
 		main(6, 1) + ": [http]: pages and API over http come in a later version; not served yet",
-		main(29, 7) + ": log: the journal comes in a later version; not kept yet",
+		main(20, 1) + ": log: the journal comes in a later version; not kept yet",
+		main(28, 7) + ": log: the journal comes in a later version; not kept yet",
+		main(36, 7) + ": log: the journal comes in a later version; not kept yet",
 	})
 	for _, name := range []string{"default", "more"} {
 		if cfg.Credentials[name] == nil {
@@ -165,29 +175,33 @@ func TestLoad(t *testing.T) {
 	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{
 		{
-			Name: "vm1", Device: Endpoint{channel.MustParseAddress("unix:/run/qemu/vm1.serial"), false, main(22, 10)},
+			Name: "vm0", Device: Endpoint{channel.MustParseAddress("sim:boot"), false, main(25, 10)},
+			History: 512 << 10, Input: "shared", Log: logged,
+		},
+		{
+			Name: "vm1", Device: Endpoint{channel.MustParseAddress("unix:/run/qemu/vm1.serial"), false, main(29, 10)},
 			History: 512 << 10, Input: "shared", Log: log,
 			Frontends: []FrontendConfig{
-				with(Endpoint{channel.Address{Transport: "pty", Where: filepath.Join(dir, "run/vm1")}, true, main(23, 14)}, same),
-				with(Endpoint{channel.MustParseAddress("tcp://127.0.0.1:7001"), true, main(23, 29)}, same),
+				with(Endpoint{channel.Address{Transport: "pty", Where: filepath.Join(dir, "run/vm1")}, true, main(30, 14)}, same),
+				with(Endpoint{channel.MustParseAddress("tcp://127.0.0.1:7001"), true, main(30, 29)}, same),
 			},
 		},
 		{
-			Name: "router", Device: Endpoint{unixAt("router"), true, main(27, 21)},
+			Name: "router", Device: Endpoint{unixAt("router"), true, main(34, 21)},
 			History: 512 << 10, Input: "exclusive", Log: LogConfig{true, 100 << 20, 10, 90 * 24 * time.Hour, true},
 			Frontends: []FrontendConfig{
-				with(Endpoint{channel.MustParseAddress("tls://0.0.0.0:7002?credentials=default"), true, main(31, 12)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("tls://0.0.0.0:7002?credentials=default"), true, main(38, 12)}, func(f *FrontendConfig) {
 					f.Mode, f.Replay, f.OnLag, f.HalfClose = "read-only", 64<<10, "skip", false
 				}),
-				with(Endpoint{channel.MustParseAddress("tls://collector:9000"), false, main(37, 13)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("tls://collector:9000"), false, main(44, 13)}, func(f *FrontendConfig) {
 					f.Reconnect = Reconnect{200 * time.Millisecond, time.Minute}
 				}),
-				with(Endpoint{channel.MustParseAddress("exec:cat"), false, main(40, 13)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("exec:cat"), false, main(47, 13)}, func(f *FrontendConfig) {
 					f.Reconnect = Reconnect{100 * time.Millisecond, time.Second}
 				}),
 			},
 		},
-		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 35)}, History: 4096, Input: "shared", Log: log},
+		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 35)}, History: 4096, Input: "shared", Log: logged},
 		{Name: "b", Device: Endpoint{unixAt("b"), false, at("conf.d/b.toml", 3, 10)}, History: 512 << 10, Input: "shared"},
 	})
 }

@@ -179,26 +179,27 @@ func TestRulesKept(t *testing.T) {
 	files["a.toml"] = ""
 	clientCA := withCredentials + "client_ca = 'c.pem'\n"
 	for why, text := range map[string]string{
-		"one port on two hosts":              "[[chardev]]\nname = 'x'\ndevice = 'null:'\nfrontends = ['tcp://127.0.0.2:7000', 'tcp://[::1]:7000']\n",
-		"ports that the kernel chooses":      dev + "frontends = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0']\n",
-		"two that dial the same":             dev + "[[chardev.frontend]]\nconnect = 'unix:y'\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
-		"a chain":                            "[[chardev]]\nname = 'x'\ndevice = 'unix:good'\n",
-		"a path that ends in another":        dev + "frontends = ['unix:goo', 'unix:d/good', 'unix:@good']\n",
-		"insecure on purpose":                "[[chardev]]\nname = 'x'\ndevice = 'tcp://h:1?insecure=true'\nfrontends = ['tcp://:1?insecure=true']\n[http]\nlisten = ['tcp://:80?insecure=true']\n",
-		"loopback by any name":               "[[chardev]]\nname = 'x'\ndevice = 'tcp://LocalHost:1'\nfrontends = ['tcp://[::1]:1', 'tcp://127.8.9.10:1', 'tls://localhost:2']\n",
-		"TLS that asks for certificates":     clientCA + dev + "frontends = ['tls://0.0.0.0:1?credentials=c']\n",
-		"TLS for anybody, on purpose":        withCredentials + dev + "frontends = ['tls://0.0.0.0:1?credentials=c&anonymous=true']\n",
-		"TLS for anybody, read-only":         withCredentials + dev + "[[chardev.frontend]]\nlisten = 'tls://0.0.0.0:1?credentials=c'\nmode = 'read-only'\n",
-		"TLS for anybody, input off":         withCredentials + dev + "input = 'off'\nfrontends = ['tls://0.0.0.0:1?credentials=c']\n",
-		"TLS for anybody on loopback":        withCredentials + dev + "frontends = ['tls://127.0.0.1:1?credentials=c', 'tls+unix:x']\n",
-		"TLS outwards":                       "[credentials.c]\nca = 'c.pem'\n" + dev + "[[chardev.frontend]]\nconnect = 'tls://h:1?credentials=c&servername=x'\n[[chardev.frontend]]\nconnect = 'tls+unix:x?verify=false'\n",
-		"defaults that do not fit all":       "[defaults]\nreconnect = { min = '1m' }\nlog = false\nhistory = '1GiB'\nreplay = '2KiB'\non_lag = 'block'\n" + dev + "frontends = ['unix:x']\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
-		"a name of every letter":             "[[chardev]]\nname = '0aZ._-" + strings.Repeat("x", 58) + "'\ndevice = 'null:'\n",
-		"includes that overlap and itself":   "include = ['*.toml', '?.toml']\n",
-		"an include of nothing":              "include = ['conf.d/*.toml']\n",
-		"credentials that nobody uses":       withCredentials,
-		"everything in one line each":        "chardev = [{ name = 'x', device = { connect = 'unix:y' }, frontend = [{ listen = 'unix:x' }] }]\n",
-		"a UNIX path of the greatest length": "[[chardev]]\nname = 'x'\ndevice = 'unix:/" + strings.Repeat("x", 106) + "'\n",
+		"one port on two hosts":                "[[chardev]]\nname = 'x'\ndevice = 'null:'\nfrontends = ['tcp://127.0.0.2:7000', 'tcp://[::1]:7000']\n",
+		"ports that the kernel chooses":        dev + "frontends = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0']\n",
+		"two that dial the same":               dev + "[[chardev.frontend]]\nconnect = 'unix:y'\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
+		"a chain":                              "[[chardev]]\nname = 'x'\ndevice = 'unix:good'\n",
+		"a path that ends in another":          dev + "frontends = ['unix:goo', 'unix:d/good', 'unix:@good']\n",
+		"insecure on purpose":                  "[[chardev]]\nname = 'x'\ndevice = 'tcp://h:1?insecure=true'\nfrontends = ['tcp://:1?insecure=true']\n[http]\nlisten = ['tcp://:80?insecure=true']\n",
+		"a device elsewhere on a port of ours": "[[chardev]]\nname = 'x'\nfrontends = ['tcp://:1?insecure=true']\ndevice = 'tcp://h:1?insecure=true'\n",
+		"loopback by any name":                 "[[chardev]]\nname = 'x'\ndevice = 'tcp://LocalHost:1'\nfrontends = ['tcp://[::1]:1', 'tcp://127.8.9.10:1', 'tls://localhost:2']\n",
+		"TLS that asks for certificates":       clientCA + dev + "frontends = ['tls://0.0.0.0:1?credentials=c']\n",
+		"TLS for anybody, on purpose":          withCredentials + dev + "frontends = ['tls://0.0.0.0:1?credentials=c&anonymous=true']\n",
+		"TLS for anybody, read-only":           withCredentials + dev + "[[chardev.frontend]]\nlisten = 'tls://0.0.0.0:1?credentials=c'\nmode = 'read-only'\n",
+		"TLS for anybody, input off":           withCredentials + dev + "input = 'off'\nfrontends = ['tls://0.0.0.0:1?credentials=c']\n",
+		"TLS for anybody on loopback":          withCredentials + dev + "frontends = ['tls://127.0.0.1:1?credentials=c', 'tls+unix:x']\n",
+		"TLS outwards":                         "[credentials.c]\nca = 'c.pem'\n" + dev + "[[chardev.frontend]]\nconnect = 'tls://h:1?credentials=c&servername=x'\n[[chardev.frontend]]\nconnect = 'tls+unix:x?verify=false'\n",
+		"defaults that do not fit all":         "[defaults]\nreconnect = { min = '1m' }\nlog = false\nhistory = '1GiB'\nreplay = '2KiB'\non_lag = 'block'\n" + dev + "frontends = ['unix:x']\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
+		"a name of every letter":               "[[chardev]]\nname = '0aZ._-" + strings.Repeat("x", 58) + "'\ndevice = 'null:'\n",
+		"includes that overlap and itself":     "include = ['*.toml', '?.toml']\n",
+		"an include of nothing":                "include = ['conf.d/*.toml']\n",
+		"credentials that nobody uses":         withCredentials,
+		"everything in one line each":          "chardev = [{ name = 'x', device = { connect = 'unix:y' }, frontend = [{ listen = 'unix:x' }] }]\n",
+		"a UNIX path of the greatest length":   "[[chardev]]\nname = 'x'\ndevice = 'unix:/" + strings.Repeat("x", 106) + "'\n",
 	} {
 		t.Run(why, func(t *testing.T) {
 			switch {
@@ -223,6 +224,10 @@ func TestIncluded(t *testing.T) {
 	files["in/a.toml"] = good
 	files["in/b.toml"] = "[credentials.c]\nca = '../c.pem'\n[credentials.d]\nca = 'c.pem'\n"
 	files["in/c.toml"] = dev + "log = true\nfrontends = ['tls://127.0.0.1:1?credentials=c']\n"
+	odd := write(t, "", map[string]string{"[x]*/chardev.toml": "include = ['?.toml']\n", "[x]*/a.toml": good})
+	if cfg, err := Load(filepath.Join(filepath.Dir(odd), "[x]*", "chardev.toml")); err != nil || len(cfg.Chardevs) != 1 {
+		t.Errorf("in a folder whose name looks like a pattern: %v", err)
+	}
 	path := write(t, "include = ['in/*.toml', 'b?1]/*.toml']\n"+withCredentials+good, files)
 	dir := filepath.Dir(path)
 	want := []struct{ place, says string }{
