@@ -32,7 +32,7 @@ func TestParseAddress(t *testing.T) {
 		{"ws://h:1/a%3Fb/c", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/a?b/c"}, "ws://h:1/a%3Fb/c"},
 		{"ws://h:1/", Address{Layers: ws, Transport: "tcp", Where: "h:1", Path: "/"}, "ws://h:1/"},
 		{"ws+unix:/run/x", Address{Layers: ws, Transport: "unix", Where: "/run/x"}, ""},
-		{"wss://localhost:7002/console", Address{Layers: []string{"ws", "tls"}, Transport: "tcp", Where: "localhost:7002", Path: "/console"}, "ws+tls://localhost:7002/console"},
+		{"wss://localhost:7002/console", Address{Layers: []string{"ws", "tls"}, Transport: "tcp", Where: "localhost:7002", Path: "/console"}, ""},
 		{"wss+unix:/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/x"}, "ws+tls+unix:/x"},
 		{"ws+tls+unix:/run/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/run/x"}, ""},
 		{"ws+ws+tcp://h:1", Address{Layers: []string{"ws", "ws"}, Transport: "tcp", Where: "h:1"}, "ws+ws://h:1"},

@@ -136,7 +136,7 @@ func TestInotifyShared(t *testing.T) {
 	must(t, os.WriteFile(dir+"/b", nil, 0o600))
 	wa.Close()
 	wa.Close()
-	must(t, os.Remove(dir+"/b"))
+	must(t, os.Remove(dir+"/a"), os.WriteFile(dir+"/a", nil, 0o600), os.Remove(dir+"/b"))
 	<-b
 	if len(a) != 0 {
 		t.Error("a closed watch, or one for another name, was told")

@@ -20,11 +20,12 @@ import (
 // socket and the state are in it.
 type daemon struct {
 	*prog
-	t      testing.TB
-	dir    string
-	config string
-	prefix []string // what runs it, like nsenter and its arguments
-	api    *http.Client
+	t       testing.TB
+	dir     string
+	config  string
+	control string   // the control socket, from dir
+	prefix  []string // what runs it, like nsenter and its arguments
+	api     *http.Client
 }
 
 // startDaemon starts the daemon with a config and waits for its ready. In the
@@ -39,13 +40,13 @@ func startDaemon(t testing.TB, text string, values map[string]any) *daemon {
 // newDaemon writes the config of a daemon and does not start it.
 func newDaemon(t testing.TB, dir, text string, values map[string]any) *daemon {
 	t.Helper()
-	d := &daemon{t: t, dir: dir, config: filepath.Join(dir, "chardev.toml")}
+	d := &daemon{t: t, dir: dir, config: filepath.Join(dir, "chardev.toml"), control: "control"}
 	text = "state = \"state\"\ncontrol = \"unix:control\"\n" + strings.ReplaceAll(expand(text, values), "@dir@", dir)
 	write(t, d.config, text)
 	d.api = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", d.path("control"))
+			return new(net.Dialer).DialContext(ctx, "unix", d.path(d.control))
 		},
 	}}
 	return d
@@ -111,7 +112,7 @@ func (d *daemon) waitReady() {
 // cli runs one of chardevd's commands against this daemon; code is its exit code.
 func (d *daemon) cli(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
-	cmd := d.command(append(args, "--control", "unix:"+d.path("control"))...)
+	cmd := d.command(append(args, "--control", "unix:"+d.path(d.control))...)
 	return execute(d.t, cmd)
 }
 

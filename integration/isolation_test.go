@@ -116,7 +116,7 @@ frontends = ["unix:front", "pty:tty", "tcp://127.0.0.1:@tcp@", "tls://127.0.0.1:
 	d.has("vm", len(readers)+2)
 	g.cont()
 	for _, r := range readers {
-		r.gets(t, 1<<18)
+		r.gets(t, 1<<17)
 	}
 	for _, r := range readers {
 		r.whole(t)
@@ -126,9 +126,9 @@ frontends = ["unix:front", "pty:tty", "tcp://127.0.0.1:@tcp@", "tls://127.0.0.1:
 	}
 	for _, p := range []*prog{socat, tty} {
 		var c Checker
-		p.out.until(patience, func(data []byte) bool { return len(data) >= 1<<17 })
+		p.out.until(patience, func(data []byte) bool { return len(data) >= 1<<16 })
 		c.Write([]byte(p.out.text()))
-		if err := c.Err(); err != nil || c.Bytes < 1<<17 || c.First != 0 {
+		if err := c.Err(); err != nil || c.Bytes < 1<<16 || c.First != 0 {
 			t.Errorf("%v: %d bytes, first line %08x: %v", p.cmd, c.Bytes, c.First, err)
 		}
 	}
