@@ -249,11 +249,14 @@ func distance(a, b string) int {
 // ParseAddress gives it back equal.
 func (a Address) String() string {
 	var b strings.Builder
-	names := slices.Clone(a.Layers)
-	if a.Transport != "tcp" || len(names) == 0 {
-		names = append(names, a.Transport)
+	scheme := strings.Join(append(slices.Clone(a.Layers), a.Transport), "+")
+	if len(a.Layers) > 0 {
+		scheme = strings.TrimSuffix(scheme, "+tcp")
 	}
-	b.WriteString(strings.Join(names, "+") + ":")
+	if scheme == "ws+tls" {
+		scheme = "wss"
+	}
+	b.WriteString(scheme + ":")
 	t, ok := transportNamed(a.Transport)
 	if ok && t.raw {
 		b.WriteString(a.Where)
@@ -333,9 +336,9 @@ func (a Address) File() string {
 }
 
 // In returns the address with a relative path put below dir; "" is the current
-// folder and changes nothing.
+// folder.
 func (a Address) In(dir string) Address {
-	if f := a.File(); f != "" && !filepath.IsAbs(f) && dir != "" {
+	if f := a.File(); f != "" && !filepath.IsAbs(f) {
 		a.Where = filepath.Join(dir, f)
 		if strings.HasPrefix(a.Where, "@") { // still a file, not an abstract name
 			a.Where = "./" + a.Where

@@ -23,6 +23,10 @@ var conformance = []struct {
 	{"sim", conformSim},
 	{"tcp", conformTCP},
 	{"unix", conformUnix},
+	{"pty", conformPTY},
+	{"exec", conformExec},
+	{"tls", conformTLS},
+	{"ws", conformWS},
 }
 
 func TestConformance(t *testing.T) {

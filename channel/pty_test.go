@@ -50,7 +50,7 @@ func openFiles(t *testing.T) int {
 	return len(fds)
 }
 
-func within(t *testing.T) context.Context {
+func inTime(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
 	t.Cleanup(cancel)
@@ -85,7 +85,7 @@ func open(t *testing.T, link string) *os.File {
 
 func accept(t *testing.T, l Listener) Channel {
 	t.Helper()
-	ch, err := l.Accept(within(t))
+	ch, err := l.Accept(inTime(t))
 	if err != nil {
 		t.Fatalf("accept: %v", err)
 	}

@@ -107,6 +107,7 @@ func (r *Reconnect) fill(a channel.Address) {
 func (l *loader) chardev(t *table) {
 	c := l.defaults
 	c.Name = l.name(t)
+	number := len(l.cfg.Chardevs) + 1
 	called := "a chardev without name"
 	if c.Name != "" {
 		called = "chardev " + c.Name
@@ -115,7 +116,7 @@ func (l *loader) chardev(t *table) {
 	if v, ok := t.get("device"); ok {
 		if e, v, ok := l.device(v); ok {
 			c.Device = e
-			l.uses = append(l.uses, &use{what: "the device of " + called, chardev: called, device: true, address: e.Address, listen: e.Listen, value: v, at: v.spot()})
+			l.uses = append(l.uses, &use{what: "the device of " + called, chardev: number, device: true, address: e.Address, listen: e.Listen, value: v, at: v.spot()})
 		}
 	} else {
 		t.missingf(`[[chardev]] has no device; give it device = "unix:/path" or another address`)
@@ -159,7 +160,7 @@ func (l *loader) chardev(t *table) {
 		}
 		c.Frontends = append(c.Frontends, f.FrontendConfig)
 		l.uses = append(l.uses, &use{
-			what: "a frontend of " + called, chardev: called,
+			what: "a frontend of " + called, chardev: number,
 			writes:  f.Mode == "read-write" && c.Input != "off",
 			address: f.Address, listen: f.Listen, value: f.at, at: f.at.spot(),
 		})

@@ -22,7 +22,8 @@ const maxConfig = mib
 // Load reads the config file and those that it includes, and checks all that
 // can be checked without opening an endpoint: the files that it names are
 // opened, addresses are parsed, names and ports are compared. Nothing is
-// created. Any error is a *ConfigError with every mistake that was found.
+// created. Any error is a *ConfigError with every mistake that was found; a
+// mistake of TOML itself (a key given twice is one) hides the others of its file.
 //
 // The environment variables STATE_DIRECTORY and RUNTIME_DIRECTORY, as set by
 // systemd.exec(5), give the defaults of state and control.

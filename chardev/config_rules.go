@@ -16,7 +16,7 @@ const maxUnixPath = 107
 // A use is an endpoint that the daemon will open, to be held against the others.
 type use struct {
 	what    string // for messages: the device of chardev vm1
-	chardev string // which chardev it belongs to; "" for the daemon's own
+	chardev int    // which chardev it belongs to, from 1; 0 for the daemon's own
 	device  bool   // it is that one's device
 	writes  bool   // a frontend whose clients may type
 	address channel.Address
@@ -169,10 +169,10 @@ func (l *loader) identity(u *use) {
 // clash reports a use that is the same thing as an earlier one.
 func (l *loader) clash(u *use, earlier []*use) {
 	for _, e := range earlier {
-		if !sameEndpoint(e.address, u.address) {
+		if !sameEndpoint(e, u) {
 			continue
 		}
-		own := e.chardev != "" && e.chardev == u.chardev && e.device != u.device
+		own := e.chardev == u.chardev && e.device != u.device
 		if !own && !(e.listen && u.listen) {
 			continue
 		}
@@ -189,9 +189,10 @@ func (l *loader) clash(u *use, earlier []*use) {
 	}
 }
 
-// sameEndpoint says whether two addresses are one socket or one file. Layers
-// and options make no difference.
-func sameEndpoint(a, b channel.Address) bool {
+// sameEndpoint says whether two uses are of one socket or one file. Layers and
+// options make no difference.
+func sameEndpoint(ua, ub *use) bool {
+	a, b := ua.address, ub.address
 	if a.File() != "" || b.File() != "" {
 		return a.File() != "" && b.File() != "" && filepath.Clean(a.File()) == filepath.Clean(b.File())
 	}
@@ -200,10 +201,13 @@ func sameEndpoint(a, b channel.Address) bool {
 	}
 	if a.Network() {
 		return a.Port() != "0" && a.Port() == b.Port() &&
-			(wildcard(a.Host()) || wildcard(b.Host()) || host(a.Host()) == host(b.Host()))
+			(host(a.Host()) == host(b.Host()) || wildcard(a.Host()) && ub.here() || wildcard(b.Host()) && ua.here())
 	}
 	return a.Transport == "unix" && a.Where == b.Where // abstract
 }
+
+// here says whether the host of a network address is this one.
+func (u *use) here() bool { return u.listen || u.address.Loopback() }
 
 // wildcard says whether a host stands for all of this machine's. Listening on
 // 0.0.0.0 is listening on :: as well (package net).

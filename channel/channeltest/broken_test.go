@@ -98,13 +98,23 @@ func (c *broken) RemoteAddr() net.Addr {
 	return c.PipeEnd.RemoteAddr()
 }
 
+// A manner is how a fault shows: the check says what is wrong, or never ends and
+// the watchdog says so.
+type manner time.Duration
+
+const (
+	fails = manner(30 * time.Second) // and not by the watchdog, which has this long
+	hangs = manner(time.Second)
+)
+
 // faults are ways to break a channel, with the properties that must notice.
 var faults = []struct {
 	name    string
+	shows   manner
 	noticed []property
 	how     func(c, peer *channel.PipeEnd, b *broken)
 }{
-	{"a byte is lost", []property{order, vectored}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"a byte is lost", fails, []property{order, vectored}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (int64, error) {
 			n, err := c.Writev(bufs)
 			if n > 10_000 {
@@ -123,7 +133,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"a byte comes twice", []property{order, buffersReturned}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"a byte comes twice", fails, []property{order, buffersReturned}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (int64, error) {
 			n, err := c.Writev(bufs)
 			if n > 1000 {
@@ -132,7 +142,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"it waits for more", []property{pingPong}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"it waits for more", hangs, []property{pingPong}, func(c, _ *channel.PipeEnd, b *broken) {
 		var held []byte
 		b.writev = func(bufs [][]byte) (n int64, err error) {
 			for _, x := range bufs {
@@ -146,7 +156,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"Read returns 0, nil", []property{progress, order}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Read returns 0, nil", fails, []property{progress, order}, func(c, _ *channel.PipeEnd, b *broken) {
 		calls := 0
 		b.read = func(p []byte) (int, error) {
 			if calls++; calls == 7 {
@@ -155,7 +165,7 @@ var faults = []struct {
 			return c.Read(p)
 		}
 	}},
-	{"Read(nil) waits", []property{zeroLength}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Read(nil) waits", fails, []property{zeroLength}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.read = func(p []byte) (int, error) {
 			if len(p) == 0 {
 				n, err := c.Read(make([]byte, 1))
@@ -164,7 +174,7 @@ var faults = []struct {
 			return c.Read(p)
 		}
 	}},
-	{"Write(nil) writes", []property{zeroLength}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Write(nil) writes", fails, []property{zeroLength}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (int64, error) {
 			if len(bufs) == 1 && bufs[0] == nil {
 				c.Write([]byte{0})
@@ -173,10 +183,10 @@ var faults = []struct {
 			return c.Writev(bufs)
 		}
 	}},
-	{"Writev of many slices stops at 1024", []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Writev of many slices stops at 1024", fails, []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (int64, error) { return c.Writev(bufs[:min(len(bufs), 1024)]) }
 	}},
-	{"Writev consumes its argument", []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Writev consumes its argument", fails, []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (n int64, err error) {
 			for i := range bufs {
 				k, err := c.Write(bufs[i])
@@ -189,7 +199,7 @@ var faults = []struct {
 			return n, nil
 		}
 	}},
-	{"Writev masks its argument", []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Writev masks its argument", fails, []property{vectored}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (n int64, err error) {
 			n, err = c.Writev(bufs)
 			for _, x := range bufs {
@@ -198,7 +208,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"writes interleave", []property{notInterleaved}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"writes interleave", fails, []property{notInterleaved}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.writev = func(bufs [][]byte) (n int64, err error) {
 			for _, x := range bufs {
 				for len(x) > 0 && err == nil {
@@ -210,7 +220,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"the buffer is kept", []property{buffersReturned}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"the buffer is kept", fails, []property{buffersReturned}, func(c, _ *channel.PipeEnd, b *broken) {
 		var kept [][]byte // sent with the next write
 		b.writev = func(bufs [][]byte) (n int64, err error) {
 			if _, err := c.Writev(kept); err != nil {
@@ -224,8 +234,8 @@ var faults = []struct {
 			return n, nil
 		}
 	}},
-	{"TryWritev waits", []property{tryWrite}, func(c, _ *channel.PipeEnd, b *broken) { b.tryWritev = c.Writev }},
-	{"TryWritev takes and drops", []property{tryWrite}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"TryWritev waits", fails, []property{tryWrite}, func(c, _ *channel.PipeEnd, b *broken) { b.tryWritev = c.Writev }},
+	{"TryWritev takes and drops", hangs, []property{tryWrite}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.tryWritev = func(bufs [][]byte) (n int64, err error) {
 			taken, err := c.TryWritev(bufs)
 			if taken == 0 {
@@ -237,10 +247,10 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"read deadlines do nothing", []property{readDeadlines}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"read deadlines do nothing", hangs, []property{readDeadlines}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.readDeadline = func(time.Time) error { return nil }
 	}},
-	{"a read deadline loses a byte", []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"a read deadline loses a byte", hangs, []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
 		var half []byte
 		b.read = func(p []byte) (int, error) { // frames of 2 bytes; a cut one is dropped
 			half = half[:0]
@@ -254,7 +264,7 @@ var faults = []struct {
 			return copy(p, half), nil
 		}
 	}},
-	{"a timeout is not a net.Error", []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"a timeout is not a net.Error", fails, []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.read = func(p []byte) (int, error) {
 			n, err := c.Read(p)
 			if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -263,7 +273,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"a Read that waits misses a new deadline", []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"a Read that waits misses a new deadline", fails, []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
 		var reading sync.Mutex
 		b.read = func(p []byte) (int, error) {
 			reading.Lock()
@@ -278,10 +288,10 @@ var faults = []struct {
 			return nil
 		}
 	}},
-	{"write deadlines do nothing", []property{writeDeadlines}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"write deadlines do nothing", fails, []property{writeDeadlines}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.writeDeadline = func(time.Time) error { return nil }
 	}},
-	{"writes work again after a deadline", []property{writeDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"writes work again after a deadline", fails, []property{writeDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
 		var by time.Time
 		b.writeDeadline = func(t time.Time) error { by = t; return nil }
 		b.writev = func(bufs [][]byte) (int64, error) {
@@ -291,10 +301,10 @@ var faults = []struct {
 			return c.Writev(bufs)
 		}
 	}},
-	{"Close does not free a Read", []property{closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Close does not free a Read", fails, []property{closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.close = c.CloseWrite
 	}},
-	{"Read after Close is io.EOF", []property{closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Read after Close is io.EOF", fails, []property{closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.read = func(p []byte) (int, error) {
 			n, err := c.Read(p)
 			if errors.Is(err, net.ErrClosed) {
@@ -303,7 +313,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"the second Close fails", []property{closeOnce}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"the second Close fails", fails, []property{closeOnce}, func(c, _ *channel.PipeEnd, b *broken) {
 		var once sync.Once
 		b.close = func() error {
 			err := errors.New("closed already")
@@ -311,7 +321,7 @@ var faults = []struct {
 			return err
 		}
 	}},
-	{"Close waits for the peer", []property{closeBounded}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"Close waits for the peer", hangs, []property{closeBounded}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.close = func() error {
 			_, err := c.Write([]byte("goodbye"))
 			for err == nil {
@@ -320,7 +330,7 @@ var faults = []struct {
 			return c.Close()
 		}
 	}},
-	{"EIO instead of io.EOF", []property{closeDrains, closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"EIO instead of io.EOF", fails, []property{closeDrains, closeFrees}, func(c, _ *channel.PipeEnd, b *broken) {
 		b.read = func(p []byte) (int, error) {
 			n, err := c.Read(p)
 			if err == io.EOF {
@@ -329,7 +339,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"io.EOF only once", []property{closeDrains}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"io.EOF only once", fails, []property{closeDrains}, func(c, _ *channel.PipeEnd, b *broken) {
 		ends := 0
 		b.read = func(p []byte) (int, error) {
 			n, err := c.Read(p)
@@ -341,20 +351,20 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"Close throws away what is unread", []property{closeDrains}, func(c, peer *channel.PipeEnd, b *broken) {
+	{"Close throws away what is unread", fails, []property{closeDrains}, func(c, peer *channel.PipeEnd, b *broken) {
 		b.close = func() error { peer.Discard(); return c.Close() }
 	}},
-	{"CloseWrite closes all", []property{closeWrite}, func(c, _ *channel.PipeEnd, b *broken) { b.closeWrite = c.Close }},
-	{"CloseWrite does nothing", []property{closeWrite}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"CloseWrite closes all", fails, []property{closeWrite}, func(c, _ *channel.PipeEnd, b *broken) { b.closeWrite = c.Close }},
+	{"CloseWrite does nothing", fails, []property{closeWrite}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.closeWrite = func() error { return nil }
 	}},
-	{"CloseWrite is not supported, without a word", []property{closeWrite}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"CloseWrite is not supported, without a word", fails, []property{closeWrite}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.closeWrite = func() error { return errors.ErrUnsupported }
 	}},
-	{"an address is nil", []property{addresses}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"an address is nil", fails, []property{addresses}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.remote = func() net.Addr { return nil }
 	}},
-	{"memory grows with what went through", []property{littleMemory}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"memory grows with what went through", fails, []property{littleMemory}, func(c, _ *channel.PipeEnd, b *broken) {
 		var kept []byte
 		b.read = func(p []byte) (int, error) {
 			n, err := c.Read(p)
@@ -362,7 +372,7 @@ var faults = []struct {
 			return n, err
 		}
 	}},
-	{"methods wait for each other", []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
+	{"methods wait for each other", hangs, []property{readDeadlines}, func(c, _ *channel.PipeEnd, b *broken) {
 		var mu sync.Mutex
 		b.read = func(p []byte) (int, error) {
 			mu.Lock()
@@ -375,7 +385,7 @@ var faults = []struct {
 			return c.SetReadDeadline(t)
 		}
 	}},
-	{"CloseWrite hangs", []property{allAtOnce}, func(_, _ *channel.PipeEnd, b *broken) {
+	{"CloseWrite hangs", hangs, []property{allAtOnce}, func(_, _ *channel.PipeEnd, b *broken) {
 		b.closeWrite = func() error {
 			_, err := b.hang.Read(make([]byte, 1))
 			return err
@@ -405,18 +415,18 @@ func TestSuiteFindsFaults(t *testing.T) {
 						}
 						return bad, pb
 					}
-					err := check(t, pr, make, Traits{}, 5*time.Second)
+					err := check(t, pr, make, Traits{}, time.Duration(f.shows))
 					for _, p := range pipes {
 						p.Close()
 					}
 					if err != nil {
 						t.Logf("%.300s", err.Error())
-						found = true
+						found = strings.Contains(err.Error(), "it hangs") == (f.shows == hangs)
 						break
 					}
 				}
 				if !found {
-					t.Errorf("nobody noticed; the property was: %s", pr.sentence)
+					t.Errorf("not noticed as it should; the property was: %s", pr.sentence)
 				}
 			})
 		}

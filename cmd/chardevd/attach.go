@@ -37,9 +37,9 @@ a byte lost or twice as far as the daemon still has them; keys typed meanwhile
 are dropped with a bell.
 
 Without a terminal on stdin, what comes from there is sent as it is, and its end
-ends attach as soon as the console has had it and printed for up to a second
-more; with --read-only stdin is not touched. Only the console's bytes go to
-stdout; what chardevd has to say goes to stderr.`,
+ends attach when the console has had it and a second to answer; with --read-only
+stdin is not touched. Only the console's bytes go to stdout; what chardevd has to
+say goes to stderr.`,
 		Example: `  chardevd attach demo
   chardevd attach demo --read-only --since -64KiB
   chardevd attach demo -e ^]
@@ -77,6 +77,10 @@ type attachOptions struct {
 	wait     time.Duration
 }
 
+// answerTime is how long a console has to answer the end of a script's input:
+// the answer to the last line comes behind it, and nothing tells where it ends.
+const answerTime = time.Second
+
 // runAttach joins this process's terminal, or whatever its stdin and stdout
 // are, with a chardev.
 func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() (<-chan struct{}, func()), o attachOptions) error {
@@ -92,7 +96,7 @@ func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() 
 	s := &attach.Session{
 		Name: name, Dial: dial, Watch: watch, Replay: int64(o.since),
 		Out: os.Stdout, Notices: os.Stderr, EOL: "\n",
-		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly,
+		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly, Answer: answerTime,
 		Together: term.IsTerminal(stdout) && term.IsTerminal(stderr),
 	}
 	if err := s.Connect(ctx, o.wait); err != nil {

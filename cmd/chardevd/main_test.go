@@ -42,25 +42,29 @@ type testDaemon struct {
 	infos   []chardev.Info
 	clients []chardev.ClientInfo
 	kicked  []string
-	attach  func(*channel.Websocket, *http.Request, <-chan chardev.Message)
+	sockets []*channel.Websocket // of those attached
 
+	attach   attachFunc
 	listener channel.Listener
 	server   *http.Server
 	done     sync.WaitGroup
 	attached sync.WaitGroup
 }
 
+// An attachFunc is what a testDaemon does for somebody attached, until they leave.
+type attachFunc func(*channel.Websocket, *http.Request, <-chan chardev.Message)
+
 // netListener is a channel's listener as net/http wants it.
 type netListener struct{ channel.Listener }
 
 func (l netListener) Accept() (net.Conn, error) { return l.Listener.Accept(context.Background()) }
 
-func newTestDaemon(t *testing.T) *testDaemon {
+func newTestDaemon(t *testing.T, attach attachFunc) *testDaemon {
 	dir, err := os.MkdirTemp("", "chardevd") // a short path: sun_path
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &testDaemon{path: filepath.Join(dir, "control")}
+	d := &testDaemon{path: filepath.Join(dir, "control"), attach: attach}
 	last := time.Now().Add(-3 * time.Minute)
 	d.infos = []chardev.Info{
 		{Name: "demo", State: "up", Since: time.Now().Add(-time.Hour), Device: "sim:boot", Clients: 2, BytesIn: 17, BytesOut: 123456, LastByte: &last,
@@ -111,6 +115,9 @@ func (d *testDaemon) start(t *testing.T) {
 		if err != nil {
 			return
 		}
+		d.mu.Lock()
+		d.sockets = append(d.sockets, ws)
+		d.mu.Unlock()
 		d.attached.Go(func() {
 			defer ws.Close()
 			d.attach(ws, r, messages)
@@ -124,6 +131,12 @@ func (d *testDaemon) stop() {
 	d.server.Close()
 	d.listener.Close()
 	d.done.Wait()
+	d.mu.Lock()
+	for _, ws := range d.sockets {
+		ws.Close()
+	}
+	d.sockets = nil
+	d.mu.Unlock()
 	d.attached.Wait()
 }
 
@@ -147,7 +160,7 @@ func chardevd(args ...string) (code int, stdout, stderr string) {
 }
 
 func TestCommandLines(t *testing.T) {
-	d := newTestDaemon(t)
+	d := newTestDaemon(t, nil)
 	none := filepath.Join(t.TempDir(), "control")
 	for _, c := range []struct {
 		args   string // CONTROL stands for --control and the daemon's socket
@@ -193,7 +206,7 @@ func TestCommandLines(t *testing.T) {
 }
 
 func TestListIsAlignedAndSafe(t *testing.T) {
-	d := newTestDaemon(t)
+	d := newTestDaemon(t, nil)
 	_, got, _ := chardevd("list", "--control", "unix:"+d.path)
 	want := `NAME   STATE  SINCE  DEVICE       CLIENTS  IN  OUT       LAST-BYTE
 demo   up     60m    sim:boot     2        17  120.6KiB  3m
@@ -210,7 +223,7 @@ shell  down   0s     exec:sh` + "\uFFFD" + `[2J  0        0   0         never
 }
 
 func TestJSONIsWhatTheDaemonSent(t *testing.T) {
-	d := newTestDaemon(t)
+	d := newTestDaemon(t, nil)
 	t.Setenv("CHARDEVD_CONTROL", d.path)
 	_, got, _ := chardevd("list", "--json")
 	var a, b any

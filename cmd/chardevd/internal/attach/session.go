@@ -54,6 +54,7 @@ type Session struct {
 	EOL         string        // ends a notice
 	Together    bool          // Out and Notices are the same screen
 	Escape      *Scanner      // nil: no escapes
+	Answer      time.Duration // how long the console may go on printing when the input has ended
 	ReadOnly    bool          // what is typed is not sent, escapes work
 	Size        func() [2]int // columns and rows of the terminal, 0 if unknown; nil: no terminal
 	Resized     <-chan os.Signal
@@ -312,7 +313,10 @@ func (s *Session) send(ctx context.Context, st Stream) {
 	if s.sendSize(st) != nil {
 		return
 	}
-	for eof := false; ctx.Err() == nil; {
+	eof := time.NewTimer(0)
+	eof.Stop()
+	defer eof.Stop()
+	for ended := false; ctx.Err() == nil; {
 		b := s.queue.take()
 		for range b.breaks {
 			if st.Send(chardev.Message{Type: "break", Millis: 250}) != nil {
@@ -324,11 +328,9 @@ func (s *Session) send(ctx context.Context, st Stream) {
 				return
 			}
 		}
-		if b.eof && !eof {
-			eof = true
-			if st.Send(chardev.Message{Type: "eof"}) != nil {
-				return
-			}
+		if b.eof && !ended {
+			ended = true
+			eof.Reset(s.Answer)
 		}
 		if b.leave {
 			s.cancel(errLeft)
@@ -336,6 +338,10 @@ func (s *Session) send(ctx context.Context, st Stream) {
 		}
 		select {
 		case <-s.queue.ready:
+		case <-eof.C:
+			if st.Send(chardev.Message{Type: "eof"}) != nil {
+				return
+			}
 		case <-s.Resized:
 			if s.sendSize(st) != nil {
 				return

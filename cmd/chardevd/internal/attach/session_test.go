@@ -505,10 +505,11 @@ func TestConnectWaits(t *testing.T) {
 	}
 	st.Close()
 
-	go func() { result <- r.Connect(context.Background(), 150*time.Millisecond) }()
+	go func() { result <- r.Connect(context.Background(), 1500*time.Millisecond) }()
 	r.daemon.refuse(errors.New("no socket"))
-	r.daemon.refuse(errors.New("still no socket"))
-	if err := recv(t, result, "end of the wait"); err == nil || err.Error() != "still no socket (waited 150ms)" {
+	appeared <- struct{}{}
+	r.daemon.refuse(errors.New("still no socket")) // and the third dial is not answered
+	if err := recv(t, result, "end of the wait"); err == nil || err.Error() != "still no socket (waited 1.5s)" {
 		t.Errorf("the wait ends with %v", err)
 	}
 

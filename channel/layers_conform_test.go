@@ -1,0 +1,27 @@
+package channel_test
+
+import (
+	"testing"
+
+	"chardevd/channel"
+	"chardevd/channel/channeltest"
+)
+
+// overStack makes channels that speak through layers over a pipe.
+func overStack(names string) channeltest.Under {
+	return channeltest.Under{Name: names, Make: func(t testing.TB) (channel.Channel, channel.Channel) {
+		client, server := channel.StackLayers(t, names)
+		a, b := channel.Pipe(64 << 10)
+		return channel.Shake(t, client, server, a, b)
+	}}
+}
+
+func conformTLS(t *testing.T) {
+	client, server := channel.StackLayers(t, "tls")
+	channeltest.RunLayer(t, client, server, channeltest.Traits{}, overStack("ws"))
+}
+
+func conformWS(t *testing.T) {
+	client, server := channel.StackLayers(t, "ws")
+	channeltest.RunLayer(t, client, server, channeltest.Traits{NoHalfClose: "a close frame ends both directions (RFC 6455 §5.5.1)"}, overStack("tls"))
+}
