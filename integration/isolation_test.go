@@ -116,7 +116,7 @@ frontends = ["unix:front", "pty:tty", "tcp://127.0.0.1:@tcp@", "tls://127.0.0.1:
 	d.has("vm", len(readers)+2)
 	g.cont()
 	for _, r := range readers {
-		r.gets(t, 1<<17)
+		r.until(t, 2*patience, func(c *Checker) bool { return c.Bytes >= 1<<18 })
 	}
 	for _, r := range readers {
 		r.whole(t)
