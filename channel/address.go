@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // An Address names an endpoint: layers, outermost first, over a transport, as in
@@ -55,9 +56,10 @@ func ParseAddress(s string) (Address, error) {
 		full = append(full, "tcp")
 	}
 	a.Layers, a.Transport = full[:len(full)-1], full[len(full)-1]
+	var errs []error
 	for _, l := range a.Layers {
 		if !isLayer(l) {
-			return a, unknown("layer", l, layerNames())
+			errs = append(errs, unknown("layer", l, layerNames()))
 		}
 	}
 	if len(a.Layers) == 0 {
@@ -65,7 +67,10 @@ func ParseAddress(s string) (Address, error) {
 	}
 	t, ok := transportNamed(a.Transport)
 	if !ok {
-		return a, unknown("transport", a.Transport, append(transportNames(), layerNames()...))
+		errs = append(errs, unknown("transport", a.Transport, append(transportNames(), layerNames()...)))
+	}
+	if len(errs) > 0 {
+		return a, errors.Join(errs...)
 	}
 
 	if t.raw { // everything is the command
@@ -139,10 +144,14 @@ func (a Address) check(t *transport) error {
 	for _, l := range a.Layers {
 		known = append(known, layerNamed(l).options...)
 	}
-	if a.Path != "" && !slices.Contains(a.Layers, "ws") {
-		return fmt.Errorf("a path %q, but no ws layer that would use it", a.Path)
-	}
 	var errs []error
+	switch {
+	case a.Path == "":
+	case !a.Has("ws"):
+		errs = append(errs, fmt.Errorf("a path %q, but no ws layer that would use it", a.Path))
+	case a.Get("path") != "":
+		errs = append(errs, fmt.Errorf("option path: the path %q is given already, behind the port", a.Path))
+	}
 	seen := map[string]bool{}
 	for _, o := range a.Options {
 		i := slices.IndexFunc(known, func(d optionDef) bool { return d.name == o.Key })
@@ -165,14 +174,22 @@ func (a Address) check(t *transport) error {
 }
 
 func checkHostPort(s string) error {
-	_, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(s)
 	if err != nil {
-		return fmt.Errorf("want host:port, have %q", s)
+		return fmt.Errorf("want host:port, have %q (an IPv6 address stands in brackets)", s)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, notInHost) {
+		return fmt.Errorf("%q is neither a host's name nor an IP address", host)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return fmt.Errorf("port %q is not a number from 0 to 65535", port)
 	}
 	return nil
+}
+
+// notInHost says which characters no host's name has; other alphabets pass.
+func notInHost(r rune) bool {
+	return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '.' && r != '_' || !unicode.IsPrint(r)
 }
 
 // unknown is the error for a name that is not in a table, with the nearest one.
@@ -185,6 +202,9 @@ func unknown(what, name string, known []string) error {
 
 // Nearest returns the one of known that name was probably meant to be, or "".
 func Nearest(name string, known []string) string {
+	if len(name) > 64 {
+		return ""
+	}
 	best, at := "", 1+len(name)/3
 	if at > 3 {
 		at = 3
@@ -225,13 +245,18 @@ func distance(a, b string) int {
 	return d[len(a)][len(b)]
 }
 
-// String is the address in its long form; ParseAddress gives it back equal.
+// String is the address as people write it, tls:// for tls+tcp://;
+// ParseAddress gives it back equal.
 func (a Address) String() string {
 	var b strings.Builder
-	for _, l := range a.Layers {
-		b.WriteString(l + "+")
+	scheme := strings.Join(append(slices.Clone(a.Layers), a.Transport), "+")
+	if len(a.Layers) > 0 {
+		scheme = strings.TrimSuffix(scheme, "+tcp")
 	}
-	b.WriteString(a.Transport + ":")
+	if scheme == "ws+tls" {
+		scheme = "wss"
+	}
+	b.WriteString(scheme + ":")
 	t, ok := transportNamed(a.Transport)
 	if ok && t.raw {
 		b.WriteString(a.Where)
@@ -303,16 +328,21 @@ func (a Address) Network() bool { t, ok := transportNamed(a.Transport); return o
 // File is the path in the file system that the address opens or makes, "" if
 // it has none.
 func (a Address) File() string {
-	if t, ok := transportNamed(a.Transport); ok && t.file && !strings.HasPrefix(a.Where, "@") {
-		return a.Where
+	t, ok := transportNamed(a.Transport)
+	if !ok || !t.file || a.Transport == "unix" && strings.HasPrefix(a.Where, "@") {
+		return ""
 	}
-	return ""
+	return a.Where
 }
 
-// In returns the address with a relative path made absolute below dir.
+// In returns the address with a relative path put below dir; "" is the current
+// folder.
 func (a Address) In(dir string) Address {
 	if f := a.File(); f != "" && !filepath.IsAbs(f) {
 		a.Where = filepath.Join(dir, f)
+		if strings.HasPrefix(a.Where, "@") { // still a file, not an abstract name
+			a.Where = "./" + a.Where
+		}
 	}
 	return a
 }
@@ -328,7 +358,7 @@ func (a Address) Port() string { _, p, _ := net.SplitHostPort(a.Where); return p
 // looked up; they count as beyond.
 func (a Address) Loopback() bool {
 	h := a.Host()
-	if h == "localhost" {
+	if strings.EqualFold(h, "localhost") {
 		return true
 	}
 	ip, err := netip.ParseAddr(h)

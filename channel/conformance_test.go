@@ -23,6 +23,8 @@ var conformance = []struct {
 	{"sim", conformSim},
 	{"tcp", conformTCP},
 	{"unix", conformUnix},
+	{"pty", conformPTY},
+	{"exec", conformExec},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 }

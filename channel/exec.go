@@ -82,7 +82,7 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 	}
 	// A new pty is 0 by 0, on which some programs draw nothing at all.
 	if err := m.setSize(80, 24); err != nil {
-		m.letGo()
+		m.discard()
 		return nil, err
 	}
 	cmd := exec.Command("/bin/sh", "-c", command)
@@ -96,7 +96,7 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := cmd.Start(); err != nil {
-		m.letGo()
+		m.discard()
 		if dir != "" {
 			return nil, fmt.Errorf("start /bin/sh in %s: %w", dir, err)
 		}
@@ -118,13 +118,15 @@ func (p *process) run(pair *ptyPair, slave *os.File) {
 	}()
 	select {
 	case <-ended:
-		p.detach(pair)
+		p.stopReading()
+		p.end(pair.drain())
 		pair.close()
 		slave.Close()
 		p.reap() // before over: who reads io.EOF may ask Exited
 		close(p.over)
 	case <-p.closing:
-		p.letGo()
+		p.stopReading()
+		p.end(nil)
 		pair.close() // a hang-up: SIGHUP to the session
 		slave.Close()
 		close(p.over)
@@ -149,13 +151,13 @@ func (p *process) waitEnd() {
 func (p *process) Close() error {
 	p.stop.Do(func() {
 		p.master.Close()
-		p.stopErr = p.end()
+		p.stopErr = p.terminate()
 	})
 	return p.stopErr
 }
 
-// end makes the command end, which has lost its terminal.
-func (p *process) end() error {
+// terminate makes the command end, which has lost its terminal.
+func (p *process) terminate() error {
 	if p.endedIn(hangupGrace) {
 		return nil
 	}

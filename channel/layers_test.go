@@ -112,7 +112,7 @@ func layered(t testing.TB, names string, size int) (client, server Channel, unde
 }
 
 // within fails the test when f takes far too long.
-func inTime(t testing.TB, d time.Duration, what string, f func()) {
+func ends(t testing.TB, d time.Duration, what string, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()
@@ -152,7 +152,7 @@ func TestStacksCarryBothWaysAtOnce(t *testing.T) {
 					}
 				})
 			}
-			inTime(t, 2*limit, "the transfer", wg.Wait)
+			ends(t, 2*limit, "the transfer", wg.Wait)
 		})
 	}
 }
@@ -205,7 +205,7 @@ func TestStacksCloseInTimeWhateverThePeerDoes(t *testing.T) {
 				}
 			}
 			start := time.Now()
-			inTime(t, 5*time.Second, "Close", func() { a.Close() })
+			ends(t, 5*time.Second, "Close", func() { a.Close() })
 			if err := <-reads; err == nil || !isClosed(err) {
 				t.Errorf("the blocked read: %v", err)
 			}
@@ -225,7 +225,7 @@ func TestStacksHandshakeEndsWithContext(t *testing.T) {
 				a, _ := Pipe(64)
 				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 				defer cancel()
-				inTime(t, limit, "the handshake with nobody", func() {
+				ends(t, limit, "the handshake with nobody", func() {
 					if _, err := layer(ctx, a); !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("error %v; want the context's", err)
 					}
@@ -251,7 +251,7 @@ func TestStacksHandshakeWithGarbageAndEOF(t *testing.T) {
 					b.Discard()
 					b.Write(input)
 					b.CloseWrite()
-					inTime(t, limit, "the handshake", func() {
+					ends(t, limit, "the handshake", func() {
 						if _, err := layer(testCtx(t), a); err == nil {
 							t.Error("the handshake succeeded")
 						}

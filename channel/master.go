@@ -18,29 +18,40 @@ import (
 //
 // It has two parties. Its user has the methods of Channel. Its owner, a
 // goroutine that watches the pty, ends it when the other end has hung up; that
-// detaches it from the pty at once, with what there still is to read.
+// takes it off the pty at once, with what there still is to read.
+//
+// Reading and writing have a descriptor each, because the owner must be able to
+// stop the one without the other: only when nobody reads can it tell whether
+// what is there to read was written by one who has left or by the next.
 type master struct {
-	*fdChannel // over a descriptor of its own
+	*fdChannel // for writing
 
-	letGo   func()        // closes the descriptor and waits for those who use it
-	hungUp  chan struct{} // closed when somebody saw the hang-up: the owner then ends it
-	hang    func()        // closes hungUp
-	closing chan struct{} // closed by Close: the owner then ends it
+	letGo   func()        // closes the descriptor for writing and waits for its writers
+	hungUp  chan struct{} // to the owner: somebody saw a hang-up; capacity 1
+	closing chan struct{} // closed by Close: the owner then ends the session
 	shut    func()        // closes closing
-	over    chan struct{} // closed by the owner, last
+	over    chan struct{} // closed by the owner when the session is off the pty
 
-	mu   sync.Mutex
-	rest []byte // what was there at the end and is not read yet
+	mu       sync.Mutex
+	in       *masterReader
+	deadline time.Time // of reading
+	rest     []byte    // after over: what is not read yet
 }
 
-// newMaster starts a session on p. The owner must detach it when hungUp or
-// closing is closed, and then close over.
+// A masterReader is the descriptor for reading, for a while.
+type masterReader struct {
+	f      *os.File
+	close  func()        // and waits for who reads
+	passed chan struct{} // closed when there is another one
+}
+
+// newMaster starts a session on p. When hungUp has a value or closing is closed
+// the owner must see to it, and finally close over.
 func newMaster(p *ptyPair, local, remote net.Addr) (*master, error) {
-	fd, err := dup(p.fd)
+	f, err := p.dup()
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), p.name)
 	c, err := newFD(f, local, remote)
 	if err != nil {
 		return nil, err
@@ -48,21 +59,64 @@ func newMaster(p *ptyPair, local, remote net.Addr) (*master, error) {
 	m := &master{
 		fdChannel: c,
 		letGo:     sync.OnceFunc(func() { f.Close() }),
-		hungUp:    make(chan struct{}),
+		hungUp:    make(chan struct{}, 1),
 		closing:   make(chan struct{}),
 		over:      make(chan struct{}),
 	}
-	m.hang = sync.OnceFunc(func() { close(m.hungUp) })
 	m.shut = sync.OnceFunc(func() { close(m.closing) })
+	if err := m.resumeReading(p); err != nil {
+		m.letGo()
+		return nil, err
+	}
 	return m, nil
 }
 
-// detach is the owner's: it takes the session off the pty. No read or write of it
-// touches the pty any more; what is there to read is read yet, then io.EOF. When
-// the owner has brought the pty in order it closes over.
-func (m *master) detach(p *ptyPair) {
+// hang tells the owner of a hang-up.
+func (m *master) hang() {
+	select {
+	case m.hungUp <- struct{}{}:
+	default:
+	}
+}
+
+// stopReading is the owner's: on return nobody reads, until resumeReading or the
+// end.
+func (m *master) stopReading() { m.reader().close() }
+
+func (m *master) resumeReading(p *ptyPair) error {
+	f, err := p.dup()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.in != nil {
+		close(m.in.passed)
+	}
+	m.in = &masterReader{f: f, close: sync.OnceFunc(func() { f.Close() }), passed: make(chan struct{})}
+	f.SetReadDeadline(m.deadline) // fails for a closed file only
+	return nil
+}
+
+func (m *master) reader() *masterReader {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.in
+}
+
+// end is the owner's, after stopReading: no write touches the pty any more; rest
+// is read yet. When the owner has brought the pty in order it closes over.
+func (m *master) end(rest []byte) {
 	m.letGo()
-	m.rest = p.drain()
+	m.mu.Lock()
+	m.rest = rest
+	m.mu.Unlock()
+}
+
+// discard closes a session that nobody has had.
+func (m *master) discard() {
+	m.stopReading()
+	m.letGo()
 }
 
 // Read returns io.EOF for ever when nobody has the slave open any more and what
@@ -71,18 +125,29 @@ func (m *master) Read(b []byte) (int, error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	n, err := m.fdChannel.Read(b)
-	switch {
-	case n > 0:
-		return n, nil
-	case errors.Is(err, syscall.EIO):
-		m.hang()
-	case err == net.ErrClosed:
-	default:
-		return 0, err
+	for {
+		in := m.reader()
+		n, err := in.f.Read(b)
+		if n > 0 {
+			return n, nil
+		}
+		err = plain("read", err)
+		switch {
+		case errors.Is(err, syscall.EIO):
+			m.hang()
+		case err != net.ErrClosed:
+			return 0, err
+		}
+		// The owner decides at once whether it is the end; it waits for nobody.
+		select {
+		case <-in.passed:
+		case <-m.over:
+			return m.readRest(b)
+		}
 	}
-	// The owner acts at once, and waits for nobody.
-	<-m.over
+}
+
+func (m *master) readRest(b []byte) (int, error) {
 	if m.isClosed() {
 		return 0, net.ErrClosed
 	}
@@ -92,7 +157,7 @@ func (m *master) Read(b []byte) (int, error) {
 		m.rest = nil
 		return 0, io.EOF
 	}
-	n = copy(b, m.rest)
+	n := copy(b, m.rest)
 	m.rest = m.rest[n:]
 	return n, nil
 }
@@ -132,24 +197,33 @@ func (m *master) isClosed() bool {
 // CloseWrite fails: a terminal has no half close.
 func (m *master) CloseWrite() error { return errors.ErrUnsupported }
 
-// Close ends the session and waits until the owner has made that good.
+// Close ends the session and waits until the owner has made that good. What the
+// other end has not read is lost.
 func (m *master) Close() error {
 	m.shut()
 	m.letGo()
+	m.stopReading()
 	<-m.over
 	return nil
 }
 
-// The deadlines of a session that is over are of no use, but no error either.
-
-func (m *master) SetDeadline(t time.Time) error { return m.deadlineError(m.fdChannel.SetDeadline(t)) }
-func (m *master) SetReadDeadline(t time.Time) error {
-	return m.deadlineError(m.fdChannel.SetReadDeadline(t))
+func (m *master) SetDeadline(t time.Time) error {
+	return errors.Join(m.SetReadDeadline(t), m.SetWriteDeadline(t))
 }
+
+func (m *master) SetReadDeadline(t time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deadline = t
+	return m.deadlineError(plain("deadline", m.in.f.SetReadDeadline(t)))
+}
+
 func (m *master) SetWriteDeadline(t time.Time) error {
 	return m.deadlineError(m.fdChannel.SetWriteDeadline(t))
 }
 
+// deadlineError lets a deadline pass for a session that is over: nothing waits
+// any more.
 func (m *master) deadlineError(err error) error {
 	if err == net.ErrClosed && !m.isClosed() {
 		return nil

@@ -14,17 +14,22 @@ import (
 // A ptyListener makes a pty with a stable link to it and hands out a session
 // each time when somebody has it open. One goroutine, run, owns it:
 //
-//  1. somebody opens the slave: inotify(7) says so, poll(2) confirms it
+//  1. somebody opens the slave: inotify(7) says so, poll(2) confirms it. (Only
+//     IN_OPEN is asked for: the events of a close come before the tty has hung
+//     up, so they tell nothing that could be confirmed.)
 //  2. begin: a session (master) on the pty; Accept takes it
-//  3. the last opener leaves: the pty hangs up; the session keeps what there is
-//     to read yet and is off the pty
-//  4. what was written to the leaving and not read is thrown away; go to 1
+//  3. the last opener leaves: the pty hangs up, which wakes waitHangup or the
+//     session's Read
+//  4. left: the session keeps what there is to read yet and is off the pty; what
+//     was written to the leaving and not read is thrown away; go to 1
 //
-// If we end the session while somebody has the pty open then that pty is given
-// up, so that the opener gets a hang-up, and the link goes to a new one.
+// If its user closes the session while somebody has the pty open (kicked) then
+// that pty is given up, so that the opener gets a hang-up, and the link goes to
+// a new one.
 //
-// Between a last close and the hang-up's detection, some microseconds, the next
-// opener joins the session that ends, as several openers at a time share one.
+// Several openers at a time share the session. So does one who opens between the
+// last one's close and step 4, some microseconds or, on a busy machine, more; to
+// the kernel it is one tty, and he may read what was written for the one before.
 type ptyListener struct {
 	// fixed
 	link     string
@@ -104,9 +109,13 @@ func (l *ptyListener) run() {
 		return
 	}
 	close(l.stopped)
-	select {
-	case <-l.cur.hungUp:
-	case <-l.cur.closing:
+	for l.cur != nil {
+		select {
+		case <-l.cur.hungUp:
+			l.left()
+		case <-l.cur.closing:
+			l.giveUp()
+		}
 	}
 	l.giveUp()
 }
@@ -138,7 +147,9 @@ func (l *ptyListener) serve() {
 			l.next = nil
 		case failed <- failure: // begin tries again
 		case <-hungUp:
-			l.left()
+			if l.left() != nil {
+				l.replace()
+			}
 		case <-closing:
 			l.kicked()
 		}
@@ -162,45 +173,67 @@ func (l *ptyListener) begin() error {
 		return err
 	}
 	l.cur, l.next = m, m
-	pair := l.pair
-	l.waiting.Go(func() {
-		if pair.waitHangup() {
-			m.hang()
-		}
-	})
+	l.waitHangup()
 	return nil
 }
 
-// left ends the session after the last opener left.
-func (l *ptyListener) left() {
+// left ends the session after the last opener left. If the next one was quick
+// then he shares it and it goes on. It is an error if the pty is not fit for
+// another session.
+func (l *ptyListener) left() error {
 	m := l.cur
-	l.detach()
+	m.stopReading()
+	l.stopWaiting()
+	if hup, _ := l.pair.poll(); !hup && m.resumeReading(l.pair) == nil {
+		l.waitHangup()
+		return nil
+	}
+	m.letGo()
+	// Before the rest is read: it ends the echo, if somebody has put that on.
+	err := l.pair.flush()
+	m.end(l.pair.drainLeft())
+	l.cur = nil
 	if l.next == m && len(m.rest) == 0 {
 		l.next = nil // come and gone before anybody saw it
 	}
-	if l.pair.flush() != nil {
-		l.replace()
-	}
 	close(m.over)
+	return err
 }
 
 // kicked ends the session that its user has closed. Who has the pty open yet
 // gets a hang-up.
 func (l *ptyListener) kicked() {
 	m := l.cur
-	l.detach()
+	l.drop()
 	if hup, _ := l.pair.poll(); !hup || l.pair.flush() != nil {
 		l.replace()
+	} else {
+		l.pair.drainLeft()
 	}
 	close(m.over)
 }
 
-// detach takes cur off the pty. Its over is still to be closed.
-func (l *ptyListener) detach() {
-	l.cur.detach(l.pair)
+// drop takes cur off the pty. Its over is still to be closed.
+func (l *ptyListener) drop() {
+	l.cur.stopReading()
+	l.cur.end(nil)
 	l.cur = nil
-	// A session can also end because it read EIO, when the next opener was
-	// quick and hid the hang-up from waitHangup.
+	l.stopWaiting()
+}
+
+// waitHangup waits for cur's hang-up in a goroutine.
+func (l *ptyListener) waitHangup() {
+	pair, m := l.pair, l.cur
+	l.waiting.Go(func() {
+		if pair.waitHangup() {
+			m.hang()
+		}
+	})
+}
+
+// stopWaiting ends that goroutine, which need not have seen a hang-up: a Read
+// that got EIO tells of one too, and the next opener may have hidden it.
+func (l *ptyListener) stopWaiting() {
 	l.pair.hang.SetReadDeadline(time.Unix(1, 0))
 	l.waiting.Wait()
 	l.pair.hang.SetReadDeadline(time.Time{})
@@ -253,7 +286,7 @@ func (l *ptyListener) unlink() {
 func (l *ptyListener) giveUp() {
 	m := l.cur
 	if m != nil {
-		l.detach()
+		l.drop()
 	}
 	if l.pair != nil {
 		l.pair.close()

@@ -3,6 +3,7 @@ package channel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/creack/pty"
@@ -63,6 +64,15 @@ func dupOf(f *os.File) (int, error) {
 	return n, err
 }
 
+// dup returns the master as a file of its own, on Go's poller.
+func (p *ptyPair) dup() (*os.File, error) {
+	fd, err := dup(p.fd)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), p.name), nil
+}
+
 func dup(fd int) (int, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -118,21 +128,51 @@ const maxRest = 128 << 10
 // drain reads what is there.
 func (p *ptyPair) drain() []byte {
 	var rest []byte
-	var buf [4096]byte // N_TTY_BUF_SIZE: a read never gives more
 	for len(rest) < maxRest {
-		// poll and not the error says that there is no more: a read that comes
+		// poll and not the read says that there is no more: a read that comes
 		// between the slave's last write and its close can say EIO too early.
 		if _, input := p.poll(); !input {
 			break
 		}
-		n, err := unix.Read(p.fd, buf[:])
-		if n > 0 {
-			rest = append(rest, buf[:n]...)
-		} else if err != unix.EINTR {
+		n := len(rest)
+		if rest = p.appendRead(rest, 4096); len(rest) == n {
 			break
 		}
 	}
 	return rest
+}
+
+// drainLeft reads what was left by those who had the slave open, but nothing
+// that one wrote who opens it now.
+func (p *ptyPair) drainLeft() []byte {
+	var rest []byte
+	for len(rest) < maxRest {
+		if _, input := p.poll(); !input { // also brings in what is on its way
+			break
+		}
+		there, err := unix.IoctlGetInt(p.fd, unix.TIOCINQ)
+		// While there is still nobody these bytes are theirs who have left.
+		if hup, _ := p.poll(); !hup || err != nil || there == 0 {
+			break
+		}
+		n := len(rest)
+		if rest = p.appendRead(rest, there); len(rest) == n {
+			break
+		}
+	}
+	return rest
+}
+
+// appendRead appends what one read(2) of at most n bytes gives, which does not
+// wait.
+func (p *ptyPair) appendRead(b []byte, n int) []byte {
+	b = slices.Grow(b, n)
+	for {
+		n, err := unix.Read(p.fd, b[len(b):len(b)+n])
+		if err != unix.EINTR {
+			return b[:len(b)+max(n, 0)]
+		}
+	}
 }
 
 // flush throws away what was written to the slave and not read, and makes it

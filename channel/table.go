@@ -163,7 +163,7 @@ func isMode(v string) error {
 }
 
 func isUser(v string) error {
-	if _, err := strconv.Atoi(v); err == nil {
+	if _, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return nil
 	}
 	if _, err := user.Lookup(v); err != nil {
@@ -173,7 +173,7 @@ func isUser(v string) error {
 }
 
 func isGroup(v string) error {
-	if _, err := strconv.Atoi(v); err == nil {
+	if _, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return nil
 	}
 	if _, err := user.LookupGroup(v); err != nil {

@@ -90,11 +90,18 @@ type Problem struct {
 	Detail string `json:"detail"`
 }
 
+// The codes of a "bye" that a client acts on. Any other one (it was kicked, it
+// lagged, …) ends the client's session for good.
+const (
+	ByeEOF      = "eof"      // the client's own end of file was carried out
+	ByeStopping = "stopping" // the daemon stops or starts again: come back
+)
+
 // Message is a text frame of attach, JSON.
 //
 // From the daemon: "hello" (Chardev, Client, Epoch, Offset, State, Mode; Text is
 // set when since= could not be honoured), "gap" (Size bytes before Offset are lost
-// to this client), "device" (State, Text why), "notice" (Text), "bye" (Text why; the end follows).
+// to this client), "device" (State, Text why), "notice" (Text), "bye" (Code, Text why; the end follows).
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input).
 type Message struct {
 	Type    string `json:"type"`
@@ -105,6 +112,7 @@ type Message struct {
 	Size    int64  `json:"size,omitempty"`
 	State   string `json:"state,omitempty"`
 	Mode    string `json:"mode,omitempty"`
+	Code    string `json:"code,omitempty"` // of a bye: what a program does about it
 	Text    string `json:"text,omitempty"`
 	Cols    int    `json:"cols,omitempty"`
 	Rows    int    `json:"rows,omitempty"`

@@ -108,7 +108,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.hub.note("detach", c.String()+": "+reason(err))
-	c.tell(Message{Type: "bye", Text: reason(err)})
+	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 	return err
 }
@@ -128,20 +128,40 @@ func reason(err error) string {
 	return err.Error()
 }
 
+// byeCode is an end in a word that a program acts on.
+func byeCode(err error) string {
+	switch {
+	case err == nil || err == io.EOF:
+		return ByeEOF
+	case errors.Is(err, errShutdown):
+		return ByeStopping
+	}
+	return "ended"
+}
+
 // close says goodbye in the channel's own way and closes it, in bounded time.
 func (c *client) close(err error) {
-	if w, ok := c.ch.(interface {
-		CloseWith(code int, reason string) error
-	}); ok && err != io.EOF {
-		code := 1008 // policy violation (RFC 6455 section 7.4.1)
-		if errors.Is(err, errShutdown) {
-			code = 1001 // going away
-		}
-		w.CloseWith(code, reason(err))
-	}
-	if err := c.ch.Close(); err != nil && !channel.IsGone(err) {
+	if err := closeWith(c.ch, err); err != nil && !channel.IsGone(err) {
 		c.hub.log.Debug("close", "client", c.id, "error", err)
 	}
+}
+
+// closeWith closes a channel and, where it can tell, says why.
+func closeWith(ch channel.Channel, why error) error {
+	w, ok := ch.(interface {
+		CloseWith(code int, reason string) error
+	})
+	if !ok || why == io.EOF {
+		return ch.Close()
+	}
+	code := 1008 // policy violation (RFC 6455 section 7.4.1)
+	switch {
+	case errors.Is(why, errShutdown):
+		code = 1001 // going away
+	case errors.Is(why, errFull):
+		code = 1013 // try again later
+	}
+	return w.CloseWith(code, reason(why))
 }
 
 // readInput hands what the client types to the hub until the client's end.
@@ -189,28 +209,37 @@ func (c *client) give(bufs [][]byte, n int64) {
 	c.cursor.Add(n)
 }
 
+// A pumpEnd is why a pump ends.
+type pumpEnd int
+
+const (
+	pumpOn     pumpEnd = iota // it does not yet
+	pumpJoined                // somebody else moves the client, or nobody needs to
+	pumpMute                  // the client can be given nothing any more
+)
+
 // pump gives the client whatever has gathered until it is at the head.
-func (c *client) pump() {
+func (c *client) pump() pumpEnd {
 	for {
 		select {
 		case <-c.out.Drained():
 		case <-c.pumping.Done():
-			return
+			return pumpMute
 		}
-		done, gap := c.step()
+		end, gap := c.step()
 		if gap != "" {
 			c.hub.note("gap", gap)
 		}
-		if done {
-			return
+		if end != pumpOn {
+			return end
 		}
 		c.hub.moved()
 	}
 }
 
-// step gives the client its next chunk; it returns true when the pump is done,
+// step gives the client its next chunk; it returns whether that ends the pump,
 // and words about a gap if there was one.
-func (c *client) step() (done bool, gap string) {
+func (c *client) step() (end pumpEnd, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bufs, missing := c.reader.Next(chunkMax)
@@ -227,15 +256,18 @@ func (c *client) step() (done bool, gap string) {
 	}
 	c.reader.Release(0)
 	c.reader.MoveTo(c.cursor.Load())
-	if c.dead != nil {
-		return true, ""
+	switch {
+	case c.dead != nil:
+		return pumpMute, ""
+	case n == 0 && c.hub.joined(c):
+		return pumpJoined, ""
 	}
-	return n == 0 && c.hub.joined(c), ""
+	return pumpOn, ""
 }
 
 // miss deals with bytes at the cursor that are not held any more: the client
 // goes on behind them, or ends. Called with mu held.
-func (c *client) miss(missing int64) (done bool, gap string) {
+func (c *client) miss(missing int64) (end pumpEnd, gap string) {
 	at := c.cursor.Load()
 	if c.onLag == "skip" {
 		missing = c.hub.hist.Head() - at
@@ -247,10 +279,10 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)
 	if c.onLag == "close" {
 		c.end(errLagged)
-		return true, gap
+		return pumpMute, gap
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
-	return false, gap
+	return pumpOn, gap
 }
 
 // tell sends a message if the client is a person.

@@ -3,7 +3,6 @@ package chardev
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -127,17 +126,14 @@ func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
 		IdleTimeout:       time.Minute,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	stop := context.AfterFunc(ctx, func() {
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if hs.Shutdown(bounded) != nil {
-			hs.Close()
-		}
-	})
-	defer stop()
 	err := hs.Serve(netListener{ctx, l})
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if hs.Shutdown(bounded) != nil {
+		hs.Close()
+	}
 	c.attached.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
+	if ctx.Err() != nil {
 		return nil
 	}
 	return err

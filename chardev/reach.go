@@ -8,6 +8,32 @@ import (
 	"chardevd/channel"
 )
 
+// Reach tells, in lines for people, how every chardev is reached from this host.
+func (s *Server) Reach() []string {
+	var lines []string
+	for _, c := range s.consoles {
+		state, err, _ := c.device.state()
+		lines = append(lines, fmt.Sprintf("%s: device %s is %s%s", c.name, c.device.ep.Address, state, because(err)))
+		lines = append(lines, "  chardevd attach "+c.name)
+		for _, f := range c.fronts {
+			state, err, _ := f.status.get()
+			line := reach(f.cfg)
+			if line == "" || state != StateUp {
+				line = fmt.Sprintf("# %s is %s%s", f.cfg.Address, state, because(err))
+			}
+			lines = append(lines, "  "+line)
+		}
+	}
+	return lines
+}
+
+func because(err string) string {
+	if err == "" {
+		return ""
+	}
+	return ": " + err
+}
+
 // reach is a command line that reaches a listening frontend from this host, or
 // "" where nothing that everybody has would do.
 func reach(f FrontendConfig) string {

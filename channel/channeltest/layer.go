@@ -49,14 +49,24 @@ func RunLayer(t *testing.T, client, server channel.Layer, traits Traits, under .
 	for _, u := range under {
 		run("over_"+u.Name, u.Make, slow)
 	}
-	alone(t, "resumes_at_every_byte", func(t *testing.T) { l.resumes(t) })
-	alone(t, "failing_at_every_byte", func(t *testing.T) { l.failing(t) })
+	only := func(name, sentence string, f func() error) {
+		alone(t, name, func(t *testing.T) {
+			if err := f(); err != nil {
+				t.Errorf("%s\n%v", sentence, err)
+			}
+		})
+	}
+	only("resumes_at_every_byte", "A read that timed out goes on at the same byte, wherever in a record or frame that is.", l.resumes)
+	only("failing_at_every_byte", "A channel below that fails or ends, after whatever byte, gives a clean error: no hang, no orderly end.", l.failing)
 	if traits.NoHandshake != "" {
 		t.Logf("handshake is not checked: %s", traits.NoHandshake)
 		return
 	}
-	alone(t, "handshake_client", func(t *testing.T) { badHandshakes(t, client) })
-	alone(t, "handshake_server", func(t *testing.T) { badHandshakes(t, server) })
+	for _, p := range badPeers {
+		const sentence = "A handshake that can not succeed ends with an error, by the end of ctx at the latest, and closes the channel below."
+		only("handshake_client_"+p.name, sentence, func() error { return p.meet(client) })
+		only("handshake_server_"+p.name, sentence, func() error { return p.meet(server) })
+	}
 }
 
 type layer struct {
@@ -97,12 +107,12 @@ func (l layer) over(under Maker) Maker {
 
 // resumes: a read that timed out, at whatever byte of a record or frame, goes on
 // there and loses nothing.
-func (l layer) resumes(t *testing.T) {
+func (l layer) resumes() error {
 	pa, pb := channel.Pipe(64 << 10)
 	below := []*Stutter{{Channel: pa}, {Channel: pb}}
 	client, server, cerr, serr := l.put(below[0], below[1])
 	if cerr != nil || serr != nil {
-		t.Fatalf("handshake: client: %v; server: %v", cerr, serr)
+		return fmt.Errorf("handshake: client: %v; server: %v", cerr, serr)
 	}
 	p := &pair{traits: l.traits, ends: []ends{{client, server}}, a: client, b: server}
 	defer p.closeAll()
@@ -136,15 +146,17 @@ func (l layer) resumes(t *testing.T) {
 			return nil
 		})
 	}
-	if err := hangs(c.wait); err != nil {
-		t.Errorf("A read that timed out goes on at the same byte.\n%v", err)
-	} else if timeouts == 0 {
-		t.Error("no timeout of the channel below was ever seen above")
+	if err := watched(c.wait); err != nil {
+		return err
 	}
+	if timeouts == 0 {
+		return errors.New("no timeout of the channel below was ever seen above")
+	}
+	return nil
 }
 
-// hangs runs f under the watchdog.
-func hangs(f func() error) error {
+// watched runs f under the watchdog.
+func watched(f func() error) error {
 	done := async(f)
 	select {
 	case err := <-done:
@@ -178,11 +190,11 @@ const points = 100
 
 // failing: the channel below fails or ends after any number of bytes: a clean
 // error, never a hang, a panic, or an end that is taken for an orderly one.
-func (l layer) failing(t *testing.T) {
+func (l layer) failing() error {
 	for side, name := range []string{"client", "server"} {
 		whole := &FailAfter{}
 		if err := l.session(side, func(c channel.Channel) *FailAfter { whole.Channel = c; return whole }); err != nil {
-			t.Fatalf("a session without a failure: %v", err)
+			return fmt.Errorf("a session without a failure: %w", err)
 		}
 		reads, writes := whole.Counts()
 		for _, f := range failures {
@@ -195,15 +207,16 @@ func (l layer) failing(t *testing.T) {
 				step = 1
 			}
 			for n := int64(0); n < total; n += step {
-				err := hangs(func() error {
+				err := watched(func() error {
 					return l.session(side, func(c channel.Channel) *FailAfter { return f.make(n, c) })
 				})
 				if err != nil && !errors.Is(err, errSession) {
-					t.Fatalf("A channel below that fails gives a clean error.\n%s's %s after %d of %d bytes: %v", name, f.name, n, total, err)
+					return fmt.Errorf("%s's %s after %d of %d bytes: %w", name, f.name, n, total, err)
 				}
 			}
 		}
 	}
+	return nil
 }
 
 // errSession marks the errors that a session whose channel fails should have.
@@ -218,6 +231,7 @@ func (l layer) session(side int, wrap func(channel.Channel) *FailAfter) error {
 	below[side] = faulty
 	message := data(1, 300)
 	one := func(layer channel.Layer, under channel.Channel) error {
+		defer under.Close() // so that the other side ends whatever this one did
 		ctx, cancel := context.WithTimeout(context.Background(), handshake)
 		defer cancel()
 		ch, err := layer(ctx, under)
@@ -261,57 +275,59 @@ func (l layer) session(side int, wrap func(channel.Channel) *FailAfter) error {
 	return cmp.Or(cerr, serr)
 }
 
-// badHandshakes: a peer that talks nonsense, hangs up, says nothing or reads
-// nothing makes an error, by the end of ctx at the latest, and the channel below
-// is closed.
-func badHandshakes(t *testing.T, l channel.Layer) {
-	for _, peer := range []struct {
-		name    string
-		size    int
-		do      func(*channel.PipeEnd)
-		silence bool
-	}{
-		{"garbage", 64 << 10, func(c *channel.PipeEnd) { c.Discard(); c.Write(data(99, 64<<10)) }, false},
-		{"text", 64 << 10, func(c *channel.PipeEnd) {
-			c.Discard()
-			c.Write([]byte("login: \r\n\r\nPassword: \r\n\r\n"))
-			c.CloseWrite()
-		}, false},
-		{"end", 64 << 10, func(c *channel.PipeEnd) { c.Close() }, false},
-		{"reset", 64 << 10, func(c *channel.PipeEnd) { c.Break() }, false},
-		{"silence", 64 << 10, func(c *channel.PipeEnd) { c.Discard() }, true},
-		{"reading nothing", 1, func(c *channel.PipeEnd) {}, true},
-	} {
-		t.Run(peer.name, func(t *testing.T) {
-			under, other := channel.Pipe(peer.size)
-			defer other.Close()
-			limit := handshake
-			if peer.silence {
-				limit = 50 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), limit)
-			defer cancel()
-			talking := async(func() error { peer.do(other); return nil })
-			type result struct {
-				ch  channel.Channel
-				err error
-			}
-			r, ok := ended(5*soon, async(func() result { ch, err := l(ctx, under); return result{ch, err} }))
-			switch {
-			case !ok:
-				under.Close()
-				t.Fatalf("A handshake ends by ctx, and at once if it can not succeed.\n%s", stacks())
-			case r.err == nil:
-				r.ch.Close()
-				t.Fatalf("the handshake succeeded")
-			case peer.silence && !errors.Is(r.err, context.DeadlineExceeded) && !errors.Is(r.err, os.ErrDeadlineExceeded):
-				t.Errorf("the error is not that of ctx: %v", r.err)
-			}
-			if _, err := under.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-				t.Errorf("the channel below is not closed: a write gives %v", err)
-				under.Close()
-			}
-			<-talking
-		})
+// A badPeer is one with whom no handshake can succeed.
+type badPeer struct {
+	name   string
+	size   int // of the pipe to it
+	do     func(*channel.PipeEnd)
+	silent bool // only the end of ctx ends it
+}
+
+var badPeers = []badPeer{
+	{"garbage", 64 << 10, func(c *channel.PipeEnd) { c.Discard(); c.Write(data(99, 64<<10)) }, false},
+	{"text", 64 << 10, func(c *channel.PipeEnd) {
+		c.Discard()
+		c.Write([]byte("login: \r\n\r\nPassword: \r\n\r\n"))
+		c.CloseWrite()
+	}, false},
+	{"end", 64 << 10, func(c *channel.PipeEnd) { c.Close() }, false},
+	{"reset", 64 << 10, func(c *channel.PipeEnd) { c.Break() }, false},
+	{"silence", 64 << 10, func(c *channel.PipeEnd) { c.Discard() }, true},
+	{"reads_nothing", 1, func(c *channel.PipeEnd) {}, true},
+}
+
+// meet puts the layer on a channel to that peer.
+func (p badPeer) meet(l channel.Layer) error {
+	under, other := channel.Pipe(p.size)
+	defer other.Close()
+	defer under.Close()
+	limit := handshake
+	if p.silent {
+		limit = 50 * time.Millisecond
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var talking sync.WaitGroup
+	talking.Go(func() { p.do(other) })
+	defer talking.Wait()
+	type result struct {
+		ch  channel.Channel
+		err error
+	}
+	r, ok := ended(5*soon, async(func() result { ch, err := l(ctx, under); return result{ch, err} }))
+	switch {
+	case !ok:
+		under.Close() // frees the talking one too
+		return fmt.Errorf("it hangs\n%s", stacks())
+	case r.err == nil:
+		r.ch.Close()
+		return errors.New("it succeeded")
+	case p.silent && !errors.Is(r.err, context.DeadlineExceeded) && !errors.Is(r.err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("the error is not that of ctx: %w", r.err)
+	}
+	if _, err := under.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		under.Close()
+		return fmt.Errorf("the channel below is not closed: a write gives %w", orNil(err))
+	}
+	return nil
 }

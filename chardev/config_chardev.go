@@ -1,0 +1,238 @@
+package chardev
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"chardevd/channel"
+)
+
+// What a chardev and a frontend are without a word in the file.
+var (
+	builtinChardev = ChardevConfig{
+		History: 256 * kib,
+		Input:   "shared",
+		Log:     builtinLog,
+	}
+	builtinLog      = LogConfig{Enabled: true, MaxSize: 4 * mib, Keep: 4}
+	builtinFrontend = FrontendConfig{Mode: "read-write", OnLag: "catch-up"}
+)
+
+// How long a frontend that opens waits between tries: something local is
+// watched besides, so its pauses are short.
+var (
+	networkReconnect = Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
+	localReconnect   = Reconnect{Min: 100 * time.Millisecond, Max: time.Second}
+)
+
+// readChardev reads the keys that [[chardev]] and [defaults] have in common.
+func (l *loader) readChardev(t *table, c *ChardevConfig) {
+	history := int64(c.History)
+	t.size("history", &history, 4*kib, gib)
+	c.History = int(history)
+	t.oneOf("input", &c.Input, "shared", "exclusive", "off")
+	if v, ok := t.get("log"); ok {
+		l.log(v, &c.Log)
+	}
+}
+
+// log reads what the journal is to keep.
+func (l *loader) log(v *value, c *LogConfig) {
+	if on, ok := v.v.(bool); ok && !on {
+		*c = LogConfig{}
+		return
+	}
+	l.warn(v.spot(), "log: the journal comes in a later version; not kept yet")
+	*c = builtinLog
+	if _, ok := v.v.(bool); ok {
+		return
+	}
+	t, ok := v.table("log", "true, false or a table of max_size, keep, max_age and compress")
+	if !ok {
+		return
+	}
+	t.size("max_size", &c.MaxSize, 64*kib, 1024*gib)
+	t.number("keep", &c.Keep, 1, 10000)
+	t.duration("max_age", &c.MaxAge, time.Minute, 36500*day)
+	t.flag("compress", &c.Compress)
+	t.done()
+}
+
+// readFrontend reads the keys that [[chardev.frontend]] and [defaults] have in
+// common. A Reconnect that is not given stays zero.
+func (l *loader) readFrontend(t *table, f *FrontendConfig) {
+	replay := int64(f.Replay)
+	t.oneOf("mode", &f.Mode, "read-write", "read-only")
+	t.size("replay", &replay, 0, gib)
+	f.Replay = int(replay)
+	t.oneOf("on_lag", &f.OnLag, "catch-up", "skip", "close", "block")
+	t.flag("half_close", &f.HalfClose)
+	v, ok := t.get("reconnect")
+	if !ok {
+		return
+	}
+	r, ok := v.table("reconnect", `a table like { min = "100ms", max = "30s" }`)
+	if !ok {
+		return
+	}
+	var given Reconnect
+	r.duration("min", &given.Min, time.Millisecond, day)
+	r.duration("max", &given.Max, time.Millisecond, day)
+	if given.Max != 0 && given.Min > given.Max {
+		second := max(r.node.Keys["min"].Key, r.node.Keys["max"].Key)
+		l.mistake(spot{t.src, second}, "reconnect: min %s is more than max %s", formatDuration(given.Min), formatDuration(given.Max))
+	}
+	r.done()
+	f.Reconnect = given
+}
+
+// fill puts in for what is not given the values of the frontend's kind.
+func (r *Reconnect) fill(a channel.Address) {
+	usual := localReconnect
+	if a.Network() {
+		usual = networkReconnect
+	}
+	switch {
+	case *r == Reconnect{}:
+		*r = usual
+	case r.Min == 0:
+		r.Min = min(usual.Min, r.Max)
+	case r.Max == 0:
+		r.Max = max(usual.Max, r.Min)
+	}
+}
+
+// chardev reads one [[chardev]].
+func (l *loader) chardev(t *table) {
+	c := l.defaults
+	c.Name = l.name(t)
+	number := len(l.cfg.Chardevs) + 1
+	called := "a chardev without name"
+	if c.Name != "" {
+		called = "chardev " + c.Name
+	}
+	l.readChardev(t, &c)
+	if v, ok := t.get("device"); ok {
+		if e, v, ok := l.device(v); ok {
+			c.Device = e
+			l.uses = append(l.uses, &use{what: "the device of " + called, chardev: number, device: true, address: e.Address, listen: e.Listen, value: v, at: v.spot()})
+		}
+	} else {
+		t.missingf(`[[chardev]] has no device; give it device = "unix:/path" or another address`)
+	}
+
+	type front struct {
+		FrontendConfig
+		at *value
+	}
+	var fronts []front
+	if v, ok := t.get("frontends"); ok {
+		for _, e := range v.list(`a list of addresses, like ["pty:/run/chardevd/vm1", "tcp://127.0.0.1:7001"]`) {
+			if _, isTable := e.v.(map[string]any); isTable {
+				e.failf("want an address; a frontend with settings is a table [[chardev.frontend]]")
+				continue
+			}
+			if a, ok := l.address(e); ok {
+				f := l.frontend
+				f.Endpoint = Endpoint{Address: a, Listen: a.CanListen(), Pos: e.spot().String()}
+				fronts = append(fronts, front{f, e})
+			}
+		}
+	}
+	if v, ok := t.get("frontend"); ok {
+		const what = "a list of tables: each begins with [[chardev.frontend]]"
+		for _, e := range v.list(what) {
+			if ft, ok := e.table("[[chardev.frontend]]", what); ok {
+				if f, at, ok := l.frontendTable(ft); ok {
+					fronts = append(fronts, front{f, at})
+				}
+			}
+		}
+	}
+	t.done()
+	slices.SortStableFunc(fronts, func(a, b front) int { return a.at.spot().compare(b.at.spot()) })
+	for _, f := range fronts {
+		if f.Listen {
+			f.Reconnect = Reconnect{}
+		} else {
+			f.Reconnect.fill(f.Address)
+		}
+		c.Frontends = append(c.Frontends, f.FrontendConfig)
+		l.uses = append(l.uses, &use{
+			what: "a frontend of " + called, chardev: number,
+			writes:  f.Mode == "read-write" && c.Input != "off",
+			address: f.Address, listen: f.Listen, value: f.at, at: f.at.spot(),
+		})
+	}
+	l.cfg.Chardevs = append(l.cfg.Chardevs, c)
+}
+
+// name reads a chardev's name; "" if there is none that is right.
+func (l *loader) name(t *table) string {
+	v, ok := t.get("name")
+	if !ok {
+		t.missingf(`[[chardev]] has no name; give it name = "…"`)
+		return ""
+	}
+	const what = "a name of 1 to 64 of A–Z a–z 0–9 . _ -, which starts with a letter or digit"
+	s, ok := v.text(what)
+	if !ok {
+		return ""
+	}
+	const first = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	other := func(r rune) bool { return !strings.ContainsRune(first+"._-", r) }
+	if len(s) > 64 || strings.ContainsFunc(s, other) || !strings.Contains(first, s[:1]) {
+		v.want(what)
+		return ""
+	}
+	if at, dup := l.names[s]; dup {
+		v.failf("a chardev %q is there already, at %s; give this one another name", s, at)
+		return s
+	}
+	l.names[s] = v.spot()
+	return s
+}
+
+// device reads a chardev's device, and returns the value that is its address.
+func (l *loader) device(v *value) (Endpoint, *value, bool) {
+	if _, isTable := v.v.(map[string]any); !isTable {
+		a, ok := l.addressOr(v, `an address, or { listen = "…" }`)
+		return Endpoint{Address: a, Pos: v.spot().String()}, v, ok
+	}
+	t, _ := v.table("device", "")
+	e, at, ok := l.endpoint(t)
+	t.done()
+	return e, at, ok
+}
+
+// endpoint reads listen or connect of a table.
+func (l *loader) endpoint(t *table) (Endpoint, *value, bool) {
+	listen, listens := t.get("listen")
+	connect, connects := t.get("connect")
+	v := connect
+	switch {
+	case listens && connects:
+		l.mistake(spot{t.src, max(listen.key, connect.key)}, "%s has both listen and connect; leave one out", t.name)
+	case listens:
+		v = listen
+	case !connects:
+		t.missingf(`%s has no address; give it listen = "…" or connect = "…"`, t.name)
+		return Endpoint{}, nil, false
+	}
+	a, ok := l.address(v)
+	return Endpoint{Address: a, Listen: listens, Pos: v.spot().String()}, v, ok && listens != connects
+}
+
+// frontendTable reads one [[chardev.frontend]].
+func (l *loader) frontendTable(t *table) (FrontendConfig, *value, bool) {
+	f := l.frontend
+	e, at, ok := l.endpoint(t)
+	l.readFrontend(t, &f)
+	if v, given := t.get("reconnect"); given && ok && e.Listen {
+		l.mistake(spot{t.src, v.key}, "reconnect is for a frontend that connects; this one listens")
+	}
+	t.done()
+	f.Endpoint = e
+	return f, at, ok
+}

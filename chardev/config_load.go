@@ -1,0 +1,292 @@
+package chardev
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/tomlpos"
+)
+
+// maxConfig is how large a config file may be, in bytes.
+const maxConfig = mib
+
+// Load reads the config file and those that it includes, and checks all that
+// can be checked without opening an endpoint: the files that it names are
+// opened, addresses are parsed, names and ports are compared. Nothing is
+// created. Any error is a *ConfigError with every mistake that was found; a
+// mistake of TOML itself (a key given twice is one) hides the others of its file.
+//
+// The environment variables STATE_DIRECTORY and RUNTIME_DIRECTORY, as set by
+// systemd.exec(5), give the defaults of state and control.
+func Load(path string) (*Config, error) {
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	return load(path, text)
+}
+
+// readConfig reads a file of at most maxConfig bytes; of a larger one it
+// returns one byte more.
+func readConfig(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("the config file cannot be opened: %w", cause(err))
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return "", fmt.Errorf("the config file cannot be read: %w", cause(err))
+	}
+	return string(text), nil
+}
+
+// cause is the error without the path, which the message tells already.
+func cause(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+// A loader is one Load.
+type loader struct {
+	cfg      *Config
+	sources  int
+	notes    []note // the mistakes
+	warnings []note
+
+	defaults    ChardevConfig  // of [defaults], else built in
+	frontend    FrontendConfig // the same for frontends
+	credentials map[string]*credentials
+	names       map[string]spot // of chardevs
+	uses        []*use
+	holes       bool // chardevs may be missing, because something could not be read
+}
+
+func (l *loader) mistake(at spot, format string, args ...any) {
+	l.notes = append(l.notes, at.notef(format, args...))
+}
+
+func (l *loader) warn(at spot, format string, args ...any) {
+	l.warnings = append(l.warnings, at.notef(format, args...))
+}
+
+// load is Load of a file whose text is known.
+func load(path, text string) (*Config, error) {
+	l := &loader{
+		cfg:         &Config{File: path, Credentials: map[string]*channel.Credentials{}},
+		defaults:    builtinChardev,
+		frontend:    builtinFrontend,
+		credentials: map[string]*credentials{},
+		names:       map[string]spot{},
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
+		l.main(t)
+		l.check()
+	}
+	if len(l.notes) > 0 {
+		return nil, &ConfigError{mistakes(l.notes)}
+	}
+	for _, w := range mistakes(l.warnings) {
+		l.cfg.Warnings = append(l.cfg.Warnings, w.String())
+	}
+	return l.cfg, nil
+}
+
+// parse reads a file's TOML.
+func (l *loader) parse(name, dir, text string) (*table, bool) {
+	src := &source{name: name, dir: dir, order: l.sources, text: strings.TrimPrefix(text, "\ufeff")}
+	l.sources++
+	if len(text) > maxConfig {
+		l.mistake(spot{src, 0}, "the file is larger than 1 MiB; split it and include the parts")
+		return nil, false
+	}
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		l.mistake(spot{src, 0}, "the file is UTF-16; save it as UTF-8")
+		return nil, false
+	}
+	if !utf8.ValidString(src.text) {
+		valid := strings.ToValidUTF8(src.text, "\x00")
+		at := 0
+		for at < len(valid) && valid[at] == src.text[at] {
+			at++
+		}
+		l.mistake(spot{src, at}, "byte 0x%02x is not UTF-8", src.text[at])
+		return nil, false
+	}
+	root, err := tomlpos.Scan(src.text)
+	if deep, ok := errors.AsType[*tomlpos.DeepError](err); ok {
+		l.mistake(spot{src, deep.Offset}, "%s", deep)
+		return nil, false
+	}
+	vals := map[string]any{}
+	if _, err := toml.Decode(src.text, &vals); err != nil {
+		at := spot{src, 0}
+		message := strings.TrimPrefix(err.Error(), "toml: ")
+		if pe, ok := errors.AsType[toml.ParseError](err); ok {
+			at.offset, message = max(0, min(pe.Position.Start, len(src.text))), pe.Message
+		}
+		l.mistake(at, "%s", message)
+		return nil, false
+	}
+	return &table{l: l, src: src, name: "the file", vals: vals, node: root}, true
+}
+
+// main reads the main file, and then what it includes.
+func (l *loader) main(t *table) {
+	t.name = "the main file"
+	l.state(t)
+	l.control(t)
+	l.http(t)
+	if v, ok := t.get("defaults"); ok {
+		if d, ok := v.table("[defaults]", "a table [defaults]"); ok {
+			l.readChardev(d, &l.defaults)
+			l.readFrontend(d, &l.frontend)
+			d.done()
+		}
+	}
+	include, including := t.get("include")
+	l.content(t)
+	t.done()
+	if including {
+		l.include(include)
+	}
+	if len(l.cfg.Chardevs) == 0 && !l.holes {
+		l.mistake(spot{t.src, 0}, `no [[chardev]] in the configuration: give one, with name = "…" and device = "…"`)
+	}
+}
+
+// content reads what any file may hold: credentials and chardevs.
+func (l *loader) content(t *table) {
+	if v, ok := t.get("credentials"); ok {
+		l.readCredentials(v)
+	}
+	if v, ok := t.get("chardev"); ok {
+		const what = "a list of tables: each begins with [[chardev]]"
+		_, list := v.v.([]map[string]any)
+		_, inline := v.v.([]any)
+		l.holes = l.holes || !list && !inline
+		for _, e := range v.list(what) {
+			if c, ok := e.table("[[chardev]]", what); ok {
+				l.chardev(c)
+			} else {
+				l.holes = true
+			}
+		}
+	}
+}
+
+// include reads the files that the globs of include match. They hold chardevs
+// and credentials; what is said once for the whole daemon, [defaults] among it,
+// stays in the main file, so that the order of files never matters.
+func (l *loader) include(v *value) {
+	seen := map[string]bool{} // by absolute path: globs may overlap
+	if main, err := filepath.Abs(l.cfg.File); err == nil {
+		seen[main] = true
+	}
+	mistakes := len(l.notes)
+	defer func() { l.holes = l.holes || len(l.notes) > mistakes }()
+	for _, e := range v.list(`a list of files, like ["conf.d/*.toml"]`) {
+		pattern, ok := e.text(`a file or a pattern, like "conf.d/*.toml"`)
+		if !ok {
+			continue
+		}
+		files, err := l.match(pattern, e.t.src)
+		if err != nil {
+			e.failf("%q is no pattern: %s", pattern, err)
+			continue
+		}
+		literal := !strings.ContainsAny(pattern, `*?[\`)
+		if literal && seen[files[0].path] {
+			e.failf("%q is read already; include it once", pattern)
+			continue
+		}
+		for _, f := range files {
+			if seen[f.path] {
+				continue
+			}
+			seen[f.path] = true
+			text, err := readRegular(f.path)
+			if err != nil {
+				e.failf("%s: %s", f.name, err)
+				continue
+			}
+			if t, ok := l.parse(f.name, filepath.Dir(f.path), text); ok {
+				t.name = "an included file"
+				l.content(t)
+				t.done()
+			}
+		}
+	}
+}
+
+// An included file has its absolute path, and the name that messages call it by.
+type included struct{ path, name string }
+
+// match returns the files of a pattern, sorted; one without wildcards is its file.
+func (l *loader) match(pattern string, src *source) ([]included, error) {
+	rel := !filepath.IsAbs(pattern)
+	paths := []string{filepath.Clean(pattern)}
+	if rel {
+		paths[0] = filepath.Join(src.dir, pattern)
+	}
+	if strings.ContainsAny(pattern, `*?[\`) {
+		if rel { // the folder's own name is no pattern
+			paths[0] = filepath.Join(globQuoter.Replace(src.dir), pattern)
+		}
+		var err error
+		if paths, err = filepath.Glob(paths[0]); err != nil {
+			return nil, errors.New("a bracket is not closed or is empty")
+		}
+	}
+	files := make([]included, len(paths))
+	for i, p := range paths {
+		files[i] = included{p, p}
+		if r, err := filepath.Rel(src.dir, p); rel && err == nil {
+			files[i].name = filepath.Join(filepath.Dir(src.name), r)
+		}
+	}
+	return files, nil
+}
+
+var globQuoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
+
+// readRegular reads a file that a config names; a device or a pipe could block
+// or never end.
+func readRegular(path string) (string, error) {
+	if err := checkRegular(path); err != nil {
+		return "", err
+	}
+	return readConfig(path)
+}
+
+func checkRegular(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return cause(err)
+	case info.IsDir():
+		return errors.New("is a folder, not a file")
+	case !info.Mode().IsRegular():
+		return errors.New("is no regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return cause(err)
+	}
+	return f.Close()
+}

@@ -1,0 +1,229 @@
+package chardev
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"chardevd/channel"
+)
+
+// maxUnixPath is how long the path of a UNIX socket may be, in bytes: sun_path
+// less its NUL (unix(7)).
+const maxUnixPath = 107
+
+// A use is an endpoint that the daemon will open, to be held against the others.
+type use struct {
+	what    string // for messages: the device of chardev vm1
+	chardev int    // which chardev it belongs to, from 1; 0 for the daemon's own
+	device  bool   // it is that one's device
+	writes  bool   // a frontend whose clients may type
+	address channel.Address
+	listen  bool
+	value   *value // nil for one that is not in a file
+	at      spot
+}
+
+// address reads an address and makes its path absolute.
+func (l *loader) address(v *value) (channel.Address, bool) {
+	return l.addressOr(v, `an address, like "tcp://127.0.0.1:7001"`)
+}
+
+func (l *loader) addressOr(v *value, what string) (channel.Address, bool) {
+	s, ok := v.text(what)
+	if !ok {
+		return channel.Address{}, false
+	}
+	a, err := channel.ParseAddress(s)
+	if err != nil {
+		for _, err := range flatten(err) {
+			v.failf("%s: %s", describe(s), err)
+		}
+		return a, false
+	}
+	a = a.In(v.t.src.dir)
+	if a.Transport == "unix" && len(a.Where) > maxUnixPath {
+		v.failf("%q has %d bytes; a UNIX path has at most %d", a.Where, len(a.Where), maxUnixPath)
+		return a, false
+	}
+	return a, true
+}
+
+// check holds every endpoint against what it can do and what it lets others do,
+// and against every other one.
+func (l *loader) check() {
+	slices.SortStableFunc(l.uses, func(a, b *use) int { return a.at.compare(b.at) })
+	for i, u := range l.uses {
+		if u.value != nil && u.direction() {
+			u.options()
+			u.security()
+			l.identity(u)
+		}
+		l.clash(u, l.uses[:i])
+	}
+}
+
+// failf reports a mistake in the use's address.
+func (u *use) failf(format string, args ...any) {
+	u.value.failf("%s: "+format, append([]any{describe(u.value.v)}, args...)...)
+}
+
+// direction checks that the address can do what it is asked for.
+func (u *use) direction() bool {
+	a := u.address
+	switch {
+	case u.listen && !a.CanListen():
+		u.failf("%s cannot be listened on, only opened", a.Transport)
+	case u.listen:
+		return true
+	case !a.CanDial():
+		u.failf("%s cannot be opened, only listened on", a.Transport)
+	case !a.Network():
+		return true
+	case wildcard(a.Host()):
+		u.failf("to connect, the address must say which host")
+	case a.Port() == "0":
+		u.failf("to connect, the address must say which port")
+	default:
+		return true
+	}
+	return false
+}
+
+// What options are for that only one of the two sides has. (mode, owner and
+// group belong to the node that a listener makes.)
+var (
+	listenOptions = []string{"max_clients", "from", "anonymous", "origin", "http"}
+	nodeOptions   = []string{"mode", "owner", "group"}
+	dialOptions   = []string{"servername", "verify"}
+)
+
+// options checks that every option is of the address's side.
+func (u *use) options() {
+	a := u.address
+	for _, o := range a.Options {
+		node := slices.Contains(nodeOptions, o.Key) && (a.Transport == "unix" || a.Transport == "pty")
+		switch {
+		case !u.listen && (node || slices.Contains(listenOptions, o.Key)):
+			u.failf("option %s is for listening", o.Key)
+		case u.listen && slices.Contains(dialOptions, o.Key):
+			u.failf("option %s is for dialling", o.Key)
+		case o.Key == "from" && !a.Network():
+			u.failf("option from is for networks; %s has none", a.Transport)
+		}
+	}
+}
+
+// security refuses what would let strangers in by mistake.
+func (u *use) security() {
+	a := u.address
+	if !a.Network() || a.Loopback() || a.Has("tls") || a.Is("insecure") {
+		return
+	}
+	if u.listen {
+		u.failf("it can be reached from other hosts, without TLS; put tls+ before it, listen on 127.0.0.1, or say insecure=true")
+		return
+	}
+	u.failf("it leads to other hosts, without TLS; put tls+ before it, or say insecure=true")
+}
+
+// identity checks the certificates that an endpoint asks for.
+func (l *loader) identity(u *use) {
+	a := u.address
+	if !a.Has("tls") {
+		return
+	}
+	beyond := a.Network() && !a.Loopback()
+	name := a.Get("credentials")
+	c := l.credentials[name]
+	if name != "" && c == nil {
+		var names []string
+		for n := range l.credentials {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		if near := channel.Nearest(name, names); near != "" {
+			u.failf("there is no [credentials.%s]; did you mean %q?", name, near)
+		} else {
+			u.failf("there is no [credentials.%s]", name)
+		}
+		return
+	}
+	switch {
+	case !u.listen:
+		if a.Host() == "" && a.Get("servername") == "" && a.Get("verify") != "false" {
+			u.failf("the address has no host whose certificate to expect; say servername=NAME, or verify=false")
+		}
+	case name == "" && beyond:
+		u.failf("it can be reached from other hosts, so it wants a certificate: say credentials=NAME, with a [credentials.NAME]")
+	case name != "" && (c.files.Cert == "" || c.files.Key == ""):
+		if c.loaded != nil { // else that is told already
+			u.failf("[credentials.%s] has no cert and key, which a listener needs", name)
+		}
+	case beyond && u.writes && c.files.ClientCA == "" && !a.Is("anonymous"):
+		u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate; give it one, make the frontend mode = \"read-only\", or say anonymous=true", name)
+	}
+}
+
+// clash reports a use that is the same thing as an earlier one.
+func (l *loader) clash(u *use, earlier []*use) {
+	for _, e := range earlier {
+		if !sameEndpoint(e, u) {
+			continue
+		}
+		own := e.chardev == u.chardev && e.device != u.device
+		if !own && !(e.listen && u.listen) {
+			continue
+		}
+		where := "by default"
+		if e.value != nil {
+			where = e.at.String()
+		}
+		if own && !(e.listen && u.listen) {
+			u.failf("a frontend cannot be its chardev's own device (%s, %s)", e.what, where)
+		} else {
+			u.failf("%s listens there already (%s)", e.what, where)
+		}
+		return
+	}
+}
+
+// sameEndpoint says whether two uses are of one socket or one file. Layers and
+// options make no difference.
+func sameEndpoint(ua, ub *use) bool {
+	a, b := ua.address, ub.address
+	if a.File() != "" || b.File() != "" {
+		return a.File() != "" && b.File() != "" && filepath.Clean(a.File()) == filepath.Clean(b.File())
+	}
+	if a.Transport != b.Transport {
+		return false
+	}
+	if a.Network() {
+		return a.Port() != "0" && a.Port() == b.Port() &&
+			(host(a.Host()) == host(b.Host()) || wildcard(a.Host()) && ub.here() || wildcard(b.Host()) && ua.here())
+	}
+	return a.Transport == "unix" && a.Where == b.Where // abstract
+}
+
+// here says whether the host of a network address is this one.
+func (u *use) here() bool { return u.listen || u.address.Loopback() }
+
+// wildcard says whether a host stands for all of this machine's. Listening on
+// 0.0.0.0 is listening on :: as well (package net).
+func wildcard(h string) bool {
+	ip, err := netip.ParseAddr(h)
+	return h == "" || err == nil && ip.Unmap().IsUnspecified()
+}
+
+// host brings a host to the form in which it can be compared.
+func host(h string) string {
+	if ip, err := netip.ParseAddr(h); err == nil {
+		return ip.Unmap().String()
+	}
+	h = strings.ToLower(strings.TrimSuffix(h, "."))
+	if h == "localhost" { // what package net listens on for it
+		return "127.0.0.1"
+	}
+	return h
+}

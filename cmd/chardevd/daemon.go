@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chardevd/cmd/chardevd/internal/control"
+)
+
+// daemonFlags are the flags of every command that talks to the daemon.
+type daemonFlags struct{ control, config string }
+
+func (d *daemonFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.control, "control", "", "the daemon's control socket: an address like unix:/path, or a path\n(default $"+control.EnvControl+", else what the config file says)")
+	configFlag(cmd, &d.config)
+}
+
+// configFlag is -c of every command that reads a config file.
+func configFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVarP(file, "config", "c", "", "the config `FILE` (default "+strings.Join(control.DefaultConfigs, ", then ")+")")
+}
+
+// client is the way to the daemon that the flags name.
+func (d *daemonFlags) client() (*control.Client, error) {
+	place, err := control.Find(d.control, d.config)
+	if err != nil {
+		return nil, err
+	}
+	return control.New(place), nil
+}
+
+// completeName completes the name of a chardev by asking the daemon.
+func (d *daemonFlags) completeName(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	c, err := d.client()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	infos, _, err := c.List(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, i := range infos {
+		if strings.HasPrefix(i.Name, begun) {
+			names = append(names, i.Name+"\t"+i.State+", "+i.Device)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// wants makes a check for arguments that must all be there.
+func wants(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("%s wants %s", cmd.Name(), strings.Join(names, " and "))
+		}
+		if len(args) > len(names) {
+			return fmt.Errorf("%s does not know what to do with %q", cmd.Name(), args[len(names)])
+		}
+		return nil
+	}
+}

@@ -1,0 +1,194 @@
+// Package control is the client of the daemon's control socket: it finds the
+// socket and speaks the API of package chardev over it.
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"chardevd/channel"
+	"chardevd/chardev"
+)
+
+// api is the API's root. The host is one that a daemon's check of the Host
+// header lets pass; what is dialled is the control socket.
+const api = "http://localhost/api/v1/"
+
+// answerMax is how long an answer may be, in bytes.
+const answerMax = 64 << 20
+
+// answerTime is how long an answer may take: the daemon answers from memory.
+const answerTime = 10 * time.Second
+
+// A Client speaks to one daemon. It keeps no connection between calls.
+type Client struct {
+	Place Place
+	http  http.Client
+}
+
+// New makes a client of the daemon whose control socket is at p.
+func New(p Place) *Client {
+	c := &Client{Place: p}
+	c.http.Transport = &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			ch, err := channel.Dial(ctx, p.Address)
+			if err != nil {
+				return nil, &Unreachable{p, err}
+			}
+			return ch, nil
+		},
+	}
+	return c
+}
+
+// Unreachable is the error of a daemon that is not there.
+type Unreachable struct {
+	Place Place
+	Err   error
+}
+
+func (u *Unreachable) Error() string {
+	return fmt.Sprintf("no daemon on %v: %v; start one with \"chardevd serve\", or name another socket with --control", u.Place, u.Err)
+}
+func (u *Unreachable) Unwrap() error { return u.Err }
+
+// Refused is an error that the daemon answered with.
+type Refused chardev.Problem
+
+func (r *Refused) Error() string {
+	for _, s := range []string{r.Detail, r.Title, http.StatusText(r.Status)} {
+		if s != "" {
+			return s
+		}
+	}
+	return fmt.Sprintf("the daemon answers with status %d", r.Status)
+}
+
+// call makes one request and returns the body of the answer.
+func (c *Client) call(ctx context.Context, method string, path ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, apiURL(path...), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.plain(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	if err != nil {
+		return nil, fmt.Errorf("daemon on %v: %w", c.Place, err)
+	}
+	if resp.StatusCode/100 != 2 {
+		r := &Refused{}
+		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+			json.Unmarshal(body, r) // without words the status still tells
+		}
+		r.Status = resp.StatusCode
+		return nil, r
+	}
+	return body, nil
+}
+
+// apiURL is the URL of an API's resource.
+func apiURL(path ...string) string {
+	for i := range path {
+		path[i] = url.PathEscape(path[i])
+	}
+	return api + strings.Join(path, "/")
+}
+
+// plain takes the request's method and URL, which say nothing to a user, off an
+// error of net/http.
+func (c *Client) plain(err error) error {
+	if u, ok := errors.AsType[*Unreachable](err); ok {
+		return u
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		if u.Timeout() {
+			return fmt.Errorf("daemon on %v: no answer within %v", c.Place, answerTime)
+		}
+		err = u.Err
+	}
+	return fmt.Errorf("daemon on %v: %w", c.Place, err)
+}
+
+func get[T any](ctx context.Context, c *Client, path ...string) (v T, raw []byte, err error) {
+	if raw, err = c.call(ctx, http.MethodGet, path...); err != nil {
+		return v, nil, err
+	}
+	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&v); err != nil {
+		return v, nil, fmt.Errorf("daemon on %v: an answer that is not of this API: %w", c.Place, err)
+	}
+	return v, raw, nil
+}
+
+// List returns all chardevs, and the JSON they came as.
+func (c *Client) List(ctx context.Context) ([]chardev.Info, []byte, error) {
+	return get[[]chardev.Info](ctx, c, "chardevs")
+}
+
+// Clients returns who is attached to a chardev, and the JSON they came as.
+func (c *Client) Clients(ctx context.Context, name string) ([]chardev.ClientInfo, []byte, error) {
+	if err := c.Known(ctx, name); err != nil {
+		return nil, nil, err
+	}
+	return get[[]chardev.ClientInfo](ctx, c, "chardevs", name, "clients")
+}
+
+// Kick cuts a client off a chardev.
+func (c *Client) Kick(ctx context.Context, name, id string) error {
+	if err := c.Known(ctx, name); err != nil {
+		return err
+	}
+	_, err := c.call(ctx, http.MethodDelete, "chardevs", name, "clients", id)
+	if r, ok := errors.AsType[*Refused](err); ok && r.Status == http.StatusNotFound {
+		return fmt.Errorf("%s has no client %q; \"chardevd clients %s\" lists them", name, id, name)
+	}
+	return err
+}
+
+// Known returns an error that tells the nearest name if the daemon has no
+// chardev of this name.
+func (c *Client) Known(ctx context.Context, name string) error {
+	infos, _, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		if info.Name == name {
+			return nil
+		}
+		names[i] = info.Name
+	}
+	return &Unknown{name, names}
+}
+
+// Unknown is the error of a chardev that the daemon does not have.
+type Unknown struct {
+	Name  string
+	Names []string // that it has
+}
+
+func (u *Unknown) Error() string {
+	if near := channel.Nearest(u.Name, u.Names); near != "" {
+		return fmt.Sprintf("no chardev %q; did you mean %q?", u.Name, near)
+	}
+	if len(u.Names) <= 10 {
+		return fmt.Sprintf("no chardev %q; there is %s", u.Name, strings.Join(u.Names, ", "))
+	}
+	return fmt.Sprintf("no chardev %q; \"chardevd list\" shows all %d", u.Name, len(u.Names))
+}

@@ -1,0 +1,75 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"chardevd/channel"
+	"chardevd/chardev"
+)
+
+// DefaultConfigs are the config files that are looked for, in order, when none
+// is named.
+var DefaultConfigs = []string{"./chardev.toml", "/etc/chardevd/chardev.toml"}
+
+// EnvControl is the environment variable that names the control socket.
+const EnvControl = "CHARDEVD_CONTROL"
+
+// ConfigFile is the config file to use: the named one, else the first default
+// one that is there.
+func ConfigFile(named string) (string, error) {
+	if named != "" {
+		return named, nil
+	}
+	for _, f := range DefaultConfigs {
+		if _, err := os.Stat(f); !errors.Is(err, fs.ErrNotExist) {
+			return f, nil
+		}
+	}
+	return "", fmt.Errorf("neither %s is there; name a config file with -c FILE", strings.Join(DefaultConfigs, " nor "))
+}
+
+// A Place is where a daemon's control socket is, and who says so.
+type Place struct {
+	Address channel.Address
+	From    string // "--control", a file, …; for messages
+}
+
+func (p Place) String() string { return p.Address.String() + " (from " + p.From + ")" }
+
+// Find finds the control socket: by the address or path named, else by
+// $CHARDEVD_CONTROL, else by the config file (the named one, else the default
+// ones). A config file with mistakes is good enough if it tells the socket.
+func Find(named, config string) (Place, error) {
+	for _, s := range []struct{ value, from string }{{named, "--control"}, {os.Getenv(EnvControl), EnvControl}} {
+		if s.value == "" {
+			continue
+		}
+		a, err := Parse(s.value)
+		if err != nil {
+			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
+		}
+		return Place{a, s.from}, nil
+	}
+	file, err := ConfigFile(config)
+	if err != nil {
+		return Place{}, fmt.Errorf("no way to find the daemon: %w, or its socket with --control", err)
+	}
+	a, err := chardev.LoadControl(file)
+	if err != nil {
+		return Place{}, fmt.Errorf("no way to find the daemon but --control: %w", err)
+	}
+	return Place{a, file}, nil
+}
+
+// Parse reads where a control socket is: an address, or the path of a UNIX
+// socket as it is.
+func Parse(s string) (channel.Address, error) {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || !strings.Contains(s, ":") {
+		return channel.Address{Transport: "unix", Where: s}, nil
+	}
+	return channel.ParseAddress(s)
+}

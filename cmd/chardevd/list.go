@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chardevd/chardev"
+)
+
+func newList() *cobra.Command {
+	var daemon daemonFlags
+	var asJSON, verbose bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the consoles, their state and their frontends",
+		Long: `List the consoles: the state of each device and since when, how many clients
+are attached, how many bytes were typed into it (IN) and printed by it (OUT), and
+how long ago it printed last. Below a console stand its frontends, if one of
+them or the device is not up, or with -v.`,
+		Example: `  chardevd list
+  chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
+		Args: wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := daemon.client()
+			if err != nil {
+				return err
+			}
+			infos, raw, err := c.List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), raw)
+			}
+			return printList(cmd.OutOrStdout(), time.Now(), infos, verbose)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the daemon's JSON: an array of objects")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "always print the frontends, and how to reach them")
+	daemon.add(cmd)
+	return cmd
+}
+
+// printList prints the table of chardevs.
+func printList(w io.Writer, now time.Time, infos []chardev.Info, verbose bool) error {
+	rows := []row{{"NAME", "STATE", "SINCE", "DEVICE", "CLIENTS", "IN", "OUT", "LAST-BYTE"}}
+	for _, i := range infos {
+		last := "never"
+		if i.LastByte != nil {
+			last = age(now, *i.LastByte)
+		}
+		rows = append(rows, row{i.Name, i.State, age(now, i.Since), i.Device, fmt.Sprint(i.Clients), size(i.BytesIn), size(i.BytesOut), last})
+	}
+	for n, line := range align(rows) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+		if n == 0 {
+			continue
+		}
+		if i := infos[n-1]; verbose || !allUp(i) {
+			if err := printFrontends(w, i, verbose); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func allUp(i chardev.Info) bool {
+	for _, f := range i.Frontends {
+		if f.State != chardev.StateUp {
+			return false
+		}
+	}
+	return i.State == chardev.StateUp
+}
+
+// printFrontends prints what stands below a chardev's line.
+func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
+	var rows []row
+	if i.Error != "" {
+		rows = append(rows, row{"  device", i.State, i.Error})
+	}
+	for _, f := range i.Frontends {
+		what := f.Error
+		if what == "" && verbose {
+			what = f.Reach
+		}
+		rows = append(rows, row{"  " + f.Address, f.State, what})
+	}
+	for _, line := range align(rows) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

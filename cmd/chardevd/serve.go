@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"chardevd/chardev"
+)
+
+func newServe() *cobra.Command {
+	var file string
+	level := choice{"info", []string{"debug", "info", "warn", "error"}}
+	format := choice{"text", []string{"text", "json"}}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon in the foreground",
+		Long: `Run the daemon in the foreground. It prints how to reach each frontend, and a
+line "ready" when all that could be opened is open; what could not be opened is
+tried again. The log goes to stderr.
+
+SIGINT or SIGTERM lets clients have what was printed so far and ends; a second
+one ends at once.`,
+		Example: `  chardevd serve
+  chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
+		Args: wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(file)
+			if err != nil {
+				return err
+			}
+			lines := newLogQueue(cmd.ErrOrStderr())
+			defer lines.Close()
+			log := newLog(lines, level.value, format.value)
+			for _, w := range cfg.Warnings {
+				log.Warn(w)
+			}
+			ctx, stop := untilSignal(cmd.Context(), log)
+			defer stop()
+			return serve(ctx, cfg, log, cmd.OutOrStdout())
+		},
+	}
+	configFlag(cmd, &file)
+	cmd.Flags().Var(&level, "log-level", "the least of what is logged")
+	cmd.Flags().Var(&format, "log-format", "how the log is written")
+	return cmd
+}
+
+// newLog makes the daemon's log.
+func newLog(w io.Writer, level, format string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		panic(err) // the flag takes only the four levels
+	}
+	o := &slog.HandlerOptions{Level: l}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// untilSignal returns a context that the first SIGINT or SIGTERM ends; the
+// second ends the program. stop gives the signals back.
+func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(parent)
+	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case s := <-signals:
+				switch {
+				case s == syscall.SIGHUP:
+					log.Warn("SIGHUP does nothing: a changed config needs a restart, reload comes in a later version")
+				case ctx.Err() != nil:
+					os.Exit(exitFailed) // without a word: stderr may be what is stuck
+				default:
+					log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
+					cancel()
+				}
+			case <-stopped:
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(stopped)
+		<-done
+		cancel()
+	}
+}
+
+// serve runs the daemon until ctx ends.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer) error {
+	s, err := chardev.NewServer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx, func() {
+		for _, line := range s.Reach() {
+			fmt.Fprintln(stdout, line)
+		}
+		fmt.Fprintln(stdout, "ready")
+	})
+}

@@ -1,0 +1,18 @@
+// Package integration tests the built daemon from outside, against programs
+// that nobody here wrote: QEMU with a guest of one boot sector (guest/guest.S)
+// behind the console, and socat, openssl s_client, picocom, ncat and Python's
+// websockets in front of it.
+//
+//	integration/run.sh          everything, in minutes: what the README calls the tests
+//	integration/run.sh long     the soaks: full repetitions, rates asserted, fuzzing
+//	integration/install.sh      the Debian packages that the tests need
+//
+// A test never skips: where a program is missing it fails and names the package.
+// What a test starts it ends, by process id; it listens on loopback only, or in
+// a network namespace of its own. CHARDEVD_LONG=1 asks for the long form.
+//
+// The files: rig_test.go builds and finds what is needed, prog_test.go runs
+// programs and talks to them, guest_test.go is QEMU, daemon_test.go is chardevd,
+// wire_test.go has clients by hand for what no program would do. Checker (the
+// only thing that is not a test) follows the counter guest's output.
+package integration

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Installs the Debian packages that the tests need and that are missing: as root,
+# or with sudo. Says nothing and does nothing where all are there.
+set -eu
+
+missing=
+need() { # PACKAGE PROGRAM: the package is missing unless the program is there
+	command -v "$2" >/dev/null 2>&1 || missing="$missing $1"
+}
+PATH=$PATH:/usr/sbin:/sbin
+
+need qemu-system-x86 qemu-system-x86_64 # the guest's machine
+need binutils as                        # assembles the guest
+need binutils ld
+need socat socat                        # clients
+need openssl openssl
+need picocom picocom
+need ncat ncat
+need nftables nft                       # the dead peer
+need iproute2 ip
+need util-linux unshare
+need util-linux nsenter
+need gcc gcc                            # go test -race links with it
+[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+/usr/bin/python3 -c 'import websockets' 2>/dev/null || missing="$missing python3 python3-websockets"
+
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	command -v sudo >/dev/null 2>&1 || {
+		echo "install.sh: run as root or install sudo; missing:$missing" >&2
+		exit 1
+	}
+	sudo="sudo"
+fi
+command -v apt-get >/dev/null 2>&1 || {
+	echo "install.sh: no apt-get here; install what these Debian packages hold:$missing" >&2
+	exit 1
+}
+echo "install.sh: installing$missing"
+apt() {
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
+}
+apt update
+# shellcheck disable=SC2086 # a list of words
+apt install -y --no-install-recommends $missing >/dev/null
