@@ -14,17 +14,22 @@ import (
 // A ptyListener makes a pty with a stable link to it and hands out a session
 // each time when somebody has it open. One goroutine, run, owns it:
 //
-//  1. somebody opens the slave: inotify(7) says so, poll(2) confirms it
+//  1. somebody opens the slave: inotify(7) says so, poll(2) confirms it. (Only
+//     IN_OPEN is asked for: the events of a close come before the tty has hung
+//     up, so they tell nothing that could be confirmed.)
 //  2. begin: a session (master) on the pty; Accept takes it
-//  3. the last opener leaves: the pty hangs up; the session keeps what there is
-//     to read yet and is off the pty
-//  4. what was written to the leaving and not read is thrown away; go to 1
+//  3. the last opener leaves: the pty hangs up, which wakes waitHangup or the
+//     session's Read
+//  4. left: the session keeps what there is to read yet and is off the pty; what
+//     was written to the leaving and not read is thrown away; go to 1
 //
-// If we end the session while somebody has the pty open then that pty is given
-// up, so that the opener gets a hang-up, and the link goes to a new one.
+// If its user closes the session while somebody has the pty open (kicked) then
+// that pty is given up, so that the opener gets a hang-up, and the link goes to
+// a new one.
 //
-// Between a last close and the hang-up's detection, some microseconds, the next
-// opener joins the session that ends, as several openers at a time share one.
+// Several openers at a time share the session. So does one who opens between the
+// last one's close and step 4, some microseconds or, on a busy machine, more; to
+// the kernel it is one tty, and he may read what was written for the one before.
 type ptyListener struct {
 	// fixed
 	link     string

@@ -1,36 +1,37 @@
 package channel_test
 
 import (
-	"io"
 	"testing"
+	"time"
 
 	"chardevd/channel"
 	"chardevd/channel/channeltest"
 )
 
-const noHalfCloseOfTTY = "a tty ends both ways at once"
-
-func conformPTY(t *testing.T) {
-	atty := func(t testing.TB) string { return "pty:" + t.TempDir() + "/tty" }
-	channeltest.Run(t, channeltest.OverFunc(atty), channeltest.Traits{
-		NoHalfClose: noHalfCloseOfTTY,
-		LossyClose:  "when the last opener or the master closes, the kernel throws away what was not read",
-	})
+// ttyTraits are what a terminal cannot do: it has no half close, and its master,
+// when it is closed, takes with it what the other end has not read (pty(7)).
+var ttyTraits = channeltest.Traits{
+	NoHalfClose: "a terminal's end is a hang-up, of both directions",
+	LossyClose:  "a hang-up discards what was not read",
+	Slow:        "a tty takes a few KiB at a time, and the race detector looks each time at all that is left",
 }
 
-// conformExec runs a command that gives back what it gets, and says when its
-// terminal is ready for that.
+func conformPTY(t *testing.T) {
+	channeltest.Run(t, channeltest.OverFunc(func(t testing.TB) string { return "pty:" + t.TempDir() + "/tty" }), ttyTraits)
+}
+
 func conformExec(t *testing.T) {
-	run := channeltest.Dialled("exec:stty raw -echo; printf ready; exec cat")
+	traits := ttyTraits
+	traits.Echo = "the peer is cat on a raw terminal"
+	dialled := channeltest.Dialled("exec:stty raw -echo; echo; exec cat")
 	channeltest.Run(t, func(t testing.TB) (a, b channel.Channel) {
-		a, b = run(t)
-		ready := make([]byte, len("ready"))
-		if _, err := io.ReadFull(a, ready); err != nil || string(ready) != "ready" {
-			t.Fatalf("the command said %q, %v", ready, err)
+		a, b = dialled(t)
+		a.SetReadDeadline(time.Now().Add(10 * time.Second))
+		var nl [1]byte
+		if n, err := a.Read(nl[:]); n != 1 || nl[0] != '\n' { // it is raw by now
+			t.Fatalf("cat does not start: read %q, %v", nl[:n], err)
 		}
+		a.SetReadDeadline(time.Time{})
 		return a, b
-	}, channeltest.Traits{
-		Echo:        "the other end is the command, cat",
-		NoHalfClose: noHalfCloseOfTTY,
-	})
+	}, traits)
 }

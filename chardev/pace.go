@@ -8,12 +8,13 @@ import (
 // Who paces the device. It waits only if its next read would push out of memory
 // a byte that a lagging client with a say still wants. A client loses its say by
 // taking too little while it is waited for, and so costs everybody at most
-// paceTurn, once; all such losers together cost at most that much in paceSpan.
-// It gets it back by keeping up for paceTrust. A client with on_lag = "block"
-// never loses its say.
+// paceTurn, once, and gets it back by keeping up for paceTrust. All such losers
+// together cost at most paceTurn in paceSpan: when that is used up, who has never
+// kept up for paceTrust has no say at all, and the others have a short one. A
+// client with on_lag = "block" never loses its say.
 const (
 	paceTurn  = 100 * time.Millisecond
-	paceLeast = 5 * time.Millisecond // a turn when paceSpan's share is used up
+	paceLeast = 5 * time.Millisecond
 	paceSpan  = 2 * time.Second
 	paceTrust = time.Second
 	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little
@@ -21,7 +22,7 @@ const (
 
 // A pace is the device's side of the bargain. Guarded by hub.mu.
 type pace struct {
-	began  time.Time // of the turn under way; zero: none
+	began  time.Time // of the turn under way, or the last one
 	length time.Duration
 
 	spent      time.Duration // waited for losers since spentSince
@@ -30,9 +31,10 @@ type pace struct {
 
 // A turn is a client's side of it. Guarded by hub.mu.
 type turn struct {
-	mute  bool // has no say
-	since time.Time
-	live  bool // since then, else it lags since then
+	mute    bool // has no say
+	trusted bool // kept up for paceTrust, and has not lost its say since
+	live    bool // keeps up, else it lags
+	since   time.Time
 
 	total time.Duration // how long it was live in all, until since
 
@@ -50,7 +52,7 @@ func (t *turn) change(now time.Time, live bool) {
 	if t.live {
 		t.total += now.Sub(t.since)
 		if now.Sub(t.since) >= paceTrust {
-			t.mute = false
+			t.mute, t.trusted = false, true
 		}
 	}
 	t.live, t.since = live, now
@@ -96,10 +98,16 @@ func (h *hub) turnLeft(n int) time.Duration {
 		return -1
 	}
 	oldest := h.hist.OldestAfter(n)
-	inTheWay := func(c *client) bool {
-		return c.state == lagging && c.cursor.Load() < oldest && (!c.turn.mute || c.onLag == "block")
-	}
 	now := time.Now()
+	if now.Sub(h.pace.spentSince) > paceSpan {
+		h.pace.spent, h.pace.spentSince = 0, now
+	}
+	inTheWay := func(c *client) bool {
+		if c.state != lagging || c.cursor.Load() >= oldest {
+			return false
+		}
+		return c.onLag == "block" || !c.turn.mute && (c.turn.trusted || h.pace.spent < paceTurn)
+	}
 	busy := false
 	for _, c := range h.clients {
 		if inTheWay(c) {
@@ -110,7 +118,7 @@ func (h *hub) turnLeft(n int) time.Duration {
 	if !busy {
 		return -1
 	}
-	if h.pace.began.IsZero() || now.Sub(h.pace.began) > paceSpan {
+	if now.Sub(h.pace.began) > paceSpan {
 		h.beginTurn(now)
 	}
 	if now.Sub(h.pace.began) >= h.pace.length {
@@ -123,9 +131,6 @@ func (h *hub) turnLeft(n int) time.Duration {
 
 // beginTurn marks where everybody is.
 func (h *hub) beginTurn(now time.Time) {
-	if now.Sub(h.pace.spentSince) > paceSpan {
-		h.pace.spent, h.pace.spentSince = 0, now
-	}
 	h.pace.began = now
 	h.pace.length = max(paceTurn-h.pace.spent, paceLeast)
 	for _, c := range h.clients {
@@ -152,7 +157,7 @@ func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
 		neverLive := now.Sub(c.turn.since) >= took
 		if c.cursor.Load()-c.turn.markAt < least || neverLive && idle > took/2 {
-			c.turn.mute, lost = true, true
+			c.turn.mute, c.turn.trusted, lost = true, false, true
 		}
 	}
 	if lost {
