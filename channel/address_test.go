@@ -184,7 +184,7 @@ func TestNearest(t *testing.T) {
 func FuzzAddress(f *testing.F) {
 	for _, s := range []string{
 		"tcp://127.0.0.1:1", "wss://[::1%25lo]:0/a%3Fb?origin=http://x&origin=y", "unix:@a", "unix:./@a", "pty:x?mode=600&owner=0", "exec:a?b=c", "null:", "sim:boot",
-		"ws+tls+ws+unix:%2F?path=/x&host=h", "tls+tcp://h:1?from=::/0&max_clients=2&&insecure=true", "unix:%00", "+:", "tcp://:1/", "tcp:////:1", "tls:",
+		"ws+tls+ws+unix:%2F?path=/x&host=h", "unix:" + strings.Repeat("0", 105), "tls+tcp://h:1?from=::/0&max_clients=2&&insecure=true", "unix:%00", "+:", "tcp://:1/", "tcp:////:1", "tls:",
 	} {
 		f.Add(s)
 	}
@@ -196,7 +196,10 @@ func FuzzAddress(f *testing.F) {
 			}
 			return
 		}
-		for _, a := range []Address{a, a.In("."), a.In("/d")} {
+		for i, a := range []Address{a, a.In("."), a.In("/d")} {
+			if i > 0 && a.Transport == "unix" && len(a.Where) > maxSocketPath {
+				continue // it fitted before it was made absolute
+			}
 			b, err := ParseAddress(a.String())
 			if err != nil || !reflect.DeepEqual(a, b) {
 				t.Fatalf("%q: %#v is written %q, which is %#v, %v", text, a, a, b, err)

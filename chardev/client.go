@@ -209,28 +209,37 @@ func (c *client) give(bufs [][]byte, n int64) {
 	c.cursor.Add(n)
 }
 
+// A pumpEnd is why a pump ends.
+type pumpEnd int
+
+const (
+	pumpOn     pumpEnd = iota // it does not yet
+	pumpJoined                // somebody else moves the client, or nobody needs to
+	pumpMute                  // the client can be given nothing any more
+)
+
 // pump gives the client whatever has gathered until it is at the head.
-func (c *client) pump() {
+func (c *client) pump() pumpEnd {
 	for {
 		select {
 		case <-c.out.Drained():
 		case <-c.pumping.Done():
-			return
+			return pumpMute
 		}
-		done, gap := c.step()
+		end, gap := c.step()
 		if gap != "" {
 			c.hub.note("gap", gap)
 		}
-		if done {
-			return
+		if end != pumpOn {
+			return end
 		}
 		c.hub.moved()
 	}
 }
 
-// step gives the client its next chunk; it returns true when the pump is done,
+// step gives the client its next chunk; it returns whether that ends the pump,
 // and words about a gap if there was one.
-func (c *client) step() (done bool, gap string) {
+func (c *client) step() (end pumpEnd, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bufs, missing := c.reader.Next(chunkMax)
@@ -247,15 +256,18 @@ func (c *client) step() (done bool, gap string) {
 	}
 	c.reader.Release(0)
 	c.reader.MoveTo(c.cursor.Load())
-	if c.dead != nil {
-		return true, ""
+	switch {
+	case c.dead != nil:
+		return pumpMute, ""
+	case n == 0 && c.hub.joined(c):
+		return pumpJoined, ""
 	}
-	return n == 0 && c.hub.joined(c), ""
+	return pumpOn, ""
 }
 
 // miss deals with bytes at the cursor that are not held any more: the client
 // goes on behind them, or ends. Called with mu held.
-func (c *client) miss(missing int64) (done bool, gap string) {
+func (c *client) miss(missing int64) (end pumpEnd, gap string) {
 	at := c.cursor.Load()
 	if c.onLag == "skip" {
 		missing = c.hub.hist.Head() - at
@@ -267,10 +279,10 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)
 	if c.onLag == "close" {
 		c.end(errLagged)
-		return true, gap
+		return pumpMute, gap
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
-	return false, gap
+	return pumpOn, gap
 }
 
 // tell sends a message if the client is a person.

@@ -99,16 +99,19 @@ func (h *hub) attach(c *client, replay int, from int64) {
 func (h *hub) lag(c *client, s state) {
 	h.setState(c, s)
 	h.lagging++
-	c.pumps.Go(func() {
-		c.pump()
-		h.mu.Lock()
-		h.lagging--
-		if c.state == lagging { // it can be given nothing any more
-			h.setState(c, detached)
-		}
-		h.mu.Unlock()
-		h.moved()
-	})
+	c.pumps.Go(func() { h.pumped(c, c.pump()) })
+}
+
+// pumped is the end of a pump. One that has joined says nothing about its client
+// any more: that may have fallen behind again by now and have the next pump.
+func (h *hub) pumped(c *client, e pumpEnd) {
+	h.mu.Lock()
+	h.lagging--
+	if e == pumpMute && c.state == lagging {
+		h.setState(c, detached)
+	}
+	h.mu.Unlock()
+	h.moved()
 }
 
 // setState notes who moves c from now on. Called with mu held.

@@ -64,7 +64,7 @@ func lockState(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lockSoon(f); err != nil {
 		whose, _ := io.ReadAll(io.LimitReader(f, 100))
 		f.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -78,6 +78,21 @@ func lockState(dir string) (*os.File, error) {
 	}
 	fmt.Fprintf(f, "pid %d\n", os.Getpid())
 	return f, nil
+}
+
+// lockGrace is how long the lock may still be held by a daemon that was killed:
+// the kernel gives it back when the last of the process is gone.
+const lockGrace = 2 * time.Second
+
+// lockSoon locks the file, and waits for it a little.
+func lockSoon(f *os.File) error {
+	for end := time.Now().Add(lockGrace); ; {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond) // flock(2) cannot wait with an end
+	}
 }
 
 func (s *Server) newConsole(cc ChardevConfig) *console {
