@@ -33,10 +33,14 @@ func cooked(t testing.TB) unix.Termios {
 	return startTTY(t, "true").modes(t)
 }
 
+// attach runs it on a terminal and returns when it says that it is attached: what
+// is typed before is not for the guest.
 func (d *daemon) attach(args ...string) *prog {
 	d.t.Helper()
 	args = append([]string{"attach", "vm", "--control", "unix:" + d.path("control")}, args...)
-	return startTTY(d.t, chardevd(d.t), args...)
+	a := startTTY(d.t, chardevd(d.t), args...)
+	a.sees(d.t, "attached")
+	return a
 }
 
 // attach in a terminal: raw while it runs, the escapes at the start of a line,
@@ -134,6 +138,7 @@ func TestAttachComesBack(t *testing.T) {
 		t.Logf("%s: attach says %q", how, a.out.text()[said:])
 		d.serve()
 		d.is("vm", "up")
+		a.sees(t, "attached")
 		d.has("vm", 1)
 		a.echoes(t, fmt.Sprintf("after it was %s", how))
 	}

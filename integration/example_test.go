@@ -43,6 +43,9 @@ func TestExampleConfig(t *testing.T) {
 		p := reach()
 		p.name = name
 		d.has("demo", 1) // no keystroke before it is attached
+		if name == "attach" {
+			p.sees(t, "attached")
+		}
 		p.types(t, "help\r")
 		p.sees(t, "help\r\n")
 		p.sees(t, "demo# ")
@@ -56,6 +59,7 @@ func TestExampleConfig(t *testing.T) {
 	}
 
 	shell := startTTY(t, chardevd(t), "attach", "shell", "-c", d.config)
+	shell.sees(t, "attached")
 	shell.types(t, "echo $((6*7))\r")
 	shell.sees(t, "\r\n42\r\n")
 	shell.types(t, "\r~.")
