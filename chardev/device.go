@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -99,10 +100,20 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {
-		err = errDeviceEnded
+		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
 	return err
 }
 
 var errDeviceEnded = errors.New("the device closed the connection")
+
+// endOf is why a device's stream has ended in an orderly way.
+func endOf(dev channel.Channel) error {
+	if x, ok := channel.As[channel.Exiter](dev); ok {
+		if status, ok := x.Exited(); ok {
+			return fmt.Errorf("the command ended: %s", status)
+		}
+	}
+	return errDeviceEnded
+}

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -130,24 +131,66 @@ func (s *supervisor) node() (<-chan struct{}, func()) {
 func (s *supervisor) open(ctx context.Context, use func(context.Context, channel.Channel) error) {
 	node, stop := s.node()
 	defer stop()
+	short, last := 0, "" // sessions in a row that did not live; why the last one ended
 	for {
 		s.set(StateOpening, nil)
 		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 		ch, err := s.env.Dial(dialing, s.ep.Address)
 		cancel()
+		told := true
 		if err == nil {
-			s.set(StateUp, nil)
 			began := time.Now()
+			settled := s.up(short >= shortTold)
 			err = use(ctx, ch)
-			s.retry.ended(time.Since(began))
+			told = settled()
+			after := time.Since(began)
+			s.retry.ended(after)
+			short++
+			if after >= lived {
+				short = 0
+			}
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		s.set(StateDown, err)
+		text := reason(err)
+		if s.status.set(StateDown, err) && (told || text != last) {
+			if short == shortTold {
+				err = fmt.Errorf("%s; it comes and goes, and is told again when it stays for %v or ends in another way", text, lived)
+			}
+			s.news(StateDown, err)
+		}
+		last = text
 		if !s.retry.pause(ctx, node) {
 			return
 		}
+	}
+}
+
+// shortTold is how many sessions in a row that did not live are told of: what
+// comes and goes every second must not fill the log and push out other events.
+const shortTold = 3
+
+// up notes that the endpoint is open. If it is to be quiet then that is told only
+// when it has lived. settled must be called at the end; it says whether that was
+// told.
+func (s *supervisor) up(quiet bool) (settled func() bool) {
+	if !quiet {
+		s.set(StateUp, nil)
+		return func() bool { return true }
+	}
+	s.status.set(StateUp, nil)
+	done := make(chan struct{})
+	t := time.AfterFunc(lived, func() {
+		defer close(done)
+		s.news(StateUp, nil)
+	})
+	return func() bool {
+		if t.Stop() {
+			return false
+		}
+		<-done
+		return true
 	}
 }
 
