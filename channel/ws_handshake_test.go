@@ -118,7 +118,7 @@ func TestWebsocketServerHandshake(t *testing.T) {
 		{"ws://localhost:1", wsRequest("GET / HTTP/1.0"), 400},
 		{"ws://localhost:1", wsRequest("GET / HTTP/1.7"), 400},
 		{"ws://localhost:1", wsRequest("PRI * HTTP/2.0"), 400},
-		{"ws://localhost:1", wsRequest(get+"\r\nno colon here"), 400},
+		{"ws://localhost:1", wsRequest(get + "\r\nno colon here"), 400},
 		{"ws://localhost:1", wsRequest(get, "Host:"), 400},
 		{"ws://localhost:1", wsRequest(get, "Upgrade:"), 400},
 		{"ws://localhost:1", wsRequest(get, "Connection: close"), 400},
