@@ -209,8 +209,11 @@ func (c *client) give(bufs [][]byte, n int64) {
 	c.cursor.Add(n)
 }
 
-// pump gives the client whatever has gathered until it is at the head.
+// pump gives the client whatever has gathered until it is at the head. When its
+// last step is done the client may be in other hands already, those of the next
+// pump too.
 func (c *client) pump() {
+	defer c.hub.moved()
 	for {
 		select {
 		case <-c.out.Drained():
@@ -248,6 +251,7 @@ func (c *client) step() (done bool, gap string) {
 	c.reader.Release(0)
 	c.reader.MoveTo(c.cursor.Load())
 	if c.dead != nil {
+		c.hub.abandon(c)
 		return true, ""
 	}
 	return n == 0 && c.hub.joined(c), ""
@@ -267,6 +271,7 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)
 	if c.onLag == "close" {
 		c.end(errLagged)
+		c.hub.abandon(c)
 		return true, gap
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})

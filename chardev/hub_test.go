@@ -337,6 +337,28 @@ func TestCrowd(t *testing.T) {
 	await(t, "the crowd to be gone", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return len(b.hub.clients) == 1 })
 }
 
+// A client that goes over from its pump to the device's goroutine and back again
+// and again, as fast as both can, is never forgotten by both.
+func TestAClientThatChangesHandsIsNeverForgotten(t *testing.T) {
+	b := newBench(t, 64<<10, "shared")
+	b.plug()
+	far, _ := b.attach(4, 0, func(c *client) { c.onLag = "block" })
+	const total = 512 << 10
+	for range 4 { // the hub's mutex is in demand
+		b.wg.Go(func() {
+			for b.ctx.Err() == nil {
+				b.hub.clientInfos()
+			}
+		})
+	}
+	b.wg.Go(func() {
+		for b.printed < total {
+			b.print(8)
+		}
+	})
+	readNumbers(t, far, 0, total)
+}
+
 func TestRequestGuard(t *testing.T) {
 	for _, s := range []string{"GET / HTTP/1.1\r\n", "POST /x", "OPTIONS *", "CONNECT a:1", "GET http://x/"} {
 		for cut := range len(s) {
