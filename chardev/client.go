@@ -93,10 +93,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 		err = io.EOF
 	}
 	if c.ctx.Err() != nil {
-		err = context.Cause(c.ctx)
-		if errors.Is(err, context.Canceled) {
-			err = errShutdown
-		}
+		err = whyEnded(c.ctx)
 	}
 	if err == io.EOF && c.halfClose {
 		select {
@@ -111,6 +108,15 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 	return err
+}
+
+// whyEnded is the cause of a context's end, which is the daemon's if nobody gave
+// one.
+func whyEnded(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errShutdown
 }
 
 // awaitPump gives the client's pump up to finishTime.

@@ -36,16 +36,18 @@ func (d *device) run(ctx context.Context) {
 func (d *device) await(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	leave := func() {}
+	leave := func(error) {}
 	d.listen(ctx, func(ch channel.Channel) {
-		leave()
+		leave(errReplaced)
 		wg.Wait()
 		var guest context.Context
-		guest, leave = context.WithCancel(ctx)
+		guest, leave = context.WithCancelCause(ctx)
 		wg.Go(func() { d.guest(guest, ch) })
 	})
-	leave()
+	leave(nil)
 }
+
+var errReplaced = errors.New("a newer guest took its place")
 
 // guest is one guest that came.
 func (d *device) guest(ctx context.Context, ch channel.Channel) {
@@ -88,10 +90,14 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	h.device.Store(s)
 	h.tell(Message{Type: "device", State: StateUp})
 	var writing sync.WaitGroup
-	writing.Go(func() { h.writeDevice(ctx, s) })
+	writing.Go(func() {
+		if err := h.writeDevice(ctx, s); ctx.Err() == nil {
+			h.log.Warn("the device takes no input any more", "error", err)
+		}
+	})
 	err := h.readDevice(ctx, dev)
 	if ctx.Err() != nil {
-		err = ctx.Err()
+		err = whyEnded(ctx)
 	}
 	h.device.Store(nil)
 	cancel()

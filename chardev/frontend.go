@@ -18,7 +18,7 @@ type frontend struct {
 	supervisor
 	hub     *hub
 	cfg     FrontendConfig
-	clients atomic.Int32
+	clients atomic.Int64
 }
 
 // defaultMaxClients is how many a frontend serves at once.
@@ -44,14 +44,17 @@ func (f *frontend) tellNews(state string, err error) {
 // run keeps the frontend open until ctx ends, then waits for its clients.
 func (f *frontend) run(ctx context.Context) {
 	if !f.cfg.Listen {
-		f.open(ctx, f.serve)
+		f.open(ctx, func(ctx context.Context, ch channel.Channel) error {
+			f.clients.Add(1)
+			return f.serve(ctx, ch)
+		})
 		return
 	}
 	var clients sync.WaitGroup
 	defer clients.Wait()
-	most := int32(defaultMaxClients)
-	if n, err := strconv.Atoi(f.cfg.Address.Get("max_clients")); err == nil {
-		most = int32(n)
+	most := int64(defaultMaxClients)
+	if n, err := strconv.ParseInt(f.cfg.Address.Get("max_clients"), 10, 64); err == nil {
+		most = n
 	}
 	f.listen(ctx, func(ch channel.Channel) {
 		if f.clients.Load() >= most {
@@ -60,17 +63,16 @@ func (f *frontend) run(ctx context.Context) {
 			return
 		}
 		f.clients.Add(1)
-		clients.Go(func() {
-			f.serve(ctx, ch)
-			f.clients.Add(-1)
-		})
+		clients.Go(func() { f.serve(ctx, ch) })
 	})
 }
 
 var errFull = errors.New("as many clients as max_clients allows are here already")
 
-// serve makes a channel a client and serves it to its end.
+// serve makes a channel, which is counted already, a client and serves it to its
+// end.
 func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
+	defer f.clients.Add(-1)
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,

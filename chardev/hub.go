@@ -204,7 +204,9 @@ func (h *hub) tell(m Message) {
 	all := slices.Clone(h.clients)
 	h.mu.Unlock()
 	for _, c := range all {
+		c.mu.Lock() // behind its hello
 		c.tell(m)
+		c.mu.Unlock()
 	}
 }
 

@@ -29,7 +29,7 @@ func newStatus() *status {
 func (s *status) set(state string, err error) bool {
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = reason(err)
 	}
 	if state != StateOpening {
 		defer s.firstOnce.Do(func() { close(s.first) })
