@@ -64,9 +64,9 @@ func dialSim(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		key string
 		set func(string) error
 	}{
-		{"rate", func(v string) (err error) { g.rate, err = parseSize(v); return }},
-		{"burst", func(v string) (err error) { g.burst, err = parseSize(v); return }},
-		{"unplug", func(v string) (err error) { unplug, err = parseDuration(v); return }},
+		{"rate", func(v string) (err error) { g.rate, err = ParseSize(v); return }},
+		{"burst", func(v string) (err error) { g.burst, err = ParseSize(v); return }},
+		{"unplug", func(v string) (err error) { unplug, err = ParseDuration(v); return }},
 	} {
 		if v := a.Get(o.key); v != "" {
 			if err := o.set(v); err != nil {

@@ -198,7 +198,6 @@ func (c *client) keepUp(chunk []byte, at int64) bool {
 	}
 	bufs := [1][]byte{chunk}
 	c.give(bufs[:], int64(len(chunk)))
-	c.reader.MoveTo(c.cursor.Load())
 	return c.dead == nil && c.out.Kept() == 0
 }
 
@@ -242,20 +241,18 @@ func (c *client) pump() {
 func (c *client) step() (done bool, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	bufs, missing := c.reader.Next(chunkMax)
+	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
 	n := int64(0)
 	for _, b := range bufs {
 		n += int64(len(b))
 	}
-	if missing > 0 {
-		c.reader.Release(0)
-		return c.miss(missing)
-	}
 	if n > 0 {
 		c.give(bufs, n)
 	}
-	c.reader.Release(0)
-	c.reader.MoveTo(c.cursor.Load())
+	c.reader.Release()
+	if missing > 0 {
+		return c.miss(missing)
+	}
 	if c.dead != nil {
 		c.hub.abandon(c)
 		return true, ""
@@ -271,7 +268,6 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 		missing = c.hub.hist.Head() - at
 	}
 	c.cursor.Add(missing)
-	c.reader.MoveTo(at + missing)
 	c.missed.Add(missing)
 	c.hub.gaps.Add(missing)
 	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)

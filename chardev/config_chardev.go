@@ -81,7 +81,7 @@ func (l *loader) readFrontend(t *table, f *FrontendConfig) {
 	r.duration("max", &given.Max, time.Millisecond, day)
 	if given.Max != 0 && given.Min > given.Max {
 		second := max(r.node.Keys["min"].Key, r.node.Keys["max"].Key)
-		l.mistake(spot{t.src, second}, "reconnect: min %s is more than max %s", formatDuration(given.Min), formatDuration(given.Max))
+		l.mistake(spot{t.src, second}, "reconnect: min %s is more than max %s", channel.FormatDuration(given.Min), channel.FormatDuration(given.Max))
 	}
 	r.done()
 	f.Reconnect = given

@@ -82,7 +82,7 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	if from >= 0 {
 		at = min(from, head)
 	}
-	c.reader = h.hist.Reader(at)
+	c.reader = h.hist.Reader()
 	c.cursor.Store(at)
 	h.nextID++
 	c.id = h.nextID
