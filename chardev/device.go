@@ -18,8 +18,8 @@ type device struct {
 }
 
 func newDevice(h *hub, env *channel.Env, ep Endpoint) *device {
-	d := &device{hub: h, supervisor: supervisor{env: env, ep: ep, retry: retryOf(ep), status: newStatus()}}
-	d.news = d.tellNews
+	d := &device{hub: h}
+	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), d.tellNews)
 	return d
 }
 

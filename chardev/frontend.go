@@ -25,11 +25,8 @@ type frontend struct {
 const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg FrontendConfig) *frontend {
-	f := &frontend{hub: h, cfg: cfg, supervisor: supervisor{env: env, ep: cfg.Endpoint, retry: retryOf(cfg.Endpoint), status: newStatus()}}
-	if r := cfg.Reconnect; !cfg.Listen && r.Max > 0 {
-		f.retry = &retry{min: r.Min, max: r.Max}
-	}
-	f.news = f.tellNews
+	f := &frontend{hub: h, cfg: cfg}
+	f.supervisor = newSupervisor(env, cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(cfg.Endpoint)), f.tellNews)
 	return f
 }
 
