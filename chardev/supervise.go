@@ -30,7 +30,7 @@ func newStatus() *status {
 func (s *status) set(state string, err error) bool {
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = reason(err)
 	}
 	if state != StateOpening {
 		defer s.firstOnce.Do(func() { close(s.first) })
@@ -57,27 +57,27 @@ func (s *status) get() (state, err string, since time.Time) {
 // A retry spaces the tries to open something: doubling from min to max, with
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
-	min, max time.Duration
-	wait     time.Duration
+	Reconnect
+	wait time.Duration
 }
 
 // lived is how long a session must have held to begin with min again.
 const lived = 2 * time.Second
 
-// retryOf is how to try an endpoint again where the config says nothing: what
-// is local at most 1 s apart (and when its node appears), what is behind a
+// usualReconnect is how to try an endpoint again where the config says nothing:
+// what is local at most 1 s apart (and when its node appears), what is behind a
 // network gently. A port or path to listen on is local.
-func retryOf(e Endpoint) *retry {
+func usualReconnect(e Endpoint) Reconnect {
 	if e.Address.Network() && !e.Listen {
-		return &retry{min: 100 * time.Millisecond, max: 30 * time.Second}
+		return Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 	}
-	return &retry{min: 20 * time.Millisecond, max: time.Second}
+	return Reconnect{Min: 20 * time.Millisecond, Max: time.Second}
 }
 
 // pause waits until the next try is due, or something new is at the path that
 // is watched, which begins with min again; it reports whether ctx still holds.
 func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
-	r.wait = min(max(2*r.wait, r.min), r.max)
+	r.wait = min(max(2*r.wait, r.Min), r.Max)
 	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
 	defer t.Stop()
 	select {
@@ -101,9 +101,13 @@ func (r *retry) ended(after time.Duration) {
 type supervisor struct {
 	env    *channel.Env
 	ep     Endpoint
-	retry  *retry
+	retry  retry // owned by open or listen
 	status *status
 	news   func(state string, err error) // told about each new state; no lock is held
+}
+
+func newSupervisor(env *channel.Env, ep Endpoint, r Reconnect, news func(string, error)) supervisor {
+	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
 func (s *supervisor) set(state string, err error) {
