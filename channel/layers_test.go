@@ -102,8 +102,8 @@ func shake(t testing.TB, client, server Layer, a, b Channel) (Channel, Channel) 
 	return cc, sc
 }
 
-// layered is a pair over a pipe of the given size.
-func layered(t testing.TB, names string, size int) (client, server Channel, under, serverUnder *PipeEnd) {
+// layeredPair is a pair over a pipe of the given size.
+func layeredPair(t testing.TB, names string, size int) (client, server Channel, under, serverUnder *PipeEnd) {
 	t.Helper()
 	a, b := Pipe(size)
 	cl, sl := testStack(t, names)
@@ -135,7 +135,7 @@ func TestStacksCarryBothWaysAtOnce(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
 			// A small pipe: everybody waits for everybody.
-			a, b, _, _ := layered(t, names, 512)
+			a, b, _, _ := layeredPair(t, names, 512)
 			want := randomBytes(1 << 20)
 			var wg sync.WaitGroup
 			for _, c := range []Channel{a, b} {
@@ -160,7 +160,7 @@ func TestStacksCarryBothWaysAtOnce(t *testing.T) {
 func TestStacksEndOrderly(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
-			a, b, _, _ := layered(t, names, 64<<10)
+			a, b, _, _ := layeredPair(t, names, 64<<10)
 			if _, err := a.Write([]byte("last words")); err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestStacksEndOrderly(t *testing.T) {
 func TestStacksTellATruncatedStream(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
-			a, b, under, _ := layered(t, names, 64<<10)
+			a, b, under, _ := layeredPair(t, names, 64<<10)
 			if _, err := a.Write([]byte("first ")); err != nil {
 				t.Fatal(err)
 			}
@@ -195,7 +195,7 @@ func TestStacksTellATruncatedStream(t *testing.T) {
 func TestStacksCloseInTimeWhateverThePeerDoes(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
-			a, _, _, peer := layered(t, names, 512)
+			a, _, _, peer := layeredPair(t, names, 512)
 			reads, writes := make(chan error, 1), make(chan error, 1)
 			go func() { _, err := a.Read(make([]byte, 10)); reads <- err }()
 			go func() { _, err := a.Write(make([]byte, 1<<20)); writes <- err }()
@@ -268,7 +268,7 @@ func TestStacksHandshakeWithGarbageAndEOF(t *testing.T) {
 func TestStacksReadDeadlinesLoseNothing(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
-			a, b, _, _ := layered(t, names, 1<<20)
+			a, b, _, _ := layeredPair(t, names, 1<<20)
 			want := randomBytes(100000)
 			var wg sync.WaitGroup
 			wg.Go(func() {
@@ -301,7 +301,7 @@ func TestStacksReadDeadlinesLoseNothing(t *testing.T) {
 }
 
 func TestStacksAreUnwrapped(t *testing.T) {
-	a, b, under, serverUnder := layered(t, "ws+tls", 64<<10)
+	a, b, under, serverUnder := layeredPair(t, "ws+tls", 64<<10)
 	for _, c := range []Channel{a, b} {
 		if s, ok := As[Secured](c); !ok || !s.ConnectionState().HandshakeComplete {
 			t.Errorf("no TLS state is found through the layers")

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pty opens a terminal, or makes one under a stable name (ptylisten.go).
+// pty opens a terminal, or makes one under a stable name (pty_listen.go).
 var ptyTransport = &transport{
 	name: "pty", what: "a path", file: true, options: fileOptions,
 	dial:   dialPty,

@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,11 +24,6 @@ var tlsLayer = &layerDef{
 	client: tlsClientLayer,
 	server: tlsServerLayer,
 }
-
-// goodbye bounds how long the Close of a layer tries to send its last words to a
-// peer that takes nothing. Only the outermost layer of a stack can wait so long:
-// what could not be sent has killed the write side of those below.
-const goodbye = 400 * time.Millisecond
 
 // tlsClientLayer is the dialling side: it checks the server's certificate
 // against servername= and ca.
@@ -123,7 +117,7 @@ func (e *Env) credentials(name string) (*Credentials, error) {
 // tlsHandshake puts TLS on a channel that it owns. When ctx ends first, the
 // channel below is closed, which ends whatever the handshake waits for.
 func tlsHandshake(ctx context.Context, under Channel, config *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (Channel, error) {
-	c := &tlsChannel{under: under, conn: side(tlsWire{under}, config)}
+	c := &tlsChannel{layered: layered{under: under}, conn: side(tlsWire{under}, config)}
 	if err := c.conn.HandshakeContext(ctx); err != nil {
 		// This waits, too, for the Close that the end of ctx may have begun.
 		under.Close()
@@ -182,16 +176,8 @@ func (tlsWire) SetWriteDeadline(time.Time) error { return nil }
 // Close sends close_notify and CloseWrite sends only that; the channel below is
 // not half-closed, because TLS itself may have something to say.
 type tlsChannel struct {
-	// fixed at construction
-	under Channel
-	conn  *tls.Conn
-
-	closed    atomic.Bool
-	dead      deadWrite
-	closeOnce sync.Once
-	closeErr  error
-
-	deadlines sync.Mutex // held while deadlines are set: Close's are the last
+	layered
+	conn *tls.Conn // fixed at construction
 
 	// The lock is the order of the writes, so it is held while one waits. Close
 	// gets it, because its deadline ends the waiting.
@@ -310,47 +296,16 @@ var errShut error = &ioError{"write", syscall.EPIPE}
 // Close sends close_notify, if nothing is in its way for long, and closes the
 // channel below. Blocked reads end at once, a blocked write after goodbye.
 func (c *tlsChannel) Close() error {
-	c.closeOnce.Do(func() {
-		c.deadlines.Lock()
-		c.closed.Store(true)
-		c.under.SetReadDeadline(time.Now())
-		c.under.SetWriteDeadline(time.Now().Add(goodbye))
-		c.deadlines.Unlock()
-
+	return c.close(func() {
 		c.write.Lock()
+		defer c.write.Unlock()
 		if c.dead.check() == nil {
 			// That it could not be sent is no matter: the channel goes.
 			_ = c.conn.CloseWrite()
 			c.dead.note(net.ErrClosed)
 		}
-		c.write.Unlock()
-		c.closeErr = c.under.Close()
 	})
-	return c.closeErr
 }
-
-func (c *tlsChannel) LocalAddr() net.Addr  { return c.under.LocalAddr() }
-func (c *tlsChannel) RemoteAddr() net.Addr { return c.under.RemoteAddr() }
-
-func (c *tlsChannel) SetDeadline(t time.Time) error { return c.deadline(c.under.SetDeadline, t) }
-func (c *tlsChannel) SetReadDeadline(t time.Time) error {
-	return c.deadline(c.under.SetReadDeadline, t)
-}
-func (c *tlsChannel) SetWriteDeadline(t time.Time) error {
-	return c.deadline(c.under.SetWriteDeadline, t)
-}
-
-func (c *tlsChannel) deadline(set func(time.Time) error, t time.Time) error {
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	if c.closed.Load() {
-		return net.ErrClosed
-	}
-	return set(t)
-}
-
-// Unwrap is the channel that the records travel on.
-func (c *tlsChannel) Unwrap() Channel { return c.under }
 
 // ConnectionState is who the peer has shown to be, and what was agreed upon.
 func (c *tlsChannel) ConnectionState() tls.ConnectionState { return c.conn.ConnectionState() }

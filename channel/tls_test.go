@@ -94,7 +94,7 @@ func slicesOfSize(count, size int) []int {
 }
 
 func TestTLSHalfClose(t *testing.T) {
-	a, b, _, _ := layered(t, "tls", 64<<10)
+	a, b, _, _ := layeredPair(t, "tls", 64<<10)
 	a.Write([]byte("question"))
 	for range 2 {
 		if err := a.CloseWrite(); err != nil {
@@ -132,7 +132,7 @@ func TestTLSHalfCloseLeavesTheChannelBelowAlone(t *testing.T) {
 }
 
 func TestTLSWriteErrorIsFinal(t *testing.T) {
-	a, _, _, peer := layered(t, "tls", 512)
+	a, _, _, peer := layeredPair(t, "tls", 512)
 	peer.Stall()
 	a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 	n, err := a.Write(make([]byte, 1<<20))

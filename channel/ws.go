@@ -10,7 +10,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -114,18 +113,12 @@ func wsServerLayer(_ *Env, a Address) (Layer, error) {
 // would wait for ever: pings are answered by a goroutine that lives as long as
 // the answer takes.
 type Websocket struct {
+	layered
+
 	// fixed at construction
-	under  Channel
 	onText func([]byte)
 	encode func(f *wsFrame, op ws.OpCode, payload [][]byte, size int) [][]byte
 	every  time.Duration // between pings; 0: never
-
-	closed    atomic.Bool
-	dead      deadWrite
-	closeOnce sync.Once
-	closeErr  error
-
-	deadlines sync.Mutex // held while deadlines are set: Close's are the last
 
 	read  sync.Mutex // owns the reading side, also while it waits
 	dec   wsDecoder
@@ -144,7 +137,7 @@ type Websocket struct {
 // It owns under; early is what came behind the request's head. Of o it needs
 // OnText and PingInterval.
 func NewWebsocket(under Channel, early []byte, o WebsocketOptions) *Websocket {
-	c := &Websocket{under: under, onText: o.OnText, early: early, encode: encodePlain}
+	c := &Websocket{layered: layered{under: under}, onText: o.OnText, early: early, encode: encodePlain}
 	c.dec.side, c.dec.messages = ws.StateServerSide, o.OnText != nil
 	c.startPings(o.PingInterval, wsPingInterval)
 	return c
@@ -152,7 +145,7 @@ func NewWebsocket(under Channel, early []byte, o WebsocketOptions) *Websocket {
 
 // newWebsocketClient is NewWebsocket for the other side.
 func newWebsocketClient(under Channel, early []byte, o WebsocketOptions) *Websocket {
-	c := &Websocket{under: under, onText: o.OnText, early: early, encode: encodeMasked}
+	c := &Websocket{layered: layered{under: under}, onText: o.OnText, early: early, encode: encodeMasked}
 	c.dec.side, c.dec.messages = ws.StateClientSide, o.OnText != nil
 	c.startPings(o.PingInterval, 0)
 	return c
@@ -367,43 +360,12 @@ func (c *Websocket) Close() error { return c.CloseWith(int(ws.StatusNormalClosur
 // reason of up to 123 bytes, unless one was sent before or something is in its way
 // for long, and closes the channel below. Only the first close counts.
 func (c *Websocket) CloseWith(code int, reason string) error {
-	c.closeOnce.Do(func() {
-		c.deadlines.Lock()
-		c.closed.Store(true)
-		c.under.SetReadDeadline(time.Now())
-		c.under.SetWriteDeadline(time.Now().Add(goodbye))
-		c.deadlines.Unlock()
-
+	return c.close(func() {
 		c.beside.end()
 		c.write.Lock()
+		defer c.write.Unlock()
 		// That it could not be sent is no matter: the channel goes.
 		_ = c.sendClose(closeBody(ws.StatusCode(code), reason))
 		c.dead.note(net.ErrClosed)
-		c.write.Unlock()
-		c.closeErr = c.under.Close()
 	})
-	return c.closeErr
 }
-
-func (c *Websocket) LocalAddr() net.Addr  { return c.under.LocalAddr() }
-func (c *Websocket) RemoteAddr() net.Addr { return c.under.RemoteAddr() }
-
-func (c *Websocket) SetDeadline(t time.Time) error { return c.deadline(c.under.SetDeadline, t) }
-func (c *Websocket) SetReadDeadline(t time.Time) error {
-	return c.deadline(c.under.SetReadDeadline, t)
-}
-func (c *Websocket) SetWriteDeadline(t time.Time) error {
-	return c.deadline(c.under.SetWriteDeadline, t)
-}
-
-func (c *Websocket) deadline(set func(time.Time) error, t time.Time) error {
-	c.deadlines.Lock()
-	defer c.deadlines.Unlock()
-	if c.closed.Load() {
-		return net.ErrClosed
-	}
-	return set(t)
-}
-
-// Unwrap is the channel that the frames travel on.
-func (c *Websocket) Unwrap() Channel { return c.under }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -30,15 +31,16 @@ func newLogQueue(w io.Writer) *logQueue {
 
 // Write takes one line; it never waits.
 func (q *logQueue) Write(line []byte) (int, error) {
+	n := len(line)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return len(line), nil
+		return n, nil
 	}
 	if q.lost > 0 {
 		line = fmt.Appendf(nil, "chardevd: %d log lines were lost, the log was not read fast enough\n%s", q.lost, line)
 	} else {
-		line = append([]byte(nil), line...)
+		line = bytes.Clone(line)
 	}
 	select {
 	case q.lines <- line:
@@ -46,7 +48,7 @@ func (q *logQueue) Write(line []byte) (int, error) {
 	default:
 		q.lost++
 	}
-	return len(line), nil
+	return n, nil
 }
 
 // write is the goroutine; it ends when lines is closed.

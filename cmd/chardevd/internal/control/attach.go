@@ -17,7 +17,7 @@ import (
 // Attach connects to a chardev's stream. It is an attach.Dial but for its first
 // arguments.
 func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at attach.At, onMessage func(chardev.Message)) (attach.Stream, error) {
-	if err := c.Known(ctx, name); err != nil {
+	if err := c.known(ctx, name); err != nil {
 		return nil, final(err)
 	}
 	under, err := channel.Dial(ctx, c.Place.Address)

@@ -142,7 +142,7 @@ func (c *Client) List(ctx context.Context) ([]chardev.Info, []byte, error) {
 
 // Clients returns who is attached to a chardev, and the JSON they came as.
 func (c *Client) Clients(ctx context.Context, name string) ([]chardev.ClientInfo, []byte, error) {
-	if err := c.Known(ctx, name); err != nil {
+	if err := c.known(ctx, name); err != nil {
 		return nil, nil, err
 	}
 	return get[[]chardev.ClientInfo](ctx, c, "chardevs", name, "clients")
@@ -150,7 +150,7 @@ func (c *Client) Clients(ctx context.Context, name string) ([]chardev.ClientInfo
 
 // Kick cuts a client off a chardev.
 func (c *Client) Kick(ctx context.Context, name, id string) error {
-	if err := c.Known(ctx, name); err != nil {
+	if err := c.known(ctx, name); err != nil {
 		return err
 	}
 	_, err := c.call(ctx, http.MethodDelete, "chardevs", name, "clients", id)
@@ -160,9 +160,9 @@ func (c *Client) Kick(ctx context.Context, name, id string) error {
 	return err
 }
 
-// Known returns an error that tells the nearest name if the daemon has no
+// known returns an error that tells the nearest name if the daemon has no
 // chardev of this name.
-func (c *Client) Known(ctx context.Context, name string) error {
+func (c *Client) known(ctx context.Context, name string) error {
 	infos, _, err := c.List(ctx)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func Find(named, config string) (Place, error) {
 		if s.value == "" {
 			continue
 		}
-		a, err := Parse(s.value)
+		a, err := parse(s.value)
 		if err != nil {
 			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
 		}
@@ -65,9 +65,9 @@ func Find(named, config string) (Place, error) {
 	return Place{a, file}, nil
 }
 
-// Parse reads where a control socket is: an address, or the path of a UNIX
+// parse reads where a control socket is: an address, or the path of a UNIX
 // socket as it is.
-func Parse(s string) (channel.Address, error) {
+func parse(s string) (channel.Address, error) {
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || !strings.Contains(s, ":") {
 		return channel.Address{Transport: "unix", Where: s}, nil
 	}

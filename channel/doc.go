@@ -1,0 +1,37 @@
+// Package channel is all the ways bytes travel between chardevd and the world:
+// one interface, Channel; transports that carry bytes; layers that stand on any
+// channel and are one; and addresses, which name a stack of them.
+//
+// # Addresses
+//
+//	layer+layer+transport:where?option=value&option=value
+//
+// Layers are written from the outermost, nearest the user's bytes, to the
+// transport. Where the transport crosses a network, // and host:port follow, as in
+// any URL, and for ws a path; else a path, a command or a name. A layer in the
+// transport's place stands over tcp (tls://host:port), and wss is ws+tls. %3F is
+// a ? that begins no options. ParseAddress checks all of it against the tables; an
+// option that nothing in the stack knows is an error.
+//
+// Dial opens an address and Listen waits for others to do so; both are methods of
+// Env as well, which holds what an address leaves to its user: credentials, the
+// folder of relative paths, what is to stand below the layers, time limits, a
+// log. A Listener hands out channels whose handshakes are done.
+//
+// # Abilities
+//
+// What changes or consumes the stream is in Channel, so that every layer has to
+// answer it. What stands beside the stream (Breaker, Resizer, Secured, Local, an
+// Outbox) is found with As, which goes down a stack by Unwrap.
+//
+// # To add one
+//
+// A transport is a file here with a *transport, and a line in transports
+// (table.go); a layer is a file with a *layerDef, and a line in layers. Dial and
+// Listen do the rest: the row says what may stand behind the colon, which options
+// there are, and how to open it. A channel over a descriptor embeds fdChannel, a
+// layer embeds layered. The package's tests hold every row to the promises of
+// Channel, with package channeltest; a row without an entry there fails them.
+//
+// This package knows nothing of consoles: it imports no other one of the module.
+package channel

@@ -1,0 +1,46 @@
+// Package chardev is the life of consoles: a configuration, a server that holds
+// its chardevs, and for each of them a device, its history, and the clients of its
+// frontends.
+//
+// # The way of the bytes
+//
+//	device ─Read→ [readDevice] ─Commit→ history ←Next─ [pump 1] ─Writev→ client 1
+//	   ↑                └─ keepUp, never waiting, for each who keeps up ─→ client 2 … N
+//	   └─Writev─ [writeDevice] ←─ keys ←─ [readInput 1 … N] ←Read─ clients
+//
+// Brackets are goroutines. A device writes one history; everything else reads it
+// with a cursor of its own. Bytes are addressed by their offset since the daemon
+// began, and an epoch tells one daemon's offsets from another's.
+//
+// Below the layers of every channel of the hub stands a channel.Outbox, so no
+// write waits. A client that keeps up is written to on the spot by the goroutine
+// that reads the device. When its outbox has to keep something, the client lags:
+// its own pump gives it up to 64 KiB whenever the outbox is empty, and hands it
+// back at the head. What it wants and memory no longer has is a gap, whose size is
+// told; on_lag says what happens then. pace.go says when the device is made to
+// wait for somebody who lags.
+//
+// A client is in one of these states, which say who moves its cursor:
+//
+//	attach ─→ lagging ←─→ live      by its pump, and by the device's goroutine
+//	             │          │
+//	             └─→ leaving ←┘      its end has come: the pump, for up to 1 s, up to
+//	                    ↓            what was published by then
+//	                detached         nobody; only now its channel is closed
+//
+// A cursor changes under the client's mutex, a state under the hub's; where both
+// are held the client's is taken first. Neither is held over anything that waits.
+// publish passes over a client whose cursor is not where its chunk begins, so that
+// one who changes hands gets no byte twice and misses none.
+//
+// Input is given away over an unbuffered channel to the one writer of the device,
+// who answers; until then the buffer is the writer's. Input that is not taken is
+// counted by its reason, and never kept for later.
+//
+// # Who owns what
+//
+// Server.Run waits for frontends, then for devices; a supervisor owns each
+// endpoint, and is the only one that tries again; frontend.serve and the control
+// socket's attach own a client, and client.serve its channel; hub.session owns the
+// device's channel. Whoever starts a goroutine waits for it.
+package chardev
