@@ -121,7 +121,7 @@ func parseSince(since, epoch, present string) (start, error) {
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
 	c := &control{server: s, ctx: ctx}
 	hs := &http.Server{
-		Handler:           c.handler(),
+		Handler:      c.handler(),
 		ReadTimeout:  10 * time.Second, // neither of the two holds for what is attached
 		WriteTimeout: 30 * time.Second,
 		IdleTimeout:  time.Minute,
