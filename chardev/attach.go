@@ -13,7 +13,8 @@ import (
 // attach makes a connection of the API a client that is a person: it gets
 // messages beside the bytes, and may send some.
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
-	start, err := parseSince(r.FormValue("since"), r.FormValue("epoch"), con.epoch)
+	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
+	start, err := parseSince(query.Get("since"), query.Get("epoch"), con.epoch)
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -27,7 +28,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	cl := &client{
 		hub:      con.hub,
 		frontend: "attach",
-		readOnly: r.FormValue("read_only") == "true",
+		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
 	var out *channel.Outbox

@@ -50,13 +50,17 @@ func (l *loader) addressOr(v *value, what string) (channel.Address, bool) {
 // and against every other one.
 func (l *loader) check() {
 	slices.SortStableFunc(l.uses, func(a, b *use) int { return a.at.compare(b.at) })
-	for i, u := range l.uses {
+	earlier := map[string][]*use{}
+	for _, u := range l.uses {
 		if u.value != nil && u.direction() {
 			u.options()
 			u.security()
 			l.identity(u)
 		}
-		l.clash(u, l.uses[:i])
+		if k := u.place(); k != "" {
+			l.clash(u, earlier[k])
+			earlier[k] = append(earlier[k], u)
+		}
 	}
 }
 
@@ -162,10 +166,10 @@ func (l *loader) identity(u *use) {
 	}
 }
 
-// clash reports a use that is the same thing as an earlier one.
+// clash reports a use that is the same thing as an earlier one in its place.
 func (l *loader) clash(u *use, earlier []*use) {
 	for _, e := range earlier {
-		if !sameEndpoint(e, u) {
+		if !sameHost(e, u) {
 			continue
 		}
 		own := e.chardev == u.chardev && e.device != u.device
@@ -185,21 +189,26 @@ func (l *loader) clash(u *use, earlier []*use) {
 	}
 }
 
-// sameEndpoint says whether two uses are of one socket or one file. Layers and
-// options make no difference.
-func sameEndpoint(ua, ub *use) bool {
+// place is what two uses of one socket or one file have in common, or "" for what
+// nothing else can be. Layers and options make no difference.
+func (u *use) place() string {
+	a := u.address
+	switch {
+	case a.File() != "":
+		return "file " + filepath.Clean(a.File())
+	case a.Network() && a.Port() != "0":
+		return a.Transport + " port " + a.Port() // of some host: see sameHost
+	case a.Transport == "unix":
+		return "abstract " + a.Where
+	}
+	return ""
+}
+
+// sameHost says whether two uses in one place, if that is a port, are of one host.
+func sameHost(ua, ub *use) bool {
 	a, b := ua.address, ub.address
-	if a.File() != "" || b.File() != "" {
-		return a.File() != "" && b.File() != "" && filepath.Clean(a.File()) == filepath.Clean(b.File())
-	}
-	if a.Transport != b.Transport {
-		return false
-	}
-	if a.Network() {
-		return a.Port() != "0" && a.Port() == b.Port() &&
-			(host(a.Host()) == host(b.Host()) || wildcard(a.Host()) && ub.here() || wildcard(b.Host()) && ua.here())
-	}
-	return a.Transport == "unix" && a.Where == b.Where // abstract
+	return !a.Network() ||
+		host(a.Host()) == host(b.Host()) || wildcard(a.Host()) && ub.here() || wildcard(b.Host()) && ua.here()
 }
 
 // here says whether the host of a network address is this one.

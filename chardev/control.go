@@ -122,11 +122,12 @@ func parseSince(since, epoch, present string) (start, error) {
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
 	c := &control{server: s, ctx: ctx}
 	hs := &http.Server{
-		Handler:           c.handler(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		Handler:      c.handler(),
+		ReadTimeout:  10 * time.Second, // neither of the two holds for what is attached
+		WriteTimeout: 30 * time.Second,
+		IdleTimeout:  time.Minute,
+		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		BaseContext:  func(net.Listener) context.Context { return ctx },
 	}
 	err := hs.Serve(netListener{ctx, l})
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

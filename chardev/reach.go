@@ -3,6 +3,7 @@ package chardev
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"chardevd/channel"
@@ -46,7 +47,7 @@ func reach(f FrontendConfig) string {
 		host = "localhost"
 	}
 	to := net.JoinHostPort(host, a.Port())
-	switch strings.Join(append(a.Layers, a.Transport), "+") {
+	switch strings.Join(slices.Concat(a.Layers, []string{a.Transport}), "+") {
 	case "pty":
 		return "picocom " + quote(a.Where)
 	case "unix":

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,10 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	ctx, cancel := context.WithCancel(parent)
 	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// Whoever reads the log may go; the consoles stay. (Ignoring the signal would
+	// be inherited by the commands of exec:, see os/signal.)
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
 	go func() {
 		defer close(done)
 		for {
@@ -92,6 +97,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		signal.Stop(broken)
 		close(stopped)
 		<-done
 		cancel()
@@ -105,10 +111,9 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 		return err
 	}
 	defer s.Close()
+	out := newLogQueue(stdout) // which may be a pipe that nobody reads
+	defer out.Close()
 	return s.Run(ctx, func() {
-		for _, line := range s.Reach() {
-			fmt.Fprintln(stdout, line)
-		}
-		fmt.Fprintln(stdout, "ready")
+		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 	})
 }

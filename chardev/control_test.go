@@ -1,0 +1,41 @@
+package chardev
+
+import (
+	"io"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"chardevd/channel"
+)
+
+// An attach is answered at once, whatever body its request announces and does
+// not send.
+func TestAttachWaitsForNoBody(t *testing.T) {
+	b := newBench(t, 64<<10, "shared")
+	c := &control{server: &Server{consoles: []*console{{name: "vm1", hub: b.hub}}}, ctx: b.ctx}
+	body, never := io.Pipe()
+	defer never.Close()
+	watchdog := time.AfterFunc(10*time.Second, func() { never.CloseWithError(io.ErrUnexpectedEOF); t.Error("it waited for the body") })
+	defer watchdog.Stop()
+	r := httptest.NewRequest("GET", "/api/v1/chardevs/vm1/ws", body)
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	w := httptest.NewRecorder()
+	c.handler().ServeHTTP(w, r)
+	if w.Code != 400 && w.Code != 403 {
+		t.Errorf("a request that is no websocket handshake was answered with %d", w.Code)
+	}
+}
+
+// reach leaves the address alone: many lists are made at once.
+func TestReachOnlyReads(t *testing.T) {
+	a, err := channel.ParseAddress("tls://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Layers = append(make([]string, 0, 2), a.Layers...)
+	reach(FrontendConfig{Endpoint: Endpoint{Address: a, Listen: true}})
+	if got := a.Layers[:2][1]; got != "" {
+		t.Errorf("it wrote %q behind the layers", got)
+	}
+}
