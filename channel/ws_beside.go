@@ -43,7 +43,7 @@ func (c *Websocket) startPings(interval, byDefault time.Duration) {
 func (b *besideFrames) pong(c *Websocket, payload []byte) {
 	b.add(c, func() {
 		b.hasPong = true
-		b.pongs = append(b.pongs[:0:0], payload...) // the last one may be in use
+		b.pongs = append(b.pongs[:0], payload...)
 	})
 }
 
