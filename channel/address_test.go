@@ -197,7 +197,7 @@ func FuzzAddress(f *testing.F) {
 			return
 		}
 		for i, a := range []Address{a, a.In("."), a.In("/d")} {
-			if i > 0 && a.Transport == "unix" && len(a.Where) > maxSocketPath {
+			if i > 0 && a.Transport == "unix" && len(a.Where) > MaxSocketPath {
 				continue // it fitted before it was made absolute
 			}
 			b, err := ParseAddress(a.String())

@@ -126,10 +126,15 @@ func (e *Env) Listen(ctx context.Context, a Address) (Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	return e.serve(l, ls), nil
+}
+
+// serve runs the handshakes of ls for what l accepts. It owns l.
+func (e *Env) serve(l Listener, ls []Layer) *listener {
 	s := &listener{Listener: l, env: e, layers: ls, ready: make(chan Channel), failed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.wg.Go(s.accept)
-	return s, nil
+	return s
 }
 
 // A listener runs the handshakes of what a transport's listener accepts.
@@ -155,10 +160,14 @@ type handshake struct{ cancel context.CancelFunc }
 // accept is the one goroutine that accepts from the transport.
 func (s *listener) accept() {
 	defer close(s.failed)
+	short := time.Time{} // since when there is a shortage; zero: there is none
 	for {
 		ch, err := s.Listener.Accept(s.ctx)
 		if isShortage(err) {
-			s.env.log().Error("cannot accept", "listener", s.Addr().String(), "error", err)
+			if short.IsZero() { // told once: many listeners try many times
+				short = time.Now()
+				s.env.log().Error("cannot accept, trying on", "listener", s.Addr().String(), "error", err)
+			}
 			select {
 			case <-time.After(100 * time.Millisecond): // nothing tells when there is a descriptor again
 			case <-s.ctx.Done():
@@ -171,6 +180,10 @@ func (s *listener) accept() {
 		if err != nil {
 			s.err = err
 			return
+		}
+		if !short.IsZero() {
+			s.env.log().Info("accepting again", "listener", s.Addr().String(), "after", time.Since(short).Round(time.Millisecond))
+			short = time.Time{}
 		}
 		if s.env.Below != nil {
 			ch = s.env.Below(ch)

@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"context"
 	"errors"
 	"net"
 	"sync"
@@ -147,18 +146,6 @@ func (o *Outbox) Drained() <-chan struct{} {
 		return closed
 	}
 	return o.drained
-}
-
-// Flush waits for Drained or ctx and returns why writes fail, if they do.
-func (o *Outbox) Flush(ctx context.Context) error {
-	select {
-	case <-o.Drained():
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.err
 }
 
 // CloseWrite half-closes the channel below behind what is kept. That it can not

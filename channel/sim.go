@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,7 +34,7 @@ var simTransport = &transport{
 	},
 	check: func(a Address) error {
 		if _, ok := simulations[a.Where]; !ok {
-			return unknown("simulation", a.Where, []string{"boot", "counter", "echo"})
+			return unknown("simulation", a.Where, slices.Sorted(maps.Keys(simulations)))
 		}
 		return nil
 	},
@@ -56,7 +58,7 @@ func dialSim(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	}
 	run, ok := simulations[a.Where]
 	if !ok {
-		return nil, unknown("simulation", a.Where, []string{"boot", "counter", "echo"})
+		return nil, unknown("simulation", a.Where, slices.Sorted(maps.Keys(simulations)))
 	}
 	g := &guest{off: make(chan struct{})}
 	var unplug time.Duration
@@ -64,9 +66,9 @@ func dialSim(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		key string
 		set func(string) error
 	}{
-		{"rate", func(v string) (err error) { g.rate, err = parseSize(v); return }},
-		{"burst", func(v string) (err error) { g.burst, err = parseSize(v); return }},
-		{"unplug", func(v string) (err error) { unplug, err = parseDuration(v); return }},
+		{"rate", func(v string) (err error) { g.rate, err = ParseSize(v); return }},
+		{"burst", func(v string) (err error) { g.burst, err = ParseSize(v); return }},
+		{"unplug", func(v string) (err error) { unplug, err = ParseDuration(v); return }},
 	} {
 		if v := a.Get(o.key); v != "" {
 			if err := o.set(v); err != nil {

@@ -155,10 +155,10 @@ func TestSimAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		"sim:bot":                   `unknown simulation "bot"; did you mean "boot"?`,
 		"sim:":                      "sim wants the name of a simulation behind the colon",
-		"sim:boot?rate=fast":        `option rate: want a size like 4096, 64KiB or 1MiB, have "fast"`,
-		"sim:boot?rate=0":           `option rate: want a size like 4096, 64KiB or 1MiB, have "0"`,
-		"sim:boot?unplug=1":         `option unplug: want a duration like 100ms, 30s, 5m or 2h, have "1"`,
-		"sim:boot?unplug=99999999d": `option unplug: want a duration like 100ms, 30s, 5m or 2h, have "99999999d"`,
+		"sim:boot?rate=fast":        `option rate: want a size like "256KiB" or "4MiB", have "fast"`,
+		"sim:boot?rate=0":           `option rate: want more than 0`,
+		"sim:boot?unplug=1":         `option unplug: want a duration like "100ms", "30s", "5m", "2h" or "90d", have "1"`,
+		"sim:boot?unplug=99999999d": `option unplug: want a duration like "100ms", "30s", "5m", "2h" or "90d", have "99999999d"`,
 		"sim:boot?burts=1":          `unknown option "burts"; did you mean "burst"?`,
 	} {
 		if _, err := channel.ParseAddress(address); err == nil || err.Error() != want {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,9 +85,9 @@ func index[T any](list func() []T, name func(T) string) func() indexed[T] {
 }
 
 func transportNamed(n string) (*transport, bool) { t, ok := transportTable().byName[n]; return t, ok }
-func transportNames() []string                   { return append([]string(nil), transportTable().names...) }
+func transportNames() []string                   { return slices.Clone(transportTable().names) }
 func layerNamed(n string) *layerDef              { return layerTable().byName[n] }
-func layerNames() []string                       { return append([]string(nil), layerTable().names...) }
+func layerNames() []string                       { return slices.Clone(layerTable().names) }
 func isLayer(n string) bool                      { return layerNamed(n) != nil }
 
 // An optionDef is an option of an address: its name and what its value may be.
@@ -111,13 +111,6 @@ var commonOptions = []optionDef{
 	{name: "anonymous", check: isBool},
 	{name: "max_clients", check: isPositive},
 	{name: "from", check: isPrefix, repeat: true},
-}
-
-// fileOptions are those of what makes a node in the file system.
-var fileOptions = []optionDef{
-	{name: "mode", check: isMode},
-	{name: "owner", check: isUser},
-	{name: "group", check: isGroup},
 }
 
 func isBool(v string) error {
@@ -155,40 +148,11 @@ func parsePrefix(v string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-func isMode(v string) error {
-	if n, err := strconv.ParseUint(v, 8, 32); err != nil || n > 0o777 {
-		return fmt.Errorf("want an octal mode like 0660, have %q", v)
-	}
-	return nil
-}
-
-func isUser(v string) error {
-	if _, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return nil
-	}
-	if _, err := user.Lookup(v); err != nil {
-		return fmt.Errorf("no user %q", v)
-	}
-	return nil
-}
-
-func isGroup(v string) error {
-	if _, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return nil
-	}
-	if _, err := user.LookupGroup(v); err != nil {
-		return fmt.Errorf("no group %q", v)
-	}
-	return nil
-}
-
 // isOneOf makes a check for a value out of a few.
 func isOneOf(words ...string) func(string) error {
 	return func(v string) error {
-		for _, w := range words {
-			if v == w {
-				return nil
-			}
+		if slices.Contains(words, v) {
+			return nil
 		}
 		return fmt.Errorf("want %s, have %q", strings.Join(words, " or "), v)
 	}

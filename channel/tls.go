@@ -43,10 +43,7 @@ func tlsClientLayer(e *Env, a Address) (Layer, error) {
 	if config.ServerName == "" {
 		config.ServerName = a.Host()
 	}
-	switch {
-	case config.InsecureSkipVerify:
-		e.log().Warn("tls: the server's certificate is not checked (verify=false)", "address", a.String())
-	case config.ServerName == "":
+	if config.ServerName == "" && !config.InsecureSkipVerify {
 		return nil, errors.New("tls: the address has no host whose certificate to expect; give servername=NAME, or verify=false")
 	}
 	if name := a.Get("credentials"); name != "" {
@@ -58,7 +55,12 @@ func tlsClientLayer(e *Env, a Address) (Layer, error) {
 		config.RootCAs = c.RootCAs
 	}
 	return func(ctx context.Context, under Channel) (Channel, error) {
-		return tlsHandshake(ctx, under, config, tls.Client)
+		ch, err := tlsHandshake(ctx, under, config, tls.Client)
+		// Told of connections only: tries can be many.
+		if err == nil && config.InsecureSkipVerify {
+			e.log().Warn("tls: the server's certificate is not checked (verify=false)", "address", a.String())
+		}
+		return ch, err
 	}, nil
 }
 

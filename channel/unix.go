@@ -26,12 +26,13 @@ var unixTransport = &transport{
 	listen:  listenUnix,
 }
 
-// maxSocketPath is the size of sun_path less the NUL (unix(7)).
-const maxSocketPath = 107
+// MaxSocketPath is how long the path of a UNIX socket may be, in bytes: sun_path
+// less its NUL (unix(7)).
+const MaxSocketPath = 107
 
 func checkSocketPath(p string) error {
-	if len(p) > maxSocketPath {
-		return fmt.Errorf("a UNIX socket path has at most %d bytes, this one has %d", maxSocketPath, len(p))
+	if len(p) > MaxSocketPath {
+		return fmt.Errorf("a UNIX socket path has at most %d bytes, this one has %d", MaxSocketPath, len(p))
 	}
 	return nil
 }
@@ -111,12 +112,12 @@ func listenUnix(ctx context.Context, _ *Env, a Address) (Listener, error) {
 	tmp = filepath.Join(filepath.Dir(a.Where), tmp)
 	ino, err := dressNode(tmp, a)
 	if err == nil {
-		err = os.Rename(tmp, a.Where)
+		err = plain("rename", os.Rename(tmp, a.Where))
 	}
 	if err != nil {
 		os.Remove(tmp)
 		ul.Close()
-		return nil, plain("listen", err)
+		return nil, err
 	}
 	return &unixListener{l: ul, addr: &net.UnixAddr{Name: a.Where, Net: "unix"}, path: a.Where, node: ino}, nil
 }
@@ -154,13 +155,14 @@ func dressNode(path string, a Address) (fs.FileInfo, error) {
 	}
 	if uid >= 0 || gid >= 0 {
 		if err := os.Lchown(path, uid, gid); err != nil {
-			return nil, err
+			return nil, plain("change the owner or group", err)
 		}
 	}
 	if err := os.Chmod(path, mode); err != nil {
-		return nil, err
+		return nil, plain("change the mode", err)
 	}
-	return os.Lstat(path)
+	fi, err := os.Lstat(path)
+	return fi, plain("stat", err)
 }
 
 type unixListener struct {

@@ -1,13 +1,13 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,11 +74,7 @@ func wsClientLayer(_ *Env, a Address) (Layer, error) {
 			return nil, fmt.Errorf("ws: %s= says who may connect; it is for listening", o)
 		}
 	}
-	path, err := wsPath(a)
-	if err != nil {
-		return nil, err
-	}
-	o := WebsocketOptions{Path: path, Protocols: []string{wsProtocol}}
+	o := WebsocketOptions{Path: wsPath(a), Protocols: []string{wsProtocol}}
 	if a.Network() {
 		o.Host = a.Where
 	}
@@ -92,17 +88,9 @@ func wsClientLayer(_ *Env, a Address) (Layer, error) {
 }
 
 func wsServerLayer(_ *Env, a Address) (Layer, error) {
-	path, err := wsPath(a)
-	if err != nil {
-		return nil, err
-	}
+	path := cmp.Or(a.Path, a.Get("path")) // unescaped, as that of a request is compared
 	if strings.Contains(path, "?") {
 		return nil, errors.New("ws: a path with a query cannot be served; give the path alone")
-	}
-	if path != "" { // compared unescaped
-		if path, err = url.PathUnescape(path); err != nil {
-			return nil, fmt.Errorf("ws: path: %w", err)
-		}
 	}
 	o := WebsocketOptions{Path: path, Hosts: a.All("host"), Origins: a.All("origin"), Protocols: []string{wsProtocol}}
 	return func(ctx context.Context, under Channel) (Channel, error) {

@@ -3,6 +3,7 @@ package channel
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"encoding/base64"
@@ -332,22 +333,16 @@ func UpgradeWebsocket(w http.ResponseWriter, r *http.Request, o WebsocketOptions
 	return NewWebsocket(under, early, o), nil
 }
 
-// wsPath is the path of an address of a ws layer, as it goes into a request.
-func wsPath(a Address) (string, error) {
-	path := a.Get("path")
-	if a.Path != "" {
-		if path != "" {
-			return "", errors.New("ws: the address has a path already; leave path= out")
-		}
-		path = a.Path
-	}
+// wsPath is the path of an address of a ws layer, as it goes into a request. An
+// address has one at most (ParseAddress).
+func wsPath(a Address) string {
 	// The address is unescaped by now. A ? in it (written %3F) begins a query.
-	path, query, has := strings.Cut(path, "?")
+	path, query, has := strings.Cut(cmp.Or(a.Path, a.Get("path")), "?")
 	path = (&url.URL{Path: path}).EscapedPath()
 	if has {
 		path += "?" + query
 	}
-	return path, nil
+	return path
 }
 
 func isRequestPath(v string) error {

@@ -88,7 +88,7 @@ const defaultBreak = 250 * time.Millisecond
 
 // sendBreak sends a break to the device, past whatever input waits.
 func (h *hub) sendBreak(c *client, d time.Duration) error {
-	if why, ok := h.mayType(c); !ok {
+	if why, ok := h.takeWriter(c); !ok {
 		return fmt.Errorf("no break was sent: %s", reasons[why])
 	}
 	s := h.device.Load()
@@ -111,8 +111,9 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	return nil
 }
 
-// resize tells a device that has a window how large the client's is. Where there
-// is none it does nothing: most consoles do not know of such a thing.
+// resize tells a device that has a window how large the client's is, if the
+// client may type; a size alone does not make it the writer. Where there is no
+// window it does nothing: most consoles do not know of such a thing.
 func (h *hub) resize(c *client, cols, rows int) {
 	if _, ok := h.mayType(c); !ok || cols < 1 || rows < 1 || cols > 65535 || rows > 65535 {
 		return

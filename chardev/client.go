@@ -93,10 +93,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 		err = io.EOF
 	}
 	if c.ctx.Err() != nil {
-		err = context.Cause(c.ctx)
-		if errors.Is(err, context.Canceled) {
-			err = errShutdown
-		}
+		err = whyEnded(c.ctx)
 	}
 	if err == io.EOF && c.halfClose {
 		select {
@@ -111,6 +108,15 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 	return err
+}
+
+// whyEnded is the cause of a context's end, which is the daemon's if nobody gave
+// one.
+func whyEnded(ctx context.Context) error {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return errShutdown
 }
 
 // awaitPump gives the client's pump up to finishTime.
@@ -192,7 +198,6 @@ func (c *client) keepUp(chunk []byte, at int64) bool {
 	}
 	bufs := [1][]byte{chunk}
 	c.give(bufs[:], int64(len(chunk)))
-	c.reader.MoveTo(c.cursor.Load())
 	return c.dead == nil && c.out.Kept() == 0
 }
 
@@ -209,80 +214,70 @@ func (c *client) give(bufs [][]byte, n int64) {
 	c.cursor.Add(n)
 }
 
-// A pumpEnd is why a pump ends.
-type pumpEnd int
-
-const (
-	pumpOn     pumpEnd = iota // it does not yet
-	pumpJoined                // somebody else moves the client, or nobody needs to
-	pumpMute                  // the client can be given nothing any more
-)
-
-// pump gives the client whatever has gathered until it is at the head.
-func (c *client) pump() pumpEnd {
+// pump gives the client whatever has gathered until it is at the head. When its
+// last step is done the client may be in other hands already, those of the next
+// pump too.
+func (c *client) pump() {
+	defer c.hub.moved()
 	for {
 		select {
 		case <-c.out.Drained():
 		case <-c.pumping.Done():
-			return pumpMute
+			return
 		}
-		end, gap := c.step()
+		done, gap := c.step()
 		if gap != "" {
 			c.hub.note("gap", gap)
 		}
-		if end != pumpOn {
-			return end
+		if done {
+			return
 		}
 		c.hub.moved()
 	}
 }
 
-// step gives the client its next chunk; it returns whether that ends the pump,
+// step gives the client its next chunk; it returns true when the pump is done,
 // and words about a gap if there was one.
-func (c *client) step() (end pumpEnd, gap string) {
+func (c *client) step() (done bool, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	bufs, missing := c.reader.Next(chunkMax)
+	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
 	n := int64(0)
 	for _, b := range bufs {
 		n += int64(len(b))
 	}
-	if missing > 0 {
-		c.reader.Release(0)
-		return c.miss(missing)
-	}
 	if n > 0 {
 		c.give(bufs, n)
 	}
-	c.reader.Release(0)
-	c.reader.MoveTo(c.cursor.Load())
-	switch {
-	case c.dead != nil:
-		return pumpMute, ""
-	case n == 0 && c.hub.joined(c):
-		return pumpJoined, ""
+	c.reader.Release()
+	if missing > 0 {
+		return c.miss(missing)
 	}
-	return pumpOn, ""
+	if c.dead != nil {
+		c.hub.abandon(c)
+		return true, ""
+	}
+	return n == 0 && c.hub.joined(c), ""
 }
 
 // miss deals with bytes at the cursor that are not held any more: the client
 // goes on behind them, or ends. Called with mu held.
-func (c *client) miss(missing int64) (end pumpEnd, gap string) {
+func (c *client) miss(missing int64) (done bool, gap string) {
 	at := c.cursor.Load()
 	if c.onLag == "skip" {
 		missing = c.hub.hist.Head() - at
 	}
 	c.cursor.Add(missing)
-	c.reader.MoveTo(at + missing)
 	c.missed.Add(missing)
 	c.hub.gaps.Add(missing)
 	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)
 	if c.onLag == "close" {
 		c.end(errLagged)
-		return pumpMute, gap
+		c.hub.abandon(c)
+		return true, gap
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
-	return pumpOn, gap
+	return false, gap
 }
 
 // tell sends a message if the client is a person.

@@ -41,7 +41,7 @@ type FrontendConfig struct {
 	Replay    int    // bytes
 	OnLag     string // catch-up, skip, close, block
 	HalfClose bool
-	Reconnect Reconnect // of one that connects
+	Reconnect Reconnect // of one that connects; zero: as it is usual
 }
 
 // Reconnect is how long to wait between tries.

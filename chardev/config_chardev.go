@@ -19,13 +19,6 @@ var (
 	builtinFrontend = FrontendConfig{Mode: "read-write", OnLag: "catch-up"}
 )
 
-// How long a frontend that opens waits between tries: something local is
-// watched besides, so its pauses are short.
-var (
-	networkReconnect = Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
-	localReconnect   = Reconnect{Min: 100 * time.Millisecond, Max: time.Second}
-)
-
 // readChardev reads the keys that [[chardev]] and [defaults] have in common.
 func (l *loader) readChardev(t *table, c *ChardevConfig) {
 	history := int64(c.History)
@@ -81,18 +74,15 @@ func (l *loader) readFrontend(t *table, f *FrontendConfig) {
 	r.duration("max", &given.Max, time.Millisecond, day)
 	if given.Max != 0 && given.Min > given.Max {
 		second := max(r.node.Keys["min"].Key, r.node.Keys["max"].Key)
-		l.mistake(spot{t.src, second}, "reconnect: min %s is more than max %s", formatDuration(given.Min), formatDuration(given.Max))
+		l.mistake(spot{t.src, second}, "reconnect: min %s is more than max %s", channel.FormatDuration(given.Min), channel.FormatDuration(given.Max))
 	}
 	r.done()
 	f.Reconnect = given
 }
 
-// fill puts in for what is not given the values of the frontend's kind.
-func (r *Reconnect) fill(a channel.Address) {
-	usual := localReconnect
-	if a.Network() {
-		usual = networkReconnect
-	}
+// fill puts in for what is not given the values of the endpoint's kind.
+func (r *Reconnect) fill(e Endpoint) {
+	usual := usualReconnect(e)
 	switch {
 	case *r == Reconnect{}:
 		*r = usual
@@ -156,7 +146,7 @@ func (l *loader) chardev(t *table) {
 		if f.Listen {
 			f.Reconnect = Reconnect{}
 		} else {
-			f.Reconnect.fill(f.Address)
+			f.Reconnect.fill(f.Endpoint)
 		}
 		c.Frontends = append(c.Frontends, f.FrontendConfig)
 		l.uses = append(l.uses, &use{

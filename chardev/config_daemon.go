@@ -56,12 +56,12 @@ func (l *loader) control(t *table) {
 	if !ok {
 		dir := cmp.Or(environmentDir("RUNTIME_DIRECTORY"), l.cfg.State)
 		l.cfg.Control = channel.Address{Transport: "unix", Where: filepath.Join(dir, "control")}
-		if len(l.cfg.Control.Where) > maxUnixPath {
+		if len(l.cfg.Control.Where) > channel.MaxSocketPath {
 			at := spot{t.src, 0}
 			if n := t.node.Keys["state"]; n != nil {
 				at.offset = n.Key
 			}
-			l.mistake(at, "control: %q would be its path, which is longer than the %d bytes of a UNIX path; give control = \"unix:…\" with a shorter one", l.cfg.Control.Where, maxUnixPath)
+			l.mistake(at, "control: %q would be its path, which is longer than the %d bytes of a UNIX path; give control = \"unix:…\" with a shorter one", l.cfg.Control.Where, channel.MaxSocketPath)
 		}
 		l.uses = append(l.uses, &use{what: "the control socket", address: l.cfg.Control, listen: true, at: spot{t.src, -1}})
 		return

@@ -197,7 +197,7 @@ func TestLoad(t *testing.T) {
 					f.Reconnect = Reconnect{200 * time.Millisecond, time.Minute}
 				}),
 				with(Endpoint{channel.MustParseAddress("exec:cat"), false, main(47, 13)}, func(f *FrontendConfig) {
-					f.Reconnect = Reconnect{100 * time.Millisecond, time.Second}
+					f.Reconnect = Reconnect{20 * time.Millisecond, time.Second}
 				}),
 			},
 		},

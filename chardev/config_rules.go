@@ -9,10 +9,6 @@ import (
 	"chardevd/channel"
 )
 
-// maxUnixPath is how long the path of a UNIX socket may be, in bytes: sun_path
-// less its NUL (unix(7)).
-const maxUnixPath = 107
-
 // A use is an endpoint that the daemon will open, to be held against the others.
 type use struct {
 	what    string // for messages: the device of chardev vm1
@@ -43,8 +39,8 @@ func (l *loader) addressOr(v *value, what string) (channel.Address, bool) {
 		return a, false
 	}
 	a = a.In(v.t.src.dir)
-	if a.Transport == "unix" && len(a.Where) > maxUnixPath {
-		v.failf("%q has %d bytes; a UNIX path has at most %d", a.Where, len(a.Where), maxUnixPath)
+	if a.Transport == "unix" && len(a.Where) > channel.MaxSocketPath {
+		v.failf("%q has %d bytes; a UNIX path has at most %d", a.Where, len(a.Where), channel.MaxSocketPath)
 		return a, false
 	}
 	return a, true

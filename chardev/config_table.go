@@ -10,6 +10,13 @@ import (
 	"chardevd/chardev/internal/tomlpos"
 )
 
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+	day = 24 * time.Hour
+)
+
 // A table is a TOML table that is being read. Every key that it is asked for
 // becomes one that it knows; done reports the others.
 type table struct {
@@ -225,16 +232,16 @@ func (t *table) size(key string, to *int64, lo, hi int64) {
 	n, isInt := v.v.(int64)
 	if s, ok := v.v.(string); ok {
 		var err error
-		if n, err = parseSize(s); err != nil {
+		if n, err = channel.ParseSize(s); err != nil {
 			v.failf("%s", err)
 			return
 		}
 	} else if !isInt {
-		v.want(sizeForm)
+		v.want(channel.SizeForm)
 		return
 	}
 	if n < lo || n > hi {
-		v.failf("want a size from %s to %s, have %s", formatSize(lo), formatSize(hi), describe(v.v))
+		v.failf("want a size from %s to %s, have %s", channel.FormatSize(lo), channel.FormatSize(hi), describe(v.v))
 		return
 	}
 	*to = n
@@ -247,16 +254,16 @@ func (t *table) duration(key string, to *time.Duration, lo, hi time.Duration) {
 	}
 	s, ok := v.v.(string)
 	if !ok {
-		v.want(durationForm)
+		v.want(channel.DurationForm)
 		return
 	}
-	d, err := parseDuration(s)
+	d, err := channel.ParseDuration(s)
 	if err != nil {
 		v.failf("%s", err)
 		return
 	}
 	if d < lo || d > hi {
-		v.failf("want a duration from %s to %s, have %q", formatDuration(lo), formatDuration(hi), s)
+		v.failf("want a duration from %s to %s, have %q", channel.FormatDuration(lo), channel.FormatDuration(hi), s)
 		return
 	}
 	*to = d

@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -18,8 +19,8 @@ type device struct {
 }
 
 func newDevice(h *hub, env *channel.Env, ep Endpoint) *device {
-	d := &device{hub: h, supervisor: supervisor{env: env, ep: ep, retry: retryOf(ep), status: newStatus()}}
-	d.news = d.tellNews
+	d := &device{hub: h}
+	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), d.tellNews)
 	return d
 }
 
@@ -36,16 +37,18 @@ func (d *device) run(ctx context.Context) {
 func (d *device) await(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	leave := func() {}
+	leave := func(error) {}
 	d.listen(ctx, func(ch channel.Channel) {
-		leave()
+		leave(errReplaced)
 		wg.Wait()
 		var guest context.Context
-		guest, leave = context.WithCancel(ctx)
+		guest, leave = context.WithCancelCause(ctx)
 		wg.Go(func() { d.guest(guest, ch) })
 	})
-	leave()
+	leave(nil)
 }
+
+var errReplaced = errors.New("a newer guest took its place")
 
 // guest is one guest that came.
 func (d *device) guest(ctx context.Context, ch channel.Channel) {
@@ -88,10 +91,14 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	h.device.Store(s)
 	h.tell(Message{Type: "device", State: StateUp})
 	var writing sync.WaitGroup
-	writing.Go(func() { h.writeDevice(ctx, s) })
+	writing.Go(func() {
+		if err := h.writeDevice(ctx, s); ctx.Err() == nil {
+			h.log.Warn("the device takes no input any more", "error", err)
+		}
+	})
 	err := h.readDevice(ctx, dev)
 	if ctx.Err() != nil {
-		err = ctx.Err()
+		err = whyEnded(ctx)
 	}
 	h.device.Store(nil)
 	cancel()
@@ -99,10 +106,20 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {
-		err = errDeviceEnded
+		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
 	return err
 }
 
 var errDeviceEnded = errors.New("the device closed the connection")
+
+// endOf is why a device's stream has ended in an orderly way.
+func endOf(dev channel.Channel) error {
+	if x, ok := channel.As[channel.Exiter](dev); ok {
+		if status, ok := x.Exited(); ok {
+			return fmt.Errorf("the command ended: %s", status)
+		}
+	}
+	return errDeviceEnded
+}

@@ -18,18 +18,15 @@ type frontend struct {
 	supervisor
 	hub     *hub
 	cfg     FrontendConfig
-	clients atomic.Int32
+	clients atomic.Int64
 }
 
 // defaultMaxClients is how many a frontend serves at once.
 const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg FrontendConfig) *frontend {
-	f := &frontend{hub: h, cfg: cfg, supervisor: supervisor{env: env, ep: cfg.Endpoint, retry: retryOf(cfg.Endpoint), status: newStatus()}}
-	if r := cfg.Reconnect; !cfg.Listen && r.Max > 0 {
-		f.retry = &retry{min: r.Min, max: r.Max}
-	}
-	f.news = f.tellNews
+	f := &frontend{hub: h, cfg: cfg}
+	f.supervisor = newSupervisor(env, cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(cfg.Endpoint)), f.tellNews)
 	return f
 }
 
@@ -44,14 +41,17 @@ func (f *frontend) tellNews(state string, err error) {
 // run keeps the frontend open until ctx ends, then waits for its clients.
 func (f *frontend) run(ctx context.Context) {
 	if !f.cfg.Listen {
-		f.open(ctx, f.serve)
+		f.open(ctx, func(ctx context.Context, ch channel.Channel) error {
+			f.clients.Add(1)
+			return f.serve(ctx, ch)
+		})
 		return
 	}
 	var clients sync.WaitGroup
 	defer clients.Wait()
-	most := int32(defaultMaxClients)
-	if n, err := strconv.Atoi(f.cfg.Address.Get("max_clients")); err == nil {
-		most = int32(n)
+	most := int64(defaultMaxClients)
+	if n, err := strconv.ParseInt(f.cfg.Address.Get("max_clients"), 10, 64); err == nil {
+		most = n
 	}
 	f.listen(ctx, func(ch channel.Channel) {
 		if f.clients.Load() >= most {
@@ -60,17 +60,16 @@ func (f *frontend) run(ctx context.Context) {
 			return
 		}
 		f.clients.Add(1)
-		clients.Go(func() {
-			f.serve(ctx, ch)
-			f.clients.Add(-1)
-		})
+		clients.Go(func() { f.serve(ctx, ch) })
 	})
 }
 
 var errFull = errors.New("as many clients as max_clients allows are here already")
 
-// serve makes a channel a client and serves it to its end.
+// serve makes a channel, which is counted already, a client and serves it to its
+// end.
 func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
+	defer f.clients.Add(-1)
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,

@@ -46,7 +46,7 @@ type hub struct {
 	clients []*client  // all that are attached
 	live    []*client  // those that keep up
 	changed bool       // live is not writing any more
-	lagging int        // how many have a pump
+	lagging int        // how many lag
 	pace    pace
 	writer  *client // who has an exclusive input
 	nextID  int
@@ -64,10 +64,10 @@ func newHub(log *slog.Logger, size int, input string) *hub {
 type state int
 
 const (
-	lagging  state = iota // its pump
+	detached state = iota // nobody
+	lagging               // its pump
 	live                  // the device's goroutine
 	leaving               // its pump, up to finishAt
-	detached              // nobody
 )
 
 // attach makes c one of the clients and starts it replay bytes before the head
@@ -82,7 +82,7 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	if from >= 0 {
 		at = min(from, head)
 	}
-	c.reader = h.hist.Reader(at)
+	c.reader = h.hist.Reader()
 	c.cursor.Store(at)
 	h.nextID++
 	c.id = h.nextID
@@ -98,24 +98,17 @@ func (h *hub) attach(c *client, replay int, from int64) {
 // lag hands a client to its pump. Called with mu held.
 func (h *hub) lag(c *client, s state) {
 	h.setState(c, s)
-	h.lagging++
-	c.pumps.Go(func() { h.pumped(c, c.pump()) })
-}
-
-// pumped is the end of a pump. One that has joined says nothing about its client
-// any more: that may have fallen behind again by now and have the next pump.
-func (h *hub) pumped(c *client, e pumpEnd) {
-	h.mu.Lock()
-	h.lagging--
-	if e == pumpMute && c.state == lagging {
-		h.setState(c, detached)
-	}
-	h.mu.Unlock()
-	h.moved()
+	c.pumps.Go(c.pump)
 }
 
 // setState notes who moves c from now on. Called with mu held.
 func (h *hub) setState(c *client, s state) {
+	if c.state == lagging {
+		h.lagging--
+	}
+	if s == lagging {
+		h.lagging++
+	}
 	if i := slices.Index(h.live, c); i >= 0 && s != live {
 		h.live[i] = h.live[len(h.live)-1]
 		h.live[len(h.live)-1] = nil
@@ -146,6 +139,16 @@ func (h *hub) joined(c *client) bool {
 	}
 	h.setState(c, live)
 	return true
+}
+
+// abandon takes a client out of its pump's hands that can be given nothing any
+// more. Called by the pump, which stops.
+func (h *hub) abandon(c *client) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if c.state == lagging {
+		h.setState(c, detached)
+	}
 }
 
 // fallBehind hands a live client to its pump.
@@ -201,7 +204,9 @@ func (h *hub) tell(m Message) {
 	all := slices.Clone(h.clients)
 	h.mu.Unlock()
 	for _, c := range all {
+		c.mu.Lock() // behind its hello
 		c.tell(m)
+		c.mu.Unlock()
 	}
 }
 

@@ -289,6 +289,45 @@ func TestInputIsRefusedToWhoMayNotType(t *testing.T) {
 	await(t, "it to be counted", func() bool { return sc.typed.Load() == 1 })
 }
 
+// A size is told whenever somebody attaches with a window; it must not take the
+// exclusive input from those who type.
+func TestASizeAloneDoesNotTakeTheInput(t *testing.T) {
+	b := newBench(t, 16<<10, "exclusive")
+	b.plug()
+	_, looker := b.attach(4<<10, 0, nil)
+	typist, tc := b.attach(4<<10, 0, nil)
+	b.hub.resize(looker, 80, 24)
+	typist.Write([]byte("1"))
+	await(t, "the key to be taken or refused", func() bool { return tc.typed.Load()+tc.refused.Load() == 1 })
+	if tc.refused.Load() != 0 {
+		t.Error("who only told a size has the input")
+	}
+}
+
+// The hello is the first message, whatever happens while a client attaches.
+func TestTheHelloComesFirst(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	messages := make(chan string, 2)
+	b.attach(4<<10, 0, func(c *client) {
+		c.person = func(m Message) error { messages <- m.Type; return nil }
+		c.hello = func(int64) Message {
+			told := make(chan struct{})
+			b.wg.Go(func() {
+				b.hub.tell(Message{Type: "device"})
+				close(told)
+			})
+			select {
+			case <-told: // too early
+			case <-time.After(20 * time.Millisecond):
+			}
+			return Message{Type: "hello"}
+		}
+	})
+	if first, second := <-messages, <-messages; first != "hello" || second != "device" {
+		t.Errorf("the messages are %s, %s", first, second)
+	}
+}
+
 // A client that ends its input gets what was published, then its end.
 func TestEndOfInput(t *testing.T) {
 	b := newBench(t, 256<<10, "shared")
@@ -335,6 +374,28 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("missed %d bytes", c.missed.Load())
 	}
 	await(t, "the crowd to be gone", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return len(b.hub.clients) == 1 })
+}
+
+// A client that goes over from its pump to the device's goroutine and back again
+// and again, as fast as both can, is never forgotten by both.
+func TestAClientThatChangesHandsIsNeverForgotten(t *testing.T) {
+	b := newBench(t, 64<<10, "shared")
+	b.plug()
+	far, _ := b.attach(4, 0, func(c *client) { c.onLag = "block" })
+	const total = 512 << 10
+	for range 4 { // the hub's mutex is in demand
+		b.wg.Go(func() {
+			for b.ctx.Err() == nil {
+				b.hub.clientInfos()
+			}
+		})
+	}
+	b.wg.Go(func() {
+		for b.printed < total {
+			b.print(8)
+		}
+	})
+	readNumbers(t, far, 0, total)
 }
 
 func TestRequestGuard(t *testing.T) {

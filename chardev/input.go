@@ -56,7 +56,7 @@ var errBusy = errors.New("the device takes no input")
 // take gives what a client typed to the device; it returns when the bytes are
 // given or refused, so a device that takes none is felt by those who type.
 func (h *hub) take(c *client, p []byte) {
-	if why, ok := h.mayType(c); !ok {
+	if why, ok := h.takeWriter(c); !ok {
 		h.refuse(c, why, len(p))
 		return
 	}
@@ -90,8 +90,7 @@ func (h *hub) take(c *client, p []byte) {
 	}
 }
 
-// mayType says whether a client's input goes to the device, or why not. With an
-// exclusive input, who types while it is free has it.
+// mayType says whether a client's input would go to the device, or why not.
 func (h *hub) mayType(c *client) (why int, ok bool) {
 	switch {
 	case c.readOnly:
@@ -101,12 +100,23 @@ func (h *hub) mayType(c *client) (why int, ok bool) {
 	case h.input == "exclusive":
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.writer == nil {
-			h.writer = c
-		}
-		return refusedNotWriter, h.writer == c
+		return refusedNotWriter, h.writer == nil || h.writer == c
 	}
 	return 0, true
+}
+
+// takeWriter is mayType for one who types now: with an exclusive input, who types
+// while it is free has it.
+func (h *hub) takeWriter(c *client) (why int, ok bool) {
+	if why, ok = h.mayType(c); !ok || h.input != "exclusive" {
+		return why, ok
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writer == nil {
+		h.writer = c
+	}
+	return why, h.writer == c
 }
 
 // refuse counts input that is thrown away.

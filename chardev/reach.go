@@ -42,7 +42,7 @@ func reach(f FrontendConfig) string {
 		return ""
 	}
 	host := a.Host()
-	if a.Network() && isWildcard(host) {
+	if a.Network() && wildcard(host) {
 		host = "localhost"
 	}
 	to := net.JoinHostPort(host, a.Port())
@@ -74,11 +74,6 @@ func path(a channel.Address) string {
 		return "/"
 	}
 	return a.Path
-}
-
-func isWildcard(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // quote is for the shell, where it needs it.

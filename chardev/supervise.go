@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func newStatus() *status {
 func (s *status) set(state string, err error) bool {
 	text := ""
 	if err != nil {
-		text = err.Error()
+		text = reason(err)
 	}
 	if state != StateOpening {
 		defer s.firstOnce.Do(func() { close(s.first) })
@@ -56,27 +57,27 @@ func (s *status) get() (state, err string, since time.Time) {
 // A retry spaces the tries to open something: doubling from min to max, with
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
-	min, max time.Duration
-	wait     time.Duration
+	Reconnect
+	wait time.Duration
 }
 
 // lived is how long a session must have held to begin with min again.
 const lived = 2 * time.Second
 
-// retryOf is how to try an endpoint again where the config says nothing: what
-// is local at most 1 s apart (and when its node appears), what is behind a
+// usualReconnect is how to try an endpoint again where the config says nothing:
+// what is local at most 1 s apart (and when its node appears), what is behind a
 // network gently. A port or path to listen on is local.
-func retryOf(e Endpoint) *retry {
+func usualReconnect(e Endpoint) Reconnect {
 	if e.Address.Network() && !e.Listen {
-		return &retry{min: 100 * time.Millisecond, max: 30 * time.Second}
+		return Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 	}
-	return &retry{min: 20 * time.Millisecond, max: time.Second}
+	return Reconnect{Min: 20 * time.Millisecond, Max: time.Second}
 }
 
 // pause waits until the next try is due, or something new is at the path that
 // is watched, which begins with min again; it reports whether ctx still holds.
 func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
-	r.wait = min(max(2*r.wait, r.min), r.max)
+	r.wait = min(max(2*r.wait, r.Min), r.Max)
 	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
 	defer t.Stop()
 	select {
@@ -100,9 +101,13 @@ func (r *retry) ended(after time.Duration) {
 type supervisor struct {
 	env    *channel.Env
 	ep     Endpoint
-	retry  *retry
+	retry  retry // owned by open or listen
 	status *status
 	news   func(state string, err error) // told about each new state; no lock is held
+}
+
+func newSupervisor(env *channel.Env, ep Endpoint, r Reconnect, news func(string, error)) supervisor {
+	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
 func (s *supervisor) set(state string, err error) {
@@ -130,24 +135,66 @@ func (s *supervisor) node() (<-chan struct{}, func()) {
 func (s *supervisor) open(ctx context.Context, use func(context.Context, channel.Channel) error) {
 	node, stop := s.node()
 	defer stop()
+	short, last := 0, "" // sessions in a row that did not live; why the last one ended
 	for {
 		s.set(StateOpening, nil)
 		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 		ch, err := s.env.Dial(dialing, s.ep.Address)
 		cancel()
+		told := true
 		if err == nil {
-			s.set(StateUp, nil)
 			began := time.Now()
+			settled := s.up(short >= shortTold)
 			err = use(ctx, ch)
-			s.retry.ended(time.Since(began))
+			told = settled()
+			after := time.Since(began)
+			s.retry.ended(after)
+			short++
+			if after >= lived {
+				short = 0
+			}
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		s.set(StateDown, err)
+		text := reason(err)
+		if s.status.set(StateDown, err) && (told || text != last) {
+			if short == shortTold {
+				err = fmt.Errorf("%s; it comes and goes, and is told again when it stays for %v or ends in another way", text, lived)
+			}
+			s.news(StateDown, err)
+		}
+		last = text
 		if !s.retry.pause(ctx, node) {
 			return
 		}
+	}
+}
+
+// shortTold is how many sessions in a row that did not live are told of: what
+// comes and goes every second must not fill the log and push out other events.
+const shortTold = 3
+
+// up notes that the endpoint is open. If it is to be quiet then that is told only
+// when it has lived. settled must be called at the end; it says whether that was
+// told.
+func (s *supervisor) up(quiet bool) (settled func() bool) {
+	if !quiet {
+		s.set(StateUp, nil)
+		return func() bool { return true }
+	}
+	s.status.set(StateUp, nil)
+	done := make(chan struct{})
+	t := time.AfterFunc(lived, func() {
+		defer close(done)
+		s.news(StateUp, nil)
+	})
+	return func() bool {
+		if t.Stop() {
+			return false
+		}
+		<-done
+		return true
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -193,33 +192,15 @@ func (f *sinceFlag) String() string {
 	if *f == 0 {
 		return "0"
 	}
-	for _, u := range sizeUnits {
-		if int64(*f)%u.bytes == 0 {
-			return fmt.Sprintf("-%d%s", int64(*f)/u.bytes, u.name)
-		}
-	}
-	return ""
+	return "-" + channel.FormatSize(int64(*f))
 }
 
-var sizeUnits = []struct {
-	name  string
-	bytes int64
-}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
-
 func (f *sinceFlag) Set(s string) error {
-	wrong := fmt.Errorf("want -SIZE with KiB, MiB, GiB or none, like -64KiB, or 0")
-	digits, back := strings.CutPrefix(s, "-")
-	unit := int64(1)
-	for _, u := range sizeUnits {
-		if d, ok := strings.CutSuffix(digits, u.name); ok {
-			digits, unit = d, u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseUint(digits, 10, 40)
+	size, back := strings.CutPrefix(s, "-")
+	n, err := channel.ParseSize(size)
 	if err != nil || !back && n != 0 {
-		return wrong
+		return errors.New("want -SIZE with KiB, MiB, GiB or none, like -64KiB, or 0")
 	}
-	*f = sinceFlag(int64(n) * unit)
+	*f = sinceFlag(n)
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package history keeps the newest bytes of a stream in memory, addressed by
-// their offset since the stream began, for one writer and any number of readers
-// with a cursor each. It knows nothing but bytes.
+// their offset since the stream began, for one writer and any number of readers,
+// who keep their cursors themselves. It knows nothing but bytes.
 //
 // The bytes lie in blocks that are written once and then only read, so readers
 // get them without a copy. A block that no longer belongs to the window is
@@ -153,37 +153,28 @@ func (h *History) OldestAfter(n int) int64 {
 	return 0
 }
 
-// A Reader reads from a cursor on. It belongs to one goroutine at a time.
+// A Reader holds what one reader is reading. It belongs to one goroutine at a time.
 type Reader struct {
 	h      *History
-	at     int64
 	pinned []*block
 	bufs   [][]byte
 }
 
-// Reader returns a reader at the given offset, which may be one that is no
-// longer held, but not one that is still to come.
-func (h *History) Reader(at int64) *Reader { return &Reader{h: h, at: at} }
+// Reader returns a reader.
+func (h *History) Reader() *Reader { return &Reader{h: h} }
 
-// At is the cursor: the offset of the next byte it reads.
-func (r *Reader) At() int64 { return r.at }
-
-// MoveTo moves the cursor.
-func (r *Reader) MoveTo(at int64) { r.at = at }
-
-// Next returns up to max bytes from the cursor on, none if it is at the head.
-// The slices are read-only and hold until Release, which must follow. If the
-// byte at the cursor is not held any more, it returns nothing but how many
-// bytes are missing up to the oldest that is.
-func (r *Reader) Next(max int) (bufs [][]byte, missing int64) {
+// Next returns up to max bytes from an offset on, none if that is the head; it
+// must not be one that is still to come. The slices are read-only and hold until
+// Release, which must follow. If the byte at the offset is not held any more, it
+// returns nothing but how many bytes are missing up to the oldest that is.
+func (r *Reader) Next(at int64, max int) (bufs [][]byte, missing int64) {
 	h := r.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if o := h.oldest(); r.at < o {
-		return nil, o - r.at
+	if o := h.oldest(); at < o {
+		return nil, o - at
 	}
-	i := sort.Search(len(h.blocks), func(i int) bool { return h.blocks[i].end() > r.at })
-	at := r.at
+	i := sort.Search(len(h.blocks), func(i int) bool { return h.blocks[i].end() > at })
 	for ; i < len(h.blocks) && max > 0; i++ {
 		b := h.blocks[i]
 		part := b.buf[at-b.at : b.n]
@@ -202,8 +193,8 @@ func (r *Reader) Next(max int) (bufs [][]byte, missing int64) {
 	return r.bufs, 0
 }
 
-// Release gives back what Next returned and moves the cursor on by n bytes.
-func (r *Reader) Release(n int64) {
+// Release gives back what Next returned.
+func (r *Reader) Release() {
 	h := r.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -216,5 +207,4 @@ func (r *Reader) Release(n int64) {
 	clear(r.pinned)
 	clear(r.bufs)
 	r.pinned, r.bufs = r.pinned[:0], r.bufs[:0]
-	r.at += n
 }

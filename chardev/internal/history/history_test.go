@@ -33,7 +33,8 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.SampledFrom([]int{1, 100, 4 << 10, 20000, 256 << 10}).Draw(t, "size")
 		h := New(size)
-		readers := []*Reader{h.Reader(0), h.Reader(0), h.Reader(0)}
+		readers := []*Reader{h.Reader(), h.Reader(), h.Reader()}
+		cursors := make([]int64, len(readers))
 		type held struct{ got, want []byte }
 		holds := make([][]held, len(readers))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -44,22 +45,23 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 					t.Fatalf("holds %d bytes of %d, window %d", have, h.Head(), size)
 				}
 			case holds[i] == nil:
-				r := readers[i]
+				r, at := readers[i], cursors[i]
 				if rapid.Bool().Draw(t, "late") {
-					r.MoveTo(h.Head() - min(h.Head(), int64(rapid.IntRange(0, 2*size).Draw(t, "replay"))))
+					at = h.Head() - min(h.Head(), int64(rapid.IntRange(0, 2*size).Draw(t, "replay")))
 				}
-				bufs, missing := r.Next(rapid.IntRange(1, 100000).Draw(t, "max"))
-				if r.at < h.Oldest() {
-					if missing != h.Oldest()-r.at || bufs != nil {
-						t.Fatalf("at %d, oldest %d: missing %d", r.at, h.Oldest(), missing)
+				bufs, missing := r.Next(at, rapid.IntRange(1, 100000).Draw(t, "max"))
+				cursors[i] = at
+				if at < h.Oldest() {
+					if missing != h.Oldest()-at || bufs != nil {
+						t.Fatalf("at %d, oldest %d: missing %d", at, h.Oldest(), missing)
 					}
-					r.Release(missing)
+					r.Release()
+					cursors[i] += missing
 					continue
 				}
-				if missing != 0 || len(bufs) == 0 && r.at != h.Head() {
-					t.Fatalf("at %d of %d: %d slices, %d missing", r.at, h.Head(), len(bufs), missing)
+				if missing != 0 || len(bufs) == 0 && at != h.Head() {
+					t.Fatalf("at %d of %d: %d slices, %d missing", at, h.Head(), len(bufs), missing)
 				}
-				at := r.at
 				holds[i] = []held{}
 				for _, b := range bufs {
 					want := make([]byte, len(b))
@@ -70,14 +72,13 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 					holds[i] = append(holds[i], held{b, want})
 				}
 			default:
-				n := int64(0)
 				for _, hd := range holds[i] {
 					if !bytes.Equal(hd.got, hd.want) {
-						t.Fatalf("reader %d: its bytes at %d changed while it held them", i, readers[i].at)
+						t.Fatalf("reader %d: its bytes at %d changed while it held them", i, cursors[i])
 					}
-					n += int64(len(hd.got))
+					cursors[i] += int64(len(hd.got))
 				}
-				readers[i].Release(n)
+				readers[i].Release()
 				holds[i] = nil
 			}
 		}
@@ -104,22 +105,22 @@ func TestConcurrentReaders(t *testing.T) {
 	const total = 8 << 20
 	var wg sync.WaitGroup
 	for range 4 {
-		r := h.Reader(0)
+		r := h.Reader()
 		wg.Go(func() {
-			for r.At() < total {
-				bufs, missing := r.Next(10000)
-				n := missing
+			for at := int64(0); at < total; {
+				bufs, missing := r.Next(at, 10000)
+				at += missing
 				for _, b := range bufs {
 					for k := range b {
-						if b[k] != pattern(r.At()+n+int64(k)) {
-							t.Errorf("wrong byte at %d", r.At()+n+int64(k))
-							r.Release(0)
+						if b[k] != pattern(at+int64(k)) {
+							t.Errorf("wrong byte at %d", at+int64(k))
+							r.Release()
 							return
 						}
 					}
-					n += int64(len(b))
+					at += int64(len(b))
 				}
-				r.Release(n)
+				r.Release()
 			}
 		})
 	}
@@ -136,16 +137,13 @@ func TestAnIdleHistoryIsSmall(t *testing.T) {
 
 func BenchmarkCommitNext(b *testing.B) {
 	h := New(256 << 10)
-	r := h.Reader(0)
+	r := h.Reader()
 	b.SetBytes(maxBlock)
 	b.ReportAllocs()
 	for b.Loop() {
 		n := len(h.Space())
 		h.Commit(n)
-		if _, missing := r.Next(maxBlock); missing > 0 {
-			r.Release(missing)
-		} else {
-			r.Release(int64(n))
-		}
+		r.Next(h.Head()-int64(n), maxBlock)
+		r.Release()
 	}
 }

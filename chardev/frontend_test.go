@@ -1,0 +1,92 @@
+package chardev
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"chardevd/channel"
+)
+
+// outboxes is what a server puts below the layers.
+var outboxes = &channel.Env{Below: func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }}
+
+func socketPath(t *testing.T) channel.Address {
+	return channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s"))
+}
+
+func TestAFrontendThatConnectsCountsItsClient(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	at := socketPath(t)
+	l, err := channel.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at}})
+	b.wg.Go(func() { f.run(b.ctx) })
+	peer, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the client to be counted", func() bool { return f.info().Clients == 1 })
+	peer.Close()
+	await(t, "its end, in words", func() bool { return f.info().Error == "end of input" })
+	peer, err = l.Accept(t.Context()) // it comes again
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	await(t, "one client and not two", func() bool { return f.info().Clients == 1 })
+}
+
+func TestMaxClientsMayBeLarge(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	at := channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s") + "?max_clients=3000000000")
+	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
+	b.wg.Go(func() { f.run(b.ctx) })
+	<-f.status.first
+	peer, err := channel.Dial(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	await(t, "the client to be served", func() bool { return f.info().Clients == 1 })
+}
+
+// What ends a guest's stay is told in words that mean something to people.
+func TestANewerGuestReplacesTheOlder(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	at := socketPath(t)
+	d := newDevice(b.hub, outboxes, Endpoint{Address: at, Listen: true})
+	ctx, stop := context.WithCancel(b.ctx)
+	b.wg.Go(func() { d.run(ctx) })
+	<-d.status.first
+	for range 2 {
+		before := b.hub.device.Load()
+		guest, err := channel.Dial(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer guest.Close()
+		await(t, "the guest to be there", func() bool { s := b.hub.device.Load(); return s != nil && s != before })
+	}
+	stop()
+	await(t, "the second guest to be gone", func() bool { return b.hub.device.Load() == nil })
+	var left []string
+	await(t, "the events", func() bool {
+		left = nil
+		b.hub.mu.Lock()
+		defer b.hub.mu.Unlock()
+		for _, e := range b.hub.events {
+			if why, ok := strings.CutPrefix(e.Text, "the guest left: "); ok {
+				left = append(left, why)
+			}
+		}
+		return len(left) == 2
+	})
+	if left[0] != errReplaced.Error() || left[1] != errShutdown.Error() {
+		t.Errorf("the guests left because of %q", left)
+	}
+}

@@ -1,0 +1,81 @@
+package chardev
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"chardevd/channel"
+)
+
+// told is what a supervisor tells of a null endpoint whose sessions end at once,
+// but for the lasting-th, which lives until the test ends.
+func told(t *testing.T, lasting int) (news func() []string, stop func()) {
+	a, err := channel.ParseAddress("null:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var lines []string
+	s := &supervisor{
+		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: Endpoint{Address: a},
+		retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
+		news: func(state string, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, state+" "+reason(err))
+		},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	n := 0
+	wg.Go(func() {
+		s.open(ctx, func(ctx context.Context, ch channel.Channel) error {
+			defer ch.Close()
+			if n++; n == lasting {
+				<-ctx.Done()
+			}
+			return io.ErrUnexpectedEOF
+		})
+	})
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), lines...)
+	}, func() { cancel(); wg.Wait() }
+}
+
+// What comes and goes at once, again and again, is told a few times and then not
+// until it stays.
+func TestComingAndGoingIsNotToldForEver(t *testing.T) {
+	news, stop := told(t, 200)
+	defer stop()
+	await(t, "the session that lasts to be told", func() bool {
+		n := news()
+		return len(n) > 2*shortTold && strings.HasPrefix(n[len(n)-1], StateUp)
+	})
+	if n := news(); len(n) != 2*shortTold+1 || !strings.Contains(n[2*shortTold-1], "it comes and goes") {
+		t.Fatalf("of 199 short sessions and one that lasts were told:\n%s", strings.Join(n, "\n"))
+	}
+}
+
+// How a command ended is told, not only that it did.
+func TestTheEndOfACommandIsTold(t *testing.T) {
+	a, err := channel.ParseAddress("exec:exit 3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := &channel.Env{Below: func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }}
+	dev, err := env.Dial(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, 64<<10, "shared")
+	if err := b.hub.session(b.ctx, dev); !strings.Contains(err.Error(), "exit status 3") {
+		t.Fatalf("the session ended with %q", err)
+	}
+}
