@@ -120,7 +120,7 @@ func (h *hub) setState(c *client, s state) {
 		h.changed = true
 	}
 	c.state = s
-	c.turn.change(time.Now(), s == live)
+	c.turn.change(time.Now(), s == live, c.cursor.Load())
 }
 
 // joined makes c one of the live ones if it is at the head, or ends it if it has

@@ -177,10 +177,13 @@ func TestAStoppedClientIsFeltByNobody(t *testing.T) {
 			return nil
 		}
 	})
-	quick, _ := b.attach(64<<10, 0, nil)
+	quick, qc := b.attach(64<<10, 0, func(c *client) { c.onLag = "close" }) // a gap is an end
 	const total = 4 << 20
 	b.wg.Go(func() { b.print(total) })
 	readNumbers(t, quick, 0, total) // with slow not reading at all
+	if qc.missed.Load() != 0 {
+		t.Errorf("the quick one missed %d bytes", qc.missed.Load())
+	}
 
 	for at := int64(0); at < total; {
 		got := make([]byte, 1)

@@ -8,13 +8,13 @@ import (
 // Who paces the device. It waits only if its next read would push out of memory
 // a byte that a lagging client with a say still wants. A client loses its say by
 // taking too little while it is waited for, and so costs everybody at most
-// paceTurn, once, and gets it back by keeping up for paceTrust. All such losers
-// together cost at most paceTurn in paceSpan: when that is used up, who has never
-// kept up for paceTrust has no say at all, and the others have a short one. A
-// client with on_lag = "block" never loses its say.
+// paceTurn, once, and gets it back by keeping up for paceTrust. When such losers
+// cost paceTurn in paceSpan, turns are short; when they cost twice that, nobody
+// is waited for who took nothing since it fell behind. A client with on_lag =
+// "block" never loses its say.
 const (
 	paceTurn  = 100 * time.Millisecond
-	paceLeast = 5 * time.Millisecond
+	paceLeast = 5 * time.Millisecond // a short turn
 	paceSpan  = 2 * time.Second
 	paceTrust = time.Second
 	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little
@@ -31,10 +31,10 @@ type pace struct {
 
 // A turn is a client's side of it. Guarded by hub.mu.
 type turn struct {
-	mute    bool // has no say
-	trusted bool // kept up for paceTrust, and has not lost its say since
-	live    bool // keeps up, else it lags
-	since   time.Time
+	mute  bool // has no say
+	live  bool // keeps up, else it lags
+	since time.Time
+	at    int64 // where it was then
 
 	total time.Duration // how long it was live in all, until since
 
@@ -44,18 +44,19 @@ type turn struct {
 	marked    bool
 }
 
-// change notes that the client begins to keep up or to lag.
-func (t *turn) change(now time.Time, live bool) {
-	if t.live == live {
+// change notes that the client, which is at the given offset, begins to keep up
+// or to lag.
+func (t *turn) change(now time.Time, live bool, at int64) {
+	if t.live == live && !t.since.IsZero() {
 		return
 	}
 	if t.live {
 		t.total += now.Sub(t.since)
 		if now.Sub(t.since) >= paceTrust {
-			t.mute, t.trusted = false, true
+			t.mute = false
 		}
 	}
-	t.live, t.since = live, now
+	t.live, t.since, t.at = live, now, at
 }
 
 // liveFor is how long the client was live in all.
@@ -106,7 +107,7 @@ func (h *hub) turnLeft(n int) time.Duration {
 		if c.state != lagging || c.cursor.Load() >= oldest {
 			return false
 		}
-		return c.onLag == "block" || !c.turn.mute && (c.turn.trusted || h.pace.spent < paceTurn)
+		return c.onLag == "block" || !c.turn.mute && (h.pace.spent < 2*paceTurn || c.cursor.Load() > c.turn.at)
 	}
 	busy := false
 	for _, c := range h.clients {
@@ -157,7 +158,7 @@ func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
 		neverLive := now.Sub(c.turn.since) >= took
 		if c.cursor.Load()-c.turn.markAt < least || neverLive && idle > took/2 {
-			c.turn.mute, c.turn.trusted, lost = true, false, true
+			c.turn.mute, lost = true, true
 		}
 	}
 	if lost {
