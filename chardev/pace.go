@@ -14,7 +14,7 @@ import (
 // "block" never loses its say.
 const (
 	paceTurn  = 100 * time.Millisecond
-	paceLeast = 5 * time.Millisecond // a short turn
+	paceLeast = 20 * time.Millisecond // a short turn
 	paceSpan  = 2 * time.Second
 	paceTrust = time.Second
 	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little
@@ -140,8 +140,8 @@ func (h *hub) beginTurn(now time.Time) {
 }
 
 // judge takes the say of those in the way who took too little in the turn that
-// is over: next to nothing, or so little that another client stood idle at the
-// head for more than half of it.
+// is over: next to nothing; or, if they lag for a whole paceTurn already, so
+// little that another client stood idle at the head for more than half of it.
 func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 	took := now.Sub(h.pace.began)
 	var idle time.Duration
@@ -156,8 +156,8 @@ func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 			continue
 		}
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
-		neverLive := now.Sub(c.turn.since) >= took
-		if c.cursor.Load()-c.turn.markAt < least || neverLive && idle > took/2 {
+		steady := now.Sub(c.turn.since) >= paceTurn
+		if c.cursor.Load()-c.turn.markAt < least || steady && idle > took/2 {
 			c.turn.mute, lost = true, true
 		}
 	}
