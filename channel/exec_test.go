@@ -108,7 +108,7 @@ func TestExecAllOutput(t *testing.T) {
 // one that leaves a process behind is.
 func TestExecEnd(t *testing.T) {
 	noLeaks(t)
-	ch := run(t, "", `exec </dev/null >/dev/null 2>&1; exec </dev/tty >/dev/tty 2>&1; echo again; read x; nohup sleep 100 & echo $!`)
+	ch := run(t, "", `exec </dev/null >/dev/null 2>&1; exec </dev/tty >/dev/tty 2>&1; echo again; read x; nohup sleep 100 >/dev/null 2>&1 & echo $!`)
 	want(t, ch, "again\r\n")
 	send(t, ch, "\n")
 	lines := strings.Fields(readAll(t, ch))
