@@ -42,6 +42,9 @@ func plain(op string, err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
+	if le, ok := errors.AsType[*os.LinkError](err); ok {
+		err = le.Err
+	}
 	if oe, ok := errors.AsType[*net.OpError](err); ok {
 		err = oe.Err
 	}
