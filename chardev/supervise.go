@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,12 +41,25 @@ func (s *status) set(state string, err error) bool {
 	if state == StateOpening {
 		text = s.err // why it is not up is still the last failure
 	}
-	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || text != s.err
+	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || !sameReason(text, s.err)
 	if state != s.state {
 		s.since = time.Now()
 	}
 	s.state, s.err = state, text
 	return news
+}
+
+// sameReason says whether two errors tell a person the same. Numbers make no
+// difference: a port of ours, a time or the name of a temporary file is another
+// one with each try.
+func sameReason(a, b string) bool {
+	noDigits := func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return -1
+		}
+		return r
+	}
+	return strings.Map(noDigits, a) == strings.Map(noDigits, b)
 }
 
 func (s *status) get() (state, err string, since time.Time) {
@@ -158,7 +172,7 @@ func (s *supervisor) open(ctx context.Context, use func(context.Context, channel
 			return
 		}
 		text := reason(err)
-		if s.status.set(StateDown, err) && (told || text != last) {
+		if s.status.set(StateDown, err) && (told || !sameReason(text, last)) {
 			if short == shortTold {
 				err = fmt.Errorf("%s; it comes and goes, and is told again when it stays for %v or ends in another way", text, lived)
 			}

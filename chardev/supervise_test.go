@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -77,5 +78,28 @@ func TestTheEndOfACommandIsTold(t *testing.T) {
 	b := newBench(t, 64<<10, "shared")
 	if err := b.hub.session(b.ctx, dev); !strings.Contains(err.Error(), "exit status 3") {
 		t.Fatalf("the session ended with %q", err)
+	}
+}
+
+// An error that differs from the last one by a number only is not told again; it
+// is what the list shows, all the same.
+func TestNumbersAreNoNews(t *testing.T) {
+	s := newStatus()
+	for i, c := range []struct {
+		err  string
+		news bool
+	}{
+		{"read udp 127.0.0.1:40001: i/o timeout", true},
+		{"read udp 127.0.0.1:51234: i/o timeout", false},
+		{"connection refused", true},
+		{"connection refused", false},
+	} {
+		s.set(StateOpening, nil)
+		if news := s.set(StateDown, errors.New(c.err)); news != c.news {
+			t.Errorf("try %d, %s: news %v", i+1, c.err, news)
+		}
+		if _, text, _ := s.get(); text != c.err {
+			t.Errorf("try %d: the status is %q", i+1, text)
+		}
 	}
 }
