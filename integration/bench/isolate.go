@@ -16,6 +16,9 @@ func stopped(r *rig, s scale) (figures, error) {
 		return nil, err
 	}
 	dev, others, last := r.consoles[0].dev, r.clients[:len(r.clients)-1], r.clients[len(r.clients)-1]
+	if err := dev.play(chunkMax, warmUp); err != nil {
+		return nil, err
+	}
 	before, err := r.phase(others, s.isolate)
 	if err != nil {
 		return nil, err
@@ -49,6 +52,14 @@ func (r *rig) phase(of []*client, d time.Duration) (float64, error) {
 	return float64(received(of)-n0) / 1e6 / (float64(clock()-t0) / 1e9), errors.Join(err, r.err())
 }
 
+// looks is how often the memory is looked at in a phase: seldom, because it
+// costs the processor that is measured.
+const looks = 6
+
+// warmUp is what a device plays before anything is compared, so that the
+// sockets' windows have grown.
+const warmUp = 200 * time.Millisecond
+
 // watched is phase, with the rate of the last third and the most memory of the
 // target at any time. The device may be stuck at the end: it is not waited for
 // longer than the time.
@@ -58,11 +69,11 @@ func (r *rig) watched(of []*client, d time.Duration) (all, third float64, most i
 	go func() { played <- dev.play(chunkMax, d) }()
 	n0, t0 := received(of), clock()
 	n1, t1 := n0, t0
-	tick := time.NewTicker(d / 30)
+	tick := time.NewTicker(d / looks)
 	defer tick.Stop()
-	for i := 0; i < 30; i++ {
+	for i := range looks {
 		<-tick.C
-		if i == 19 {
+		if i == looks*2/3-1 {
 			n1, t1 = received(of), clock()
 		}
 		u, err := r.use()
@@ -99,12 +110,15 @@ func slow(r *rig, s scale) (figures, error) {
 		reading.Wait()
 	})
 	defer leave()
-	with, _, _, err := r.watched(others, s.isolate)
+	dev := r.consoles[0].dev
+	if err := dev.play(chunkMax, warmUp); err != nil {
+		return nil, err
+	}
+	with, err := r.phase(others, s.isolate)
 	if err != nil {
 		return nil, err
 	}
 	hurry.Store(true)
-	dev := r.consoles[0].dev
 	if _, err := settle(r.clients, dev.sent*int64(len(r.clients)), quietTime, r.gaps); err != nil {
 		return nil, errors.Join(err, r.err())
 	}
