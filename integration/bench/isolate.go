@@ -38,11 +38,20 @@ func stopped(r *rig, s scale) (figures, error) {
 	if err := r.readers.resume(last); err != nil {
 		return nil, err
 	}
-	if _, err := settle(r.clients, dev.sent*int64(len(r.clients)), quietTime, r.gaps); err != nil {
+	if _, err := settle(r.clients, dev.sent*int64(len(r.clients)), r.quiet(), r.gaps); err != nil {
 		return nil, errors.Join(err, r.err())
 	}
 	f := figures{"before MB/s": before, "after MB/s": after, "last third MB/s": third, "kept": after / before, "memory MB": float64(most-u0.rss) / 1e6}
 	return f, r.account(f)
+}
+
+// quiet is how long nothing comes until what is missing is lost: not long where
+// nobody will tell.
+func (r *rig) quiet() time.Duration {
+	if r.told == nil {
+		return quietTime / 4
+	}
+	return quietTime
 }
 
 // phase plays for a time and returns the rate of some clients, in sum, in MB/s.
@@ -119,7 +128,7 @@ func slow(r *rig, s scale) (figures, error) {
 		return nil, err
 	}
 	hurry.Store(true)
-	if _, err := settle(r.clients, dev.sent*int64(len(r.clients)), quietTime, r.gaps); err != nil {
+	if _, err := settle(r.clients, dev.sent*int64(len(r.clients)), r.quiet(), r.gaps); err != nil {
 		return nil, errors.Join(err, r.err())
 	}
 	told, err := r.gaps()
@@ -137,7 +146,7 @@ func slow(r *rig, s scale) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := settle(others, dev.sent*int64(len(others)), quietTime, func() (int64, error) { n, err := r.gaps(); return n - told, err }); err != nil {
+	if _, err := settle(others, dev.sent*int64(len(others)), r.quiet(), func() (int64, error) { n, err := r.gaps(); return n - told, err }); err != nil {
 		return nil, errors.Join(err, r.err())
 	}
 	r.consoles[0].clients = others

@@ -25,24 +25,23 @@ func main() {
 
 func run() error {
 	o := options{scale: full}
-	var isQuick bool
 	var rounds int
 	flag.Func("run", "only workloads that match this `regexp`", o.which.set)
 	flag.Func("targets", "only targets that match this `regexp`; the limit is always one", o.who.set)
 	flag.Func("binary", "one more chardevd to measure beside this tree's, `NAME=FILE`; repeatable", o.binary)
 	flag.BoolVar(&o.peers, "peers", true, "also measure the daemons that people use today")
-	flag.BoolVar(&isQuick, "quick", false, "shorter, with fewer rounds")
+	flag.BoolVar(&o.quick, "quick", false, "shorter, with fewer rounds")
 	flag.IntVar(&rounds, "rounds", 0, "how often each is measured (default 5, quick 3)")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	if isQuick {
+	if o.quick {
 		o.scale = quick
 	}
 	if rounds > 0 {
-		o.scale.rounds = rounds
+		o.scale.rounds, o.asked = rounds, true
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -64,6 +63,8 @@ type options struct {
 	which, who filter
 	binaries   []daemon
 	peers      bool
+	quick      bool
+	asked      bool // the rounds were asked for
 	json       string
 }
 
@@ -106,12 +107,27 @@ func (o *options) targets(ctx context.Context, dir string) ([]target, error) {
 		all = append(all, b)
 	}
 	chosen := []target{l}
+	all = append(all, none{})
 	for _, t := range all {
 		if o.who.matches(t.name()) {
 			chosen = append(chosen, t)
 		}
 	}
 	return chosen, nil
+}
+
+// rounds is how often a workload is measured: as often as was asked for, else
+// as often as makes sense.
+func (o *options) rounds(w workload) int {
+	if w.most > 0 && !o.asked {
+		return min(w.most, o.scale.rounds)
+	}
+	return o.scale.rounds
+}
+
+// wants says whether a workload is measured: a long one only if it was asked for.
+func (o *options) wants(w workload) bool {
+	return o.which.matches(w.name) && (!w.long || !o.quick || o.which.Regexp != nil)
 }
 
 // measure runs the workloads and prints a table for each section.
@@ -122,10 +138,10 @@ func (o *options) measure(ctx context.Context, targets []target) error {
 	for _, sec := range sections() {
 		var results []*result
 		for _, w := range sec.workloads {
-			if !o.which.matches(w.name) {
+			if !o.wants(w) {
 				continue
 			}
-			rs, err := o.workload(ctx, sec.name, w, targets)
+			rs, err := o.workload(ctx, sec.name, w, targets, results)
 			failed = errors.Join(failed, err)
 			results = append(results, rs...)
 			if ctx.Err() != nil {
@@ -151,7 +167,8 @@ func (o *options) measure(ctx context.Context, targets []target) error {
 
 // workload measures one workload: all targets in turn, round by round, another
 // one first each time. What it returns as an error is what must not be.
-func (o *options) workload(ctx context.Context, section string, w workload, targets []target) ([]*result, error) {
+// before are the results of the section so far.
+func (o *options) workload(ctx context.Context, section string, w workload, targets []target, before []*result) ([]*result, error) {
 	var able []target
 	var results []*result
 	for _, t := range targets {
@@ -161,7 +178,7 @@ func (o *options) workload(ctx context.Context, section string, w workload, targ
 		}
 	}
 	var failed error
-	for round := range o.scale.rounds {
+	for round := range o.rounds(w) {
 		for i := range able {
 			k := (i + round) % len(able)
 			progress("%s, round %d: %s", w.name, round+1, able[k].name())
@@ -181,23 +198,19 @@ func (o *options) workload(ctx context.Context, section string, w workload, targ
 		}
 	}
 	progress("")
-	for _, r := range results {
+	for i, r := range results {
+		for _, b := range before {
+			if b.Workload == w.versus && b.Target == r.Target {
+				r.compare(b)
+			}
+		}
 		var goals []goal
-		if _, ok := able[indexOf(results, r)].(daemon); ok {
+		if _, ok := able[i].(daemon); ok {
 			goals = w.goals
 		}
 		r.judge(results[0], goals)
 	}
 	return results, failed
-}
-
-func indexOf(all []*result, r *result) int {
-	for i := range all {
-		if all[i] == r {
-			return i
-		}
-	}
-	return -1
 }
 
 // isOurs says whether a target must not fail.

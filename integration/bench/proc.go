@@ -106,7 +106,22 @@ func use(roots []*process) (u usage, err error) {
 type procStat struct {
 	children []int
 	reaped   time.Duration
-	rss      int64
+}
+
+// rss is the memory of a process, exact to the page, where /proc/PID/stat is only
+// roughly right (proc_pid_smaps(5)).
+func rss(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0 // it ended
+	}
+	_, after, _ := bytes.Cut(text, []byte("\nRss:"))
+	f := bytes.Fields(after)
+	if len(f) == 0 {
+		return 0
+	}
+	kib, _ := strconv.ParseInt(string(f[0]), 10, 64)
+	return kib << 10
 }
 
 // tick is the unit of times in /proc/PID/stat, fixed for user space.
@@ -122,7 +137,7 @@ func (u *usage) add(list map[int]*procStat, pid int) {
 		u.cpu += time.Duration(ts.Nano())
 	}
 	u.cpu += s.reaped
-	u.rss += s.rss
+	u.rss += rss(pid)
 	for _, c := range s.children {
 		u.add(list, c)
 	}
@@ -148,13 +163,12 @@ func processes() (map[int]*procStat, error) {
 		}
 		pid, err1 := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 		f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // from field 3 on
-		if err1 != nil || len(f) < 22 {
+		if err1 != nil || len(f) < 15 {
 			return nil, fmt.Errorf("%s: %q", name, text)
 		}
 		num := func(field int) int64 { n, _ := strconv.ParseInt(f[field-3], 10, 64); return n }
 		s := at(pid)
 		s.reaped = time.Duration(num(16)+num(17)) * tick
-		s.rss = num(24) * int64(os.Getpagesize())
 		parent := at(int(num(4)))
 		parent.children = append(parent.children, pid)
 	}

@@ -76,11 +76,18 @@ func (r *result) add(f figures) {
 	}
 }
 
+// compare adds what its rate is of another workload's.
+func (r *result) compare(other *result) {
+	if a, b := r.metric("MB/s"), other.metric("MB/s"); a != nil && b != nil {
+		r.add(figures{versusRate: a.Median / b.Median})
+	}
+}
+
 // judge compares a target's figures with the limit's and, if it is chardevd,
 // with the goals.
 func (r *result) judge(limit *result, goals []goal) {
 	for _, s := range r.Series {
-		if limit != nil && limit != r {
+		if limit != r && s.Metric != versusRate {
 			if l := limit.metric(s.Metric); l != nil && l.Median > 0 {
 				s.Ratio = s.Median / l.Median
 			}
