@@ -46,7 +46,9 @@ func dial(f front, deadline time.Time) (*client, error) {
 	}
 	switch {
 	case f.greet != nil:
-		err = f.greet(fdConn(c.fd))
+		var attached fdConn
+		attached, err = f.greet(fdConn(c.fd))
+		c.fd = int(attached)
 	case f.kind == "tls":
 		c.tls = tls.Client(fdConn(c.fd), tlsConfig)
 		err = c.tls.Handshake()
@@ -54,7 +56,7 @@ func dial(f front, deadline time.Time) (*client, error) {
 		err = c.upgrade(f.addr)
 	}
 	if err != nil {
-		abort(c.fd)
+		c.close()
 		return nil, fmt.Errorf("%s handshake: %w", f.kind, err)
 	}
 	return c, nil
@@ -216,8 +218,10 @@ func (c *client) close() {
 
 // A front is how clients reach a console.
 type front struct {
-	kind, addr string               // tcp tls ws and a port, unix and a path
-	greet      func(c fdConn) error // what the target wants to hear first
+	kind, addr string // tcp tls ws and a port, unix and a path
+	// greet is what the target wants to hear first; it returns the connection that
+	// then carries the stream, and closes the other one.
+	greet func(c fdConn) (fdConn, error)
 }
 
 // tempDir makes a folder with a path short enough for UNIX sockets.

@@ -28,9 +28,15 @@ func gone(r *rig, s scale) (figures, error) {
 		if con.clients[0] != was {
 			dropped++
 		}
+		if d == goneWait { // once is enough
+			break
+		}
+		if err := r.err(); err != nil {
+			return nil, err
+		}
 	}
 	slices.Sort(back)
-	return figures{"back ms": quantile(back, 0.5), "worst ms": back[len(back)-1], "clients dropped, of 1": dropped / float64(s.breaks)}, r.err()
+	return figures{"back ms": quantile(back, 0.5), "worst ms": back[len(back)-1], "clients dropped, of 1": dropped / float64(len(back))}, nil
 }
 
 // comeBack lets the device listen again and waits for its byte at the client; a
@@ -53,6 +59,9 @@ func comeBack(r *rig, con *console) (time.Duration, error) {
 	buf := make([]byte, 4096)
 	for c := con.clients[0]; ; c = con.clients[0] {
 		c.heard.Store(false)
+		if err := r.err(); err != nil {
+			return 0, err
+		}
 		if pollIn(c.fd, deadline) != nil {
 			return goneWait, nil
 		}

@@ -107,6 +107,13 @@ func (o *options) targets(ctx context.Context, dir string) ([]target, error) {
 		all = append(all, b)
 	}
 	chosen := []target{l}
+	if o.peers {
+		there, missing := peers(cert, key)
+		all = append(all, there...)
+		for _, name := range missing {
+			fmt.Fprintf(os.Stderr, "bench: %s is not installed and not measured (integration/bench/install.sh installs it)\n", name)
+		}
+	}
 	all = append(all, none{})
 	for _, t := range all {
 		if o.who.matches(t.name()) {
