@@ -10,10 +10,10 @@ import (
 // echo types key after key at a device that echoes, each when the one before has
 // come back, and takes the time of each.
 func echo(r *rig, s scale) (figures, error) {
-	return keystrokes(r, r.consoles[0], s.keys)
+	return keystrokes(r, r.consoles[0], s)
 }
 
-func keystrokes(r *rig, con *console, n int) (figures, error) {
+func keystrokes(r *rig, con *console, s scale) (figures, error) {
 	con.dev.echo()
 	c := con.clients[0]
 	runtime.LockOSThread()
@@ -30,9 +30,10 @@ func keystrokes(r *rig, con *console, n int) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
-	times := make([]float64, 0, n)
+	times := make([]float64, 0, s.keys)
 	buf := make([]byte, 4096)
-	for i := range n {
+	end := time.Now().Add(s.typing)
+	for i := 0; i < s.keys && time.Now().Before(end); i++ {
 		key := byte('a' + i%16)
 		back = back[:0]
 		t0 := time.Now()
@@ -54,7 +55,7 @@ func keystrokes(r *rig, con *console, n int) (figures, error) {
 		return nil, err
 	}
 	slices.Sort(times)
-	return figures{"p50 µs": quantile(times, 0.5), "p99 µs": quantile(times, 0.99), "CPU µs/key": (u1.cpu - u0.cpu).Seconds() * 1e6 / float64(n)}, nil
+	return figures{"p50 µs": quantile(times, 0.5), "p99 µs": quantile(times, 0.99), "CPU µs/key": (u1.cpu - u0.cpu).Seconds() * 1e6 / float64(len(times))}, nil
 }
 
 // quantile is the q-quantile of sorted values.
@@ -82,7 +83,7 @@ func echoBeside(r *rig, s scale) (figures, error) {
 		played <- nil
 	}()
 	t0 := clock()
-	f, err := keystrokes(r, r.consoles[0], s.keys)
+	f, err := keystrokes(r, r.consoles[0], s)
 	t1 := clock()
 	got := received(busy.clients)
 	busy.dev.ending.Store(true)

@@ -67,8 +67,8 @@ func comeBack(r *rig, con *console) (time.Duration, error) {
 		}
 		if c.read(buf) != nil {
 			fresh, err := dial(con.front, deadline)
-			if err != nil {
-				return goneWait, nil // it takes nobody
+			if err != nil { // it takes nobody
+				return goneWait, r.err()
 			}
 			c.close()
 			con.clients[0], r.clients[0] = fresh, fresh

@@ -19,7 +19,7 @@ func stopped(r *rig, s scale) (figures, error) {
 	if err := dev.play(chunkMax, warmUp); err != nil {
 		return nil, err
 	}
-	before, err := r.phase(others, s.isolate)
+	before, err := r.phase(others, s.isolate/2)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func slow(r *rig, s scale) (figures, error) {
 	}
 	last.shut()
 	last.close()
-	without, err := r.phase(others, s.isolate)
+	without, err := r.phase(others, s.isolate/2)
 	if err != nil {
 		return nil, err
 	}

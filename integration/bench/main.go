@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -26,16 +27,24 @@ func main() {
 func run() error {
 	o := options{scale: full}
 	var rounds int
+	var askedPeers bool
 	flag.Func("run", "only workloads that match this `regexp`", o.which.set)
 	flag.Func("targets", "only targets that match this `regexp`; the limit is always one", o.who.set)
 	flag.Func("binary", "one more chardevd to measure beside this tree's, `NAME=FILE`; repeatable", o.binary)
-	flag.BoolVar(&o.peers, "peers", true, "also measure the daemons that people use today")
+	flag.BoolFunc("peers", "also measure the daemons that people use today (default: unless -quick)", func(text string) (err error) {
+		o.peers, err = strconv.ParseBool(text)
+		askedPeers = true
+		return err
+	})
 	flag.BoolVar(&o.quick, "quick", false, "shorter, with fewer rounds")
 	flag.IntVar(&rounds, "rounds", 0, "how often each is measured (default 5, quick 3)")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if !askedPeers {
+		o.peers = !o.quick
 	}
 	if o.quick {
 		o.scale = quick

@@ -59,7 +59,7 @@ type rig struct {
 }
 
 const (
-	attachTime = 60 * time.Second // what a target has to start and take all clients
+	attachTime = 30 * time.Second // what a target has to start and take all clients
 	runTime    = 60 * time.Second // what a round may take then
 	dialers    = 16
 	heraldTick = 20 * time.Millisecond
@@ -135,12 +135,19 @@ func (r *rig) dialAll(deadline time.Time) error {
 			}
 		}
 	}()
-	n := r.job.clients
-	return inParallel(r.job.consoles*n, func(i int) (err error) {
-		con := r.consoles[i/n]
-		con.clients[i%n], err = dial(con.front, deadline)
+	// The first of each console goes ahead: some targets give it a role.
+	err := inParallel(r.job.consoles, func(i int) (err error) {
+		r.consoles[i].clients[0], err = dial(r.consoles[i].front, deadline)
 		return err
 	})
+	if n := r.job.clients - 1; err == nil && n > 0 {
+		err = inParallel(r.job.consoles*n, func(i int) (err error) {
+			con := r.consoles[i/n]
+			con.clients[1+i%n], err = dial(con.front, deadline)
+			return err
+		})
+	}
+	return err
 }
 
 // hearAll has every device speak until each of its clients has heard it: only
