@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+)
+
+func TestWSReaderTakesFramesApart(t *testing.T) {
+	var wire, want []byte
+	for i, n := range []int{0, 1, 125, 126, 65535, 65536} {
+		p := streamAt(int64(i*1000), n)
+		want = append(want, p...)
+		switch {
+		case n < 126:
+			wire = append(wire, 0x82, byte(n))
+		case n < 1<<16:
+			wire = binary.BigEndian.AppendUint16(append(wire, 0x82, 126), uint16(n))
+		default:
+			wire = binary.BigEndian.AppendUint64(append(wire, 0x82, 127), uint64(n))
+		}
+		wire = append(wire, p...)
+		wire = append(wire, 0x89, 4, 'p', 'i', 'n', 'g')
+	}
+	for _, size := range []int{1, 7, len(wire)} {
+		var w wsReader
+		var got []byte
+		for rest := wire; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			if err := w.feed(rest[:min(size, len(rest))], func(p []byte) { got = append(got, p...) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("in pieces of %d: %d bytes came, want %d, the same", size, len(got), len(want))
+		}
+	}
+	var w wsReader
+	if err := w.feed([]byte{0x88, 0}, func([]byte) {}); err == nil {
+		t.Fatal("no error at a close frame")
+	}
+}
+
+func TestLineReaderFindsWhatIsWrong(t *testing.T) {
+	boot := func(seqs ...int) (p []byte) {
+		p = append(p, preamble)
+		for _, seq := range seqs {
+			p = appendLine(p, 7, seq, int64(1000+seq))
+		}
+		return p
+	}
+	for _, test := range []struct {
+		name   string
+		stream []byte
+		lines  int
+		bad    bool
+	}{
+		{"whole", boot(0, 1, 2), 3, false},
+		{"unfinished", boot(0, 1, 2)[:150], 2, false},
+		{"missing", boot(0, 2), 1, true},
+		{"twice", boot(0, 0), 1, true},
+		{"another guest's", appendLine(boot(0), 8, 1, 5), 1, true},
+		{"cut", append(boot(0)[:60], boot(0, 1)...), 0, true},
+	} {
+		l := &lineReader{guest: 7}
+		for _, b := range test.stream {
+			l.take([]byte{b})
+		}
+		if l.lines != test.lines || (l.err != nil) != test.bad {
+			t.Errorf("%s: %d lines, error %v; want %d, an error: %v", test.name, l.lines, l.err, test.lines, test.bad)
+		}
+	}
+}
+
+func TestGoalsAreJudgedByTheMedian(t *testing.T) {
+	var limit, own result
+	for _, v := range []float64{90, 100, 200} {
+		limit.add(figures{"MB/s": v})
+	}
+	for _, v := range []float64{89, 91, 500} {
+		own.add(figures{"MB/s": v, "kept": 0.94})
+	}
+	own.judge(&limit, []goal{atLeast(0.9, "MB/s"), noLess(0.95, "kept")})
+	if s := own.metric("MB/s"); s.Ratio != 0.91 || s.OK == nil || !*s.OK {
+		t.Errorf("%+v", s)
+	}
+	if s := own.metric("kept"); s.OK == nil || *s.OK {
+		t.Errorf("%+v", s)
+	}
+	own.judge(&limit, []goal{atMost(0.9, "MB/s")})
+	if s := own.metric("MB/s"); *s.OK {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestUntoldLossIsOursToAnswerFor(t *testing.T) {
+	lost, keep := figures{lostUntold: 1}, figures{lostTold: 5}
+	for _, test := range []struct {
+		t   target
+		j   job
+		f   figures
+		bad bool
+	}{
+		{daemon{label: "chardevd"}, job{}, lost, true},
+		{daemon{label: "chardevd"}, job{lossy: true}, lost, true},
+		{daemon{label: "chardevd"}, job{}, keep, false},
+		{limit{}, job{}, lost, true},
+		{limit{}, job{lossy: true}, lost, false},
+	} {
+		if err := untold(test.t, test.j, test.f); (err != nil) != test.bad {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}

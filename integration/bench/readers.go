@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// readers read for many clients with as few threads and system calls as they
+// can: two threads with epoll, one read of 256 KiB at a time. A tls client has
+// a goroutine.
+type readers struct {
+	clients []*client
+	groups  []*group
+	wake    [2]int // a pipe: when it closes, the groups end
+	running sync.WaitGroup
+}
+
+type group struct {
+	ep      int
+	clients []*client
+}
+
+const groupsMax = 2
+
+// readAll begins to read for clients.
+func readAll(clients []*client) (*readers, error) {
+	r := &readers{clients: clients}
+	if err := unix.Pipe2(r.wake[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	var plain []*client
+	for _, c := range clients {
+		if c.tls == nil {
+			plain = append(plain, c)
+			continue
+		}
+		r.running.Go(func() {
+			buf := make([]byte, 32<<10) // a record is 16 KiB
+			for {
+				if err := c.read(buf); err != nil {
+					c.fail(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range min(groupsMax, len(plain)) {
+		ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+		if err != nil {
+			r.stop()
+			return nil, err
+		}
+		g := &group{ep: ep}
+		r.groups = append(r.groups, g)
+		if err := g.watch(r.wake[0], -1); err != nil {
+			r.stop()
+			return nil, err
+		}
+		for j := i; j < len(plain); j += groupsMax {
+			g.clients = append(g.clients, plain[j])
+		}
+		for j, c := range g.clients {
+			if err := g.watch(c.fd, j); err != nil {
+				r.stop()
+				return nil, err
+			}
+		}
+		r.running.Go(g.run)
+	}
+	return r, nil
+}
+
+func (g *group) watch(fd, index int) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(g.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(index)}))
+}
+
+func (g *group) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	buf := make([]byte, chunkMax)
+	events := make([]unix.EpollEvent, 128)
+	for {
+		n, err := unix.EpollWait(g.ep, events, -1)
+		if err != nil && err != unix.EINTR {
+			return
+		}
+		for _, e := range events[:max(n, 0)] {
+			if e.Fd < 0 {
+				return
+			}
+			c := g.clients[e.Fd]
+			n, err := unix.Read(c.fd, buf)
+			if err == unix.EINTR || err == unix.EAGAIN {
+				continue
+			}
+			if n <= 0 {
+				err = errors.Join(err, errClosed)
+			} else {
+				err = c.received(buf[:n])
+			}
+			if err != nil {
+				c.fail(err)
+				unix.EpollCtl(g.ep, unix.EPOLL_CTL_DEL, c.fd, nil)
+			}
+		}
+	}
+}
+
+// pause stops reading for a client that is not tls; resume goes on.
+func (r *readers) pause(c *client) error {
+	for _, g := range r.groups {
+		for _, other := range g.clients {
+			if other == c {
+				return os.NewSyscallError("epoll_ctl", unix.EpollCtl(g.ep, unix.EPOLL_CTL_DEL, c.fd, nil))
+			}
+		}
+	}
+	return nil
+}
+
+func (r *readers) resume(c *client) error {
+	for _, g := range r.groups {
+		for i, other := range g.clients {
+			if other == c {
+				return g.watch(c.fd, i)
+			}
+		}
+	}
+	return nil
+}
+
+// stop ends the clients and waits for those who read.
+func (r *readers) stop() {
+	unix.Close(r.wake[1])
+	for _, c := range r.clients {
+		c.shut()
+	}
+	r.running.Wait()
+	unix.Close(r.wake[0])
+	for _, g := range r.groups {
+		unix.Close(g.ep)
+	}
+}
+
+// heard says whether all clients have heard of their device.
+func heard(clients []*client) bool {
+	for _, c := range clients {
+		if !c.heard.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// received is how many bytes of the stream clients have in sum.
+func received(clients []*client) (n int64) {
+	for _, c := range clients {
+		n += c.got.Load()
+	}
+	return n
+}
+
+// failure is why a client ended, if one did.
+func failure(clients []*client) error {
+	for i, c := range clients {
+		if err := c.failed(); err != nil {
+			return fmt.Errorf("client %d of %d: %w", i+1, len(clients), err)
+		}
+	}
+	return nil
+}
+
+// settle waits until clients have want bytes in sum, or nothing has come for a
+// while, which is then all that comes. told returns how many bytes the target
+// says they can not have.
+func settle(clients []*client, want int64, quiet time.Duration, told func() (int64, error)) (missing int64, err error) {
+	last, since := int64(-1), time.Now()
+	for {
+		n := received(clients)
+		gaps := int64(0)
+		if n < want {
+			if gaps, err = told(); err != nil {
+				return 0, err
+			}
+		}
+		if n+gaps >= want {
+			return want - n, nil
+		}
+		if n != last {
+			last, since = n, time.Now()
+		}
+		if time.Since(since) > quiet {
+			return want - n, nil
+		}
+		if err := failure(clients); err != nil {
+			return want - n, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
