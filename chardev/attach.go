@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"chardevd/channel"
@@ -33,7 +34,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	var out *channel.Outbox
 	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
-		Hosts:     []string{r.Host}, // on a UNIX socket there is no name to be misled by
+		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by
 		Protocols: []string{AttachProtocol},
 		OnText:    func(text []byte) { con.message(cl, text) },
 	}, func(under channel.Channel) channel.Channel {

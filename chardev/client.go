@@ -49,6 +49,8 @@ type client struct {
 	mu     sync.Mutex // the output; held over writes, which do not wait
 	reader *history.Reader
 	dead   error // why it can be given nothing any more
+	untold int64 // bytes it missed since told
+	told   time.Time
 
 	inputEnded bool // it said that no more input comes; owned by readInput
 
@@ -104,6 +106,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.hub.finish(c)
 	c.awaitPump()
 	c.hub.detach(c)
+	c.noteGaps()
 	c.hub.note("detach", c.String()+": "+reason(err))
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
@@ -270,7 +273,11 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 	c.cursor.Add(missing)
 	c.missed.Add(missing)
 	c.hub.gaps.Add(missing)
-	gap = fmt.Sprintf("%s missed %d bytes from offset %d on", c, missing, at)
+	c.untold += missing
+	if now := time.Now(); now.Sub(c.told) >= gapQuiet || c.onLag == "close" {
+		gap = c.gapText()
+		c.told = now
+	}
 	if c.onLag == "close" {
 		c.end(errLagged)
 		c.hub.abandon(c)
@@ -278,6 +285,31 @@ func (c *client) miss(missing int64) (done bool, gap string) {
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
 	return false, gap
+}
+
+// gapQuiet is how long a client's further gaps are added up before they are told
+// again: a slow reader of a fast device has hundreds of them a second.
+const gapQuiet = 10 * time.Second
+
+// gapText tells what the client missed since it was last told; "" if nothing.
+// Called with mu held.
+func (c *client) gapText() string {
+	if c.untold == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%s missed %d bytes, the last before offset %d", c, c.untold, c.cursor.Load())
+	c.untold = 0
+	return text
+}
+
+// noteGaps tells what was not told yet.
+func (c *client) noteGaps() {
+	c.mu.Lock()
+	text := c.gapText()
+	c.mu.Unlock()
+	if text != "" {
+		c.hub.note("gap", text)
+	}
 }
 
 // tell sends a message if the client is a person.

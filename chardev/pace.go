@@ -14,7 +14,7 @@ import (
 // "block" never loses its say.
 const (
 	paceTurn  = 100 * time.Millisecond
-	paceLeast = 20 * time.Millisecond // a short turn
+	paceLeast = 50 * time.Millisecond // a short turn
 	paceSpan  = 2 * time.Second
 	paceTrust = time.Second
 	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little

@@ -162,7 +162,11 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	var failed error
-	fronts.Go(func() { failed = s.serveControl(ctx, l) })
+	fronts.Go(func() {
+		if failed = s.serveControl(ctx, l); failed != nil {
+			s.log.Error("the control socket is served no longer: restart chardevd to have list and attach again", "error", failed)
+		}
+	})
 	if s.awaitFirst(ctx) {
 		ready()
 	}

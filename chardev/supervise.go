@@ -154,6 +154,9 @@ func (s *supervisor) open(ctx context.Context, use func(context.Context, channel
 		s.set(StateOpening, nil)
 		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 		ch, err := s.env.Dial(dialing, s.ep.Address)
+		if err != nil && dialing.Err() != nil && ctx.Err() == nil {
+			err = errNoAnswer
+		}
 		cancel()
 		told := true
 		if err == nil {
@@ -211,6 +214,8 @@ func (s *supervisor) up(quiet bool) (settled func() bool) {
 		return true
 	}
 }
+
+var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and does it speak the same layers?", dialTimeout)
 
 // dialTimeout bounds one try to open an endpoint, layers and all.
 const dialTimeout = 15 * time.Second
