@@ -48,7 +48,7 @@ func fromDigits(b []byte) (v int64) {
 // A lineReader checks the lines of one guest and takes the time of each.
 type lineReader struct {
 	guest, lines int
-	part         []byte
+	part, want   []byte
 	times        []float64 // µs
 	err          error
 }
@@ -59,24 +59,26 @@ func (l *lineReader) take(p []byte) {
 		p = bytes.TrimLeft(p, string(rune(preamble)))
 	}
 	l.part = append(l.part, p...)
-	for len(l.part) >= lineSize && l.err == nil {
-		line := l.part[:lineSize]
+	rest := l.part
+	for len(rest) >= lineSize && l.err == nil {
+		line := rest[:lineSize]
 		at := fromDigits(line[12 : lineSize-len(lineText)])
-		if want := appendLine(nil, l.guest, l.lines, at); !bytes.Equal(line, want) {
+		if l.want = appendLine(l.want[:0], l.guest, l.lines, at); !bytes.Equal(line, l.want) {
 			l.err = fmt.Errorf("line %d of guest %d is %q", l.lines, l.guest, line)
 			return
 		}
 		l.times = append(l.times, float64(now-at)/1e3)
 		l.lines++
-		l.part = l.part[lineSize:]
+		rest = rest[lineSize:]
 	}
+	l.part = append(l.part[:0], rest...)
 }
 
 // bootLogs has all devices print at once.
 func bootLogs(r *rig, s scale) (figures, error) {
 	all := make([]*lineReader, len(r.consoles))
 	for i, con := range r.consoles {
-		l := &lineReader{guest: i}
+		l := &lineReader{guest: i, times: make([]float64, 0, int(s.boot.Seconds()*lineRate)+1)}
 		all[i] = l
 		c := con.clients[0]
 		c.take = func(p []byte) {

@@ -30,9 +30,8 @@ func stopped(r *rig, s scale) (figures, error) {
 	if err := r.readers.pause(last); err != nil {
 		return nil, err
 	}
-	var after, third float64
-	most := u0.rss
-	if after, third, most, err = r.watched(others, s.isolate); err != nil {
+	after, third, most, err := r.watched(others, s.isolate)
+	if err != nil {
 		return nil, err
 	}
 	if err := r.readers.resume(last); err != nil {

@@ -135,7 +135,11 @@ func (o *options) targets(ctx context.Context, dir string) ([]target, error) {
 // rounds is how often a workload is measured: as often as was asked for, else
 // as often as makes sense.
 func (o *options) rounds(w workload) int {
-	if w.most > 0 && !o.asked {
+	switch {
+	case w.most == 0 || o.asked:
+	case o.quick:
+		return min(w.most, 2)
+	default:
 		return min(w.most, o.scale.rounds)
 	}
 	return o.scale.rounds
