@@ -124,7 +124,10 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, func() { c.stopPump() })
+	t := time.AfterFunc(finishTime, func() {
+		c.stopPump()
+		c.out.Expire()
+	})
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -173,9 +176,15 @@ func closeWith(ch channel.Channel, why error) error {
 	return w.CloseWith(code, reason(why))
 }
 
-// readInput hands what the client types to the hub until the client's end.
+// inputBuffers are for clients that type much.
+var inputBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
+
+// readInput hands what the client types to the hub until the client's end. It
+// waits with a few bytes for the next key, and takes a real buffer while there is
+// more.
 func (c *client) readInput() error {
-	buf := make([]byte, 4<<10)
+	var few [64]byte
+	buf := few[:]
 	for {
 		n, err := c.ch.Read(buf)
 		if n > 0 {
@@ -188,20 +197,44 @@ func (c *client) readInput() error {
 		if err != nil {
 			return err
 		}
+		if n == len(few) {
+			big := inputBuffers.Get().(*[4 << 10]byte)
+			err := c.readMore(big[:])
+			inputBuffers.Put(big)
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// readMore is readInput with a buffer, while the client fills it.
+func (c *client) readMore(buf []byte) error {
+	for {
+		n, err := c.ch.Read(buf)
+		if n > 0 {
+			c.hub.take(c, buf[:n])
+		}
+		if err != nil || n < len(buf) {
+			return err
+		}
 	}
 }
 
 // keepUp gives the client a chunk that was just published at the given offset,
-// if that is what it wants next. It returns false when the client lags.
-func (c *client) keepUp(chunk []byte, at int64) bool {
+// if that is what it wants next. If the client's outbox has to keep some of it,
+// the client falls behind.
+func (c *client) keepUp(chunk []byte, at int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cursor.Load() != at {
-		return true // somebody else moves it
+		return // somebody else moves it
 	}
 	bufs := [1][]byte{chunk}
 	c.give(bufs[:], int64(len(chunk)))
-	return c.dead == nil && c.out.Kept() == 0
+	if c.dead != nil {
+		c.hub.abandon(c)
+	}
 }
 
 // give writes bytes to the client and moves its cursor. Called with mu held.
@@ -209,12 +242,12 @@ func (c *client) give(bufs [][]byte, n int64) {
 	if c.dead != nil {
 		return
 	}
+	c.cursor.Add(n) // before the outbox can call fallBehind
 	if _, c.dead = c.ch.Writev(bufs); c.dead != nil {
 		close(c.mute)
 		return
 	}
 	c.got.Add(n)
-	c.cursor.Add(n)
 }
 
 // pump gives the client whatever has gathered until it is at the head. When its
@@ -223,9 +256,8 @@ func (c *client) give(bufs [][]byte, n int64) {
 func (c *client) pump() {
 	defer c.hub.moved()
 	for {
-		select {
-		case <-c.out.Drained():
-		case <-c.pumping.Done():
+		c.out.Flush()
+		if c.pumping.Err() != nil {
 			return
 		}
 		done, gap := c.step()

@@ -88,6 +88,7 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	c.id = h.nextID
 	c.since = time.Now()
 	h.clients = append(h.clients, c)
+	c.out.Keep(func() { h.fallBehind(c) })
 	h.lag(c, lagging)
 	h.mu.Unlock()
 	if c.hello != nil {
@@ -134,24 +135,25 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head():
+	case at < h.hist.Head(), c.out.Kept() > 0:
 		return false
 	}
 	h.setState(c, live)
 	return true
 }
 
-// abandon takes a client out of its pump's hands that can be given nothing any
-// more. Called by the pump, which stops.
+// abandon leaves alone a client that can be given nothing any more. Called by
+// whoever found that out; a pump stops then.
 func (h *hub) abandon(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.state == lagging {
+	if c.state == lagging || c.state == live {
 		h.setState(c, detached)
 	}
 }
 
-// fallBehind hands a live client to its pump.
+// fallBehind hands a live client to its pump, which flushes the outbox first. The
+// client's outbox calls it when it has to keep something.
 func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -245,9 +247,7 @@ func (h *hub) publish(chunk []byte) {
 	}
 	h.mu.Unlock()
 	for _, c := range h.writing {
-		if !c.keepUp(chunk, at) {
-			h.fallBehind(c)
-		}
+		c.keepUp(chunk, at)
 	}
 }
 

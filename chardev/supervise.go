@@ -130,25 +130,54 @@ func (s *supervisor) set(state string, err error) {
 	}
 }
 
-// node watches for the endpoint's file, if it has one.
-func (s *supervisor) node() (<-chan struct{}, func()) {
-	f := s.ep.Address.File()
-	if f == "" {
-		return nil, func() {}
+// A nodeWatch watches for an endpoint's file while the endpoint is not open; one
+// that is open, or has no file, costs nothing.
+type nodeWatch struct {
+	env   *channel.Env
+	path  string // "": nothing to watch
+	watch *channel.PathWatch
+}
+
+func (s *supervisor) node() *nodeWatch {
+	return &nodeWatch{env: s.env, path: s.ep.Address.File()}
+}
+
+// start starts the watch. It returns true if it does so only now: what came
+// between the last try and this moment is not told, so try at once.
+func (n *nodeWatch) start() bool {
+	if n.path == "" || n.watch != nil {
+		return false
 	}
-	w, err := channel.WatchPath(f)
+	w, err := channel.WatchPath(n.path)
 	if err != nil {
-		s.env.Log.Warn("cannot watch the path, trying every second instead", "path", f, "error", err)
-		return nil, func() {}
+		n.env.Log.Warn("cannot watch the path, trying every second instead", "path", n.path, "error", err)
+		n.path = ""
+		return false
 	}
-	return w.C, w.Close
+	n.watch = w
+	return true
+}
+
+func (n *nodeWatch) stop() {
+	if n.watch != nil {
+		n.watch.Close()
+		n.watch = nil
+	}
+}
+
+// news has a value when something may have changed at the path.
+func (n *nodeWatch) news() <-chan struct{} {
+	if n.watch == nil {
+		return nil
+	}
+	return n.watch.C
 }
 
 // open opens the endpoint again and again and gives each channel to use, which
 // owns it and returns when it is done with it and why.
 func (s *supervisor) open(ctx context.Context, use func(context.Context, channel.Channel) error) {
-	node, stop := s.node()
-	defer stop()
+	node := s.node()
+	defer node.stop()
 	short, last := 0, "" // sessions in a row that did not live; why the last one ended
 	for {
 		s.set(StateOpening, nil)
@@ -158,8 +187,12 @@ func (s *supervisor) open(ctx context.Context, use func(context.Context, channel
 			err = errNoAnswer
 		}
 		cancel()
+		if err != nil && node.start() {
+			continue
+		}
 		told := true
 		if err == nil {
+			node.stop()
 			began := time.Now()
 			settled := s.up(short >= shortTold)
 			err = use(ctx, ch)
@@ -182,7 +215,7 @@ func (s *supervisor) open(ctx context.Context, use func(context.Context, channel
 			s.news(StateDown, err)
 		}
 		last = text
-		if !s.retry.pause(ctx, node) {
+		if !s.retry.pause(ctx, node.news()) {
 			return
 		}
 	}
@@ -223,12 +256,16 @@ const dialTimeout = 15 * time.Second
 // listen listens on the endpoint and gives each channel to use, which owns it
 // and must not keep the caller. When ctx ends, it closes the listener.
 func (s *supervisor) listen(ctx context.Context, use func(channel.Channel)) {
-	node, stop := s.node()
-	defer stop()
+	node := s.node()
+	defer node.stop()
 	for {
 		s.set(StateOpening, nil)
 		l, err := s.env.Listen(ctx, s.ep.Address)
+		if err != nil && node.start() {
+			continue
+		}
 		if err == nil {
+			node.stop()
 			s.set(StateUp, nil)
 			s.retry.wait = 0
 			err = s.accept(ctx, l, use)
@@ -238,7 +275,7 @@ func (s *supervisor) listen(ctx context.Context, use func(channel.Channel)) {
 			return
 		}
 		s.set(StateDown, err)
-		if !s.retry.pause(ctx, node) {
+		if !s.retry.pause(ctx, node.news()) {
 			return
 		}
 	}
