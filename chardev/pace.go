@@ -22,8 +22,9 @@ const (
 
 // A pace is the device's side of the bargain. Guarded by hub.mu.
 type pace struct {
-	began  time.Time // of the turn under way, or the last one
-	length time.Duration
+	began  time.Time     // of the turn under way, or the last one
+	length time.Duration // how long the device waits in it at most
+	waited time.Duration // how long it has: a turn is of waiting, with any time between
 
 	spent      time.Duration // waited for losers since spentSince
 	spentSince time.Time
@@ -70,11 +71,13 @@ func (t *turn) liveFor(now time.Time) time.Duration {
 // waitRoom waits until n more bytes cost nobody with a say anything.
 func (h *hub) waitRoom(ctx context.Context, n int) error {
 	var timer *time.Timer
+	waited := time.Duration(0)
 	for {
-		wait := h.turnLeft(n)
+		wait := h.turnLeft(n, waited)
 		if wait < 0 {
 			return nil
 		}
+		began := time.Now()
 		if timer == nil {
 			timer = time.NewTimer(wait)
 			defer timer.Stop()
@@ -87,14 +90,16 @@ func (h *hub) waitRoom(ctx context.Context, n int) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		waited = time.Since(began)
 	}
 }
 
 // turnLeft returns how long the device may have to wait before n more bytes are
-// read, at most; negative if it need not wait.
-func (h *hub) turnLeft(n int) time.Duration {
+// read, at most; negative if it need not wait. It has just waited for so long.
+func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.pace.waited += waited
 	if h.lagging == 0 {
 		return -1
 	}
@@ -122,17 +127,17 @@ func (h *hub) turnLeft(n int) time.Duration {
 	if now.Sub(h.pace.began) > paceSpan {
 		h.beginTurn(now)
 	}
-	if now.Sub(h.pace.began) >= h.pace.length {
+	if h.pace.waited >= h.pace.length {
 		h.judge(now, inTheWay)
 		h.beginTurn(now)
 		return 0 // look again
 	}
-	return h.pace.length - now.Sub(h.pace.began)
+	return h.pace.length - h.pace.waited
 }
 
 // beginTurn marks where everybody is.
 func (h *hub) beginTurn(now time.Time) {
-	h.pace.began = now
+	h.pace.began, h.pace.waited = now, 0
 	h.pace.length = max(paceTurn-h.pace.spent, paceLeast)
 	for _, c := range h.clients {
 		c.turn.markTotal, c.turn.markAt, c.turn.marked = c.turn.liveFor(now), c.cursor.Load(), true
@@ -143,7 +148,7 @@ func (h *hub) beginTurn(now time.Time) {
 // is over: next to nothing; or, if they lag for a whole paceTurn already, so
 // little that another client stood idle at the head for more than half of it.
 func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
-	took := now.Sub(h.pace.began)
+	took, elapsed := h.pace.waited, now.Sub(h.pace.began)
 	var idle time.Duration
 	for _, c := range h.clients {
 		if c.turn.marked {
@@ -157,7 +162,7 @@ func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 		}
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
 		steady := now.Sub(c.turn.since) >= paceTurn
-		if c.cursor.Load()-c.turn.markAt < least || steady && idle > took/2 {
+		if c.cursor.Load()-c.turn.markAt < least || steady && idle > elapsed/2 {
 			c.turn.mute, lost = true, true
 		}
 	}
