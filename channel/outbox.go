@@ -17,7 +17,7 @@ import (
 //
 // Its unusual traits: writes do not wait, write deadlines are ignored, and what
 // it keeps is bounded by OutboxLimit: a write past that fails and ends the
-// channel. Who writes much calls Flush, or waits for Drained, between writes.
+// channel. Who writes much waits for Drained between writes.
 type Outbox struct {
 	under Channel
 	try   TryWriter // nil: everything goes by way of the goroutine
@@ -26,9 +26,7 @@ type Outbox struct {
 
 	mu      sync.Mutex    // held over writes that do not wait: they must stay whole
 	rest    []byte        // kept, and not in the hands of flush
-	drained chan struct{} // not nil while anything is kept; closed when it is not
-	busy    bool          // somebody runs flush, or is about to
-	keeper  func()        // told when something is kept, and then calls Flush
+	drained chan struct{} // not nil while flush runs; closed when nothing is kept
 	half    bool          // CloseWrite was called
 	err     error         // why writes fail from now on
 
@@ -68,43 +66,34 @@ func (o *Outbox) Writev(bufs [][]byte) (int64, error) {
 	for _, b := range bufs {
 		total += int64(len(b))
 	}
-	n, keeper, err := o.write(bufs, total)
-	if keeper != nil {
-		keeper()
-	}
-	return n, err
-}
-
-// write is Writev less telling the keeper, which it returns if it is to be told.
-func (o *Outbox) write(bufs [][]byte, total int64) (n int64, keeper func(), err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.half && o.err == nil {
 		o.err = plain("write", syscall.EPIPE)
 	}
 	if o.err != nil {
-		return 0, nil, o.err
+		return 0, o.err
 	}
 	taken := int64(0)
 	if o.drained == nil && o.try != nil {
 		if taken, o.err = o.try.TryWritev(bufs); o.err != nil {
-			return taken, nil, o.err
+			return taken, o.err
 		}
 	}
 	if taken == total {
-		return total, nil, nil
+		return total, nil
 	}
 	if o.kept.Load()+total-taken > OutboxLimit {
 		o.err = errOutboxFull
 		o.under.Close() // so that whoever reads learns it too
-		return taken, nil, o.err
+		return taken, o.err
 	}
-	return total, o.keep(bufs, taken, total), nil
+	o.keep(bufs, taken, total)
+	return total, nil
 }
 
-// keep takes over what is left of bufs after skip bytes. It returns the keeper if
-// that is to be told. Called with mu held.
-func (o *Outbox) keep(bufs [][]byte, skip, total int64) (keeper func()) {
+// keep takes over what is left of bufs after skip bytes. Called with mu held.
+func (o *Outbox) keep(bufs [][]byte, skip, total int64) {
 	o.kept.Add(total - skip)
 	for _, b := range bufs {
 		n := min(skip, int64(len(b)))
@@ -113,48 +102,11 @@ func (o *Outbox) keep(bufs [][]byte, skip, total int64) (keeper func()) {
 	}
 	if o.drained == nil {
 		o.drained = make(chan struct{})
-	}
-	if o.busy {
-		return nil
-	}
-	if o.keeper != nil {
-		return o.keeper
-	}
-	o.busy = true
-	o.flushing.Go(o.flush)
-	return nil
-}
-
-// Keep makes keeper responsible for what is kept from now on, instead of a
-// goroutine of the outbox: it is called, from within the write and maybe more
-// than once, when something is, and sees to it that Flush is called.
-func (o *Outbox) Keep(keeper func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.keeper = keeper
-}
-
-// Flush writes what is kept, and returns when nothing is kept any more. Expire
-// and Abort cut it short.
-func (o *Outbox) Flush() {
-	o.mu.Lock()
-	drained := o.drained
-	mine := drained != nil && !o.busy
-	o.busy = o.busy || mine
-	o.mu.Unlock()
-	switch {
-	case mine:
-		o.flush()
-	case drained != nil:
-		<-drained
+		o.flushing.Go(o.flush)
 	}
 }
 
-// Expire ends a Flush that waits; the write side is dead then if anything was
-// kept.
-func (o *Outbox) Expire() { o.under.SetWriteDeadline(time.Unix(1, 0)) }
-
-// flush writes what is kept until nothing is. Whoever set busy calls it.
+// flush writes what is kept until nothing is.
 func (o *Outbox) flush() {
 	var buf []byte
 	o.mu.Lock()
@@ -170,7 +122,7 @@ func (o *Outbox) flush() {
 	}
 	half := o.half && o.err == nil
 	close(o.drained)
-	o.drained, o.rest, o.busy = nil, nil, false
+	o.drained, o.rest = nil, nil
 	o.kept.Store(0)
 	o.mu.Unlock()
 	if half {
@@ -225,8 +177,11 @@ func (o *Outbox) Close() error {
 		if o.err == nil && o.drained != nil {
 			o.under.SetWriteDeadline(time.Now().Add(outboxLinger))
 		}
+		busy := o.drained
 		o.mu.Unlock()
-		o.Flush()
+		if busy != nil {
+			<-busy
+		}
 		o.mu.Lock()
 		if o.err == nil {
 			o.err = net.ErrClosed

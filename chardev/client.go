@@ -124,10 +124,7 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, func() {
-		c.stopPump()
-		c.out.Expire()
-	})
+	t := time.AfterFunc(finishTime, func() { c.stopPump() })
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -222,19 +219,16 @@ func (c *client) readMore(buf []byte) error {
 }
 
 // keepUp gives the client a chunk that was just published at the given offset,
-// if that is what it wants next. If the client's outbox has to keep some of it,
-// the client falls behind.
-func (c *client) keepUp(chunk []byte, at int64) {
+// if that is what it wants next. It returns false when the client lags.
+func (c *client) keepUp(chunk []byte, at int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cursor.Load() != at {
-		return // somebody else moves it
+		return true // somebody else moves it
 	}
 	bufs := [1][]byte{chunk}
 	c.give(bufs[:], int64(len(chunk)))
-	if c.dead != nil {
-		c.hub.abandon(c)
-	}
+	return c.dead == nil && c.out.Kept() == 0
 }
 
 // give writes bytes to the client and moves its cursor. Called with mu held.
@@ -242,12 +236,12 @@ func (c *client) give(bufs [][]byte, n int64) {
 	if c.dead != nil {
 		return
 	}
-	c.cursor.Add(n) // before the outbox can call fallBehind
 	if _, c.dead = c.ch.Writev(bufs); c.dead != nil {
 		close(c.mute)
 		return
 	}
 	c.got.Add(n)
+	c.cursor.Add(n)
 }
 
 // pump gives the client whatever has gathered until it is at the head. When its
@@ -256,8 +250,9 @@ func (c *client) give(bufs [][]byte, n int64) {
 func (c *client) pump() {
 	defer c.hub.moved()
 	for {
-		c.out.Flush()
-		if c.pumping.Err() != nil {
+		select {
+		case <-c.out.Drained():
+		case <-c.pumping.Done():
 			return
 		}
 		done, gap := c.step()

@@ -88,7 +88,6 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	c.id = h.nextID
 	c.since = time.Now()
 	h.clients = append(h.clients, c)
-	c.out.Keep(func() { h.fallBehind(c) })
 	h.lag(c, lagging)
 	h.mu.Unlock()
 	if c.hello != nil {
@@ -135,25 +134,24 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head(), c.out.Kept() > 0:
+	case at < h.hist.Head():
 		return false
 	}
 	h.setState(c, live)
 	return true
 }
 
-// abandon leaves alone a client that can be given nothing any more. Called by
-// whoever found that out; a pump stops then.
+// abandon takes a client out of its pump's hands that can be given nothing any
+// more. Called by the pump, which stops.
 func (h *hub) abandon(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.state == lagging || c.state == live {
+	if c.state == lagging {
 		h.setState(c, detached)
 	}
 }
 
-// fallBehind hands a live client to its pump, which flushes the outbox first. The
-// client's outbox calls it when it has to keep something.
+// fallBehind hands a live client to its pump.
 func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -247,7 +245,9 @@ func (h *hub) publish(chunk []byte) {
 	}
 	h.mu.Unlock()
 	for _, c := range h.writing {
-		c.keepUp(chunk, at)
+		if !c.keepUp(chunk, at) {
+			h.fallBehind(c)
+		}
 	}
 }
 
