@@ -79,7 +79,6 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
 		onLag:     f.cfg.OnLag,
 		halfClose: f.cfg.HalfClose,
 	}
-	c.out, _ = channel.As[*channel.Outbox](ch)
 	if a := f.cfg.Address; f.cfg.Listen && a.Transport == "tcp" && len(a.Layers) == 0 && a.Get("http") != "allow" {
 		c.guard = new(requestGuard)
 	}

@@ -72,7 +72,7 @@ func (b *bench) print(n int) {
 func (b *bench) attach(pipe, replay int, change func(*client)) (*channel.PipeEnd, *client) {
 	far, near := channel.Pipe(pipe)
 	out := channel.NewOutbox(near)
-	c := &client{hub: b.hub, ch: out, out: out, frontend: "test", peer: "test", onLag: "catch-up"}
+	c := &client{hub: b.hub, ch: out, frontend: "test", peer: "test", onLag: "catch-up"}
 	if change != nil {
 		change(c)
 	}
