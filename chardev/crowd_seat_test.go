@@ -215,9 +215,7 @@ func (v *visit) follow() {
 		n, v.err = v.far.Read(buf)
 		v.follower.take(buf[:n])
 	}
-	if v.follower.err != nil {
-		v.far.abort() // nothing more can be learned
-	}
+	v.far.abort() // nothing more can be learned
 }
 
 // over says whether the client is gone.
@@ -299,7 +297,7 @@ type far interface {
 	stop()
 	resume()
 	abort() // with what was not read lost
-	leave()
+	leave() // with a half close, where there is one
 }
 
 type pipeFar struct {
@@ -310,23 +308,25 @@ type pipeFar struct {
 func (f *pipeFar) stop()   { f.end.Stall() }
 func (f *pipeFar) resume() { f.end.Resume() }
 func (f *pipeFar) abort()  { f.end.Break() }
-func (f *pipeFar) leave()  { f.end.Close() }
+func (f *pipeFar) leave()  { leave(f.Reader.(channel.Channel)) }
 
 type socketFar struct {
-	stream  io.ReadCloser
-	conn    net.Conn // below the stream
-	reading sync.Mutex
+	stream io.ReadCloser
+	conn   net.Conn   // below the stream
+	gate   sync.Mutex // held while stopped
 }
 
+// Read reads unless it is stopped; one that waits already gets one piece more.
 func (f *socketFar) Read(p []byte) (int, error) {
-	f.reading.Lock()
-	defer f.reading.Unlock()
-	return f.stream.Read(p)
+	f.gate.Lock()
+	stream := f.stream
+	f.gate.Unlock()
+	return stream.Read(p)
 }
 
-func (f *socketFar) stop()   { f.reading.Lock() }
-func (f *socketFar) resume() { f.reading.Unlock() }
-func (f *socketFar) leave()  { f.stream.Close() }
+func (f *socketFar) stop()   { f.gate.Lock() }
+func (f *socketFar) resume() { f.gate.Unlock() }
+func (f *socketFar) leave()  { leave(f.stream) }
 
 // abort resets a TCP connection (SO_LINGER of 0, socket(7)), and a UNIX socket if
 // bytes wait in it (unix(7)).
@@ -335,6 +335,13 @@ func (f *socketFar) abort() {
 		c.SetLinger(0)
 	}
 	f.conn.Close()
+}
+
+// leave ends the client's input: it goes on reading what was printed until then.
+func leave(c io.Closer) {
+	if h, ok := c.(interface{ CloseWrite() error }); !ok || errors.Is(h.CloseWrite(), errors.ErrUnsupported) {
+		c.Close()
+	}
 }
 
 // A wire makes a plain connection a channel.

@@ -42,12 +42,12 @@ func TestAThousandClients(t *testing.T) {
 		all[i].sit(r)
 	})
 
-	over, silence := make(chan struct{}), make(chan struct{})
+	over := make(chan struct{})
 	var printing, trouble sync.WaitGroup
 	printing.Go(func() {
 		for r := random(seats); ; {
 			select {
-			case <-silence:
+			case <-over:
 				return
 			default:
 				b.print(1 + r.IntN(8<<10))
@@ -71,9 +71,8 @@ func TestAThousandClients(t *testing.T) {
 	}
 	<-time.After(lasting)
 	close(over)
-	trouble.Wait() // the device goes on: nobody can be stopped while he waits for its bytes
-	close(silence)
 	printing.Wait()
+	trouble.Wait()
 
 	// When everybody is at the head, what is printed then can be a gap to nobody,
 	// and shows each how far it has come.
