@@ -61,6 +61,7 @@ var debian = map[string]string{
 	"ld":                 "binutils",
 	"qemu-system-x86_64": "qemu-system-x86",
 	"socat":              "socat",
+	"strace":             "strace",
 	"openssl":            "openssl",
 	"picocom":            "picocom",
 	"ncat":               "ncat",
