@@ -70,7 +70,9 @@ var sockets = []writer{
 var layersAlone = []writer{
 	{"outbox", func(tb testing.TB) Channel { return NewOutbox(swallowed(tb)) }},
 	{"tls", secured},
-	{"ws server", func(tb testing.TB) Channel { return NewWebsocket(swallowed(tb), nil, WebsocketOptions{PingInterval: -1}) }},
+	{"ws server", func(tb testing.TB) Channel {
+		return NewWebsocket(swallowed(tb), nil, WebsocketOptions{PingInterval: -1})
+	}},
 	{"ws client", func(tb testing.TB) Channel { return newWebsocketClient(swallowed(tb), nil, WebsocketOptions{}) }},
 }
 

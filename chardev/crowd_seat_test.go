@@ -246,6 +246,7 @@ func (s *seat) trouble(r *rand.Rand, over <-chan struct{}) {
 		if !s.visit.over() {
 			return
 		}
+		s.visit.wasCut()
 	case 2:
 		stop()
 		s.visit.far.abort()
@@ -254,6 +255,13 @@ func (s *seat) trouble(r *rand.Rand, over <-chan struct{}) {
 	}
 	s.visit.judge()
 	s.sit(r)
+}
+
+// wasCut is for a client that is gone, and did not want to.
+func (v *visit) wasCut() {
+	if v.client.onLag != "close" && v.follower.err == nil {
+		v.t.Errorf("%s, %s, from offset %d: cut off: %v", v.seat.kind, v.client.onLag, v.start, v.err)
+	}
 }
 
 // judge waits for the end of a client, and checks what it got until then: the

@@ -83,6 +83,7 @@ func TestAThousandClients(t *testing.T) {
 	await(t, "everybody to read the end", func() bool { return h.all(all, func(v *visit) bool { return v.follower.at.Load() == head }) })
 	for _, s := range all {
 		if v := s.visit; v.over() {
+			v.wasCut()
 			v.judge()
 		} else {
 			v.far.leave()
