@@ -102,10 +102,9 @@ func (s *seat) sit(r *rand.Rand) {
 	b := s.hall.b
 	v := &visit{t: b.t, seat: s, served: make(chan struct{}), read: make(chan struct{})}
 	near := s.connect(v)
-	out, _ := channel.As[*channel.Outbox](near)
 	start := make(chan int64, 1)
 	v.client = &client{
-		hub: b.hub, ch: near, out: out, frontend: s.kind, peer: "test",
+		hub: b.hub, ch: near, frontend: s.kind, peer: "test",
 		onLag: []string{"catch-up", "catch-up", "skip", "close"}[r.IntN(4)],
 		hello: func(at int64) Message {
 			v.follower.at.Store(at) // before the first byte
