@@ -27,6 +27,7 @@ type fdChannel struct {
 	rc            syscall.RawConn
 	local, remote net.Addr
 	dead          deadWrite
+	rest          rest
 
 	closeOnce sync.Once
 	closeErr  error
@@ -124,6 +125,7 @@ func gather(iov, bufs [][]byte, skip int64) [][]byte {
 func (c *fdChannel) Close() error {
 	c.closeOnce.Do(func() {
 		c.dead.note(net.ErrClosed)
+		c.rest.close()
 		c.closeErr = plain("close", c.f.Close())
 	})
 	return c.closeErr
@@ -132,10 +134,16 @@ func (c *fdChannel) Close() error {
 func (c *fdChannel) LocalAddr() net.Addr  { return c.local }
 func (c *fdChannel) RemoteAddr() net.Addr { return c.remote }
 
-func (c *fdChannel) SetDeadline(t time.Time) error { return plain("deadline", c.f.SetDeadline(t)) }
+func (c *fdChannel) SetDeadline(t time.Time) error {
+	defer c.rest.end()
+	return plain("deadline", c.f.SetDeadline(t))
+}
+
 func (c *fdChannel) SetReadDeadline(t time.Time) error {
+	defer c.rest.end()
 	return plain("deadline", c.f.SetReadDeadline(t))
 }
+
 func (c *fdChannel) SetWriteDeadline(t time.Time) error {
 	return plain("deadline", c.f.SetWriteDeadline(t))
 }

@@ -50,7 +50,7 @@ type ptyListener struct {
 	waiting sync.WaitGroup // the goroutine that waits for cur's hang-up
 }
 
-func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
+func listenPty(ctx context.Context, _ *Env, a Address) (accepter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

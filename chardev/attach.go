@@ -21,8 +21,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	c.attached.Add(1)
-	defer c.attached.Done()
 	if c.ctx.Err() != nil {
+		c.attached.Done()
 		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
 		return
 	}
@@ -42,6 +42,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return out
 	})
 	if err != nil {
+		c.attached.Done()
 		con.hub.log.Info("attach failed", "error", err)
 		return
 	}
@@ -57,7 +58,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		state, _, _ := con.device.state()
 		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: modeName(cl.readOnly), Text: start.note}
 	}
-	cl.serve(c.ctx, start.replay, start.from)
+	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
 }
 
 // message acts on what an attached client says beside the bytes. It runs in the
@@ -97,7 +98,7 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if s == nil {
 		return fmt.Errorf("no break was sent: the device is down")
 	}
-	b, ok := channel.As[channel.Breaker](s.dev)
+	b, ok := channel.As[channel.Breaker](s.in.ch)
 	if !ok {
 		return fmt.Errorf("no break was sent: this kind of device knows none")
 	}
@@ -121,7 +122,7 @@ func (h *hub) resize(c *client, cols, rows int) {
 		return
 	}
 	if s := h.device.Load(); s != nil {
-		if r, ok := channel.As[channel.Resizer](s.dev); ok {
+		if r, ok := channel.As[channel.Resizer](s.in.ch); ok {
 			if err := r.Resize(cols, rows); err != nil {
 				h.log.Debug("resize", "error", err)
 			}

@@ -32,13 +32,16 @@ type client struct {
 	id    int
 	since time.Time
 
+	// fixed by serve
 	ctx      context.Context
 	end      context.CancelCauseFunc // asks it to go; the cause is what it is told
+	unwatch  func() bool             // nobody acts on the end of ctx any more
 	pumping  context.Context         // outlives ctx by finishTime
 	stopPump context.CancelFunc
-	pumps    sync.WaitGroup
-	keysDone chan error    // answers to what it types; capacity 1
-	mute     chan struct{} // closed when it can be given nothing any more
+	mute     chan struct{}   // closed when it can be given nothing any more
+	ended    func(why error) // called when it is gone
+
+	pumps sync.WaitGroup
 
 	cursor  atomic.Int64 // changed under mu
 	typed   atomic.Int64 // bytes of its input that the device took
@@ -52,7 +55,9 @@ type client struct {
 	untold int64 // bytes it missed since told
 	told   time.Time
 
-	inputEnded bool // it said that no more input comes; owned by readInput
+	// owned by read
+	in         reading
+	inputEnded bool // it said that no more input comes
 
 	// guarded by hub.mu
 	state    state
@@ -76,21 +81,37 @@ func (c *client) String() string {
 	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.frontend)
 }
 
-// serve is the life of a client; it owns the channel. replay and from are
-// those of hub.attach.
-func (c *client) serve(ctx context.Context, replay int, from int64) error {
+// serve begins the life of a client; it owns the channel. replay and from are
+// those of hub.attach. ended is called when the client is gone.
+func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
+	c.ended = ended
 	c.ctx, c.end = context.WithCancelCause(ctx)
-	defer c.end(nil)
 	c.pumping, c.stopPump = context.WithCancel(context.WithoutCancel(ctx))
-	defer c.stopPump()
 	c.mute = make(chan struct{})
-	c.keysDone = make(chan error, 1)
-	stop := context.AfterFunc(c.ctx, func() { c.ch.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	c.in = newReading(c.ctx, c.ch)
+	c.unwatch = context.AfterFunc(c.ctx, c.in.end)
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())
+	c.read()
+}
+
+// read reads the client until it is silent, and is called again when it is not, or
+// until its end.
+func (c *client) read() {
 	err := c.readInput()
+	if err == errSilent && c.in.rest(c.read) {
+		return
+	}
+	c.leave(err)
+}
+
+// leave is the end of a client, whose input ended with err.
+func (c *client) leave(err error) {
+	defer func() { c.ended(err) }()
+	defer c.stopPump()
+	defer c.end(nil)
+	defer c.unwatch()
 	if c.inputEnded {
 		err = io.EOF
 	}
@@ -110,7 +131,6 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.hub.note("detach", c.String()+": "+reason(err))
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
-	return err
 }
 
 // whyEnded is the cause of a context's end, which is the daemon's if nobody gave
@@ -176,20 +196,19 @@ func closeWith(ch channel.Channel, why error) error {
 // inputBuffers are for clients that type much.
 var inputBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 
-// readInput hands what the client types to the hub until the client's end. It
-// waits with a few bytes for the next key, and takes a real buffer while there is
-// more.
+// readInput hands what the client types to the hub until the client's end, or
+// until it is silent. It waits with a few bytes for the next key, and takes a real
+// buffer while there is more.
 func (c *client) readInput() error {
 	var few [64]byte
-	buf := few[:]
 	for {
-		n, err := c.ch.Read(buf)
+		n, err := c.in.read(few[:])
 		if n > 0 {
-			if c.guard != nil && c.guard.isRequest(buf[:n]) {
+			if c.guard != nil && c.guard.isRequest(few[:n]) {
 				c.hub.refuse(c, refusedHTTP, n)
 				return errHTTPRequest
 			}
-			c.hub.take(c, buf[:n])
+			c.hub.take(c, few[:n])
 		}
 		if err != nil {
 			return err
@@ -208,7 +227,7 @@ func (c *client) readInput() error {
 // readMore is readInput with a buffer, while the client fills it.
 func (c *client) readMore(buf []byte) error {
 	for {
-		n, err := c.ch.Read(buf)
+		n, err := c.in.read(buf)
 		if n > 0 {
 			c.hub.take(c, buf[:n])
 		}

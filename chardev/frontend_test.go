@@ -25,7 +25,7 @@ func TestAFrontendThatConnectsCountsItsClient(t *testing.T) {
 	}
 	defer l.Close()
 	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at}})
-	b.wg.Go(func() { f.run(b.ctx) })
+	f.start(b.ctx, &b.wg)
 	peer, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestMaxClientsMayBeLarge(t *testing.T) {
 	b := newBench(t, 16<<10, "shared")
 	at := channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s") + "?max_clients=3000000000")
 	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
-	b.wg.Go(func() { f.run(b.ctx) })
+	f.start(b.ctx, &b.wg)
 	<-f.status.first
 	peer, err := channel.Dial(t.Context(), at)
 	if err != nil {
@@ -61,7 +61,7 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 	at := socketPath(t)
 	d := newDevice(b.hub, outboxes, Endpoint{Address: at, Listen: true})
 	ctx, stop := context.WithCancel(b.ctx)
-	b.wg.Go(func() { d.run(ctx) })
+	d.start(ctx, &b.wg)
 	<-d.status.first
 	for range 2 {
 		before := b.hub.device.Load()

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -10,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 )
 
@@ -210,14 +208,15 @@ func (h *hub) tell(m Message) {
 	}
 }
 
-// readDevice reads the device until it ends; only one may run at a time.
-func (h *hub) readDevice(ctx context.Context, dev channel.Channel) error {
+// readDevice reads the device until it ends or is silent; only one may run at a
+// time.
+func (h *hub) readDevice(in *reading) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(ctx, len(space)); err != nil {
+		if err := h.waitRoom(in.ctx, len(space)); err != nil {
 			return err
 		}
-		n, err := dev.Read(space)
+		n, err := in.read(space)
 		if n > 0 {
 			h.publish(space[:n])
 		}

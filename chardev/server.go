@@ -156,9 +156,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
 	for _, c := range s.consoles {
-		devices.Go(func() { c.device.run(away) })
+		c.device.start(away, &devices)
 		for _, f := range c.fronts {
-			fronts.Go(func() { f.run(ctx) })
+			f.start(ctx, &fronts)
 		}
 	}
 	var failed error
