@@ -27,6 +27,7 @@ import (
 // A hub joins one device with its clients.
 type hub struct {
 	log   *slog.Logger
+	stir  func() // told of every event; may be nil
 	hist  *history.History
 	input string // shared, exclusive, off
 
@@ -194,6 +195,9 @@ func (h *hub) note(kind, text string) {
 	h.events = append(h.events, e)
 	h.mu.Unlock()
 	h.log.Info(kind, "what", text, "offset", e.Offset)
+	if h.stir != nil {
+		h.stir()
+	}
 }
 
 // tell sends a message to all clients that are people.

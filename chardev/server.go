@@ -26,6 +26,7 @@ type Server struct {
 	log      *slog.Logger
 	epoch    string // of all offsets: a new one each start, as nothing outlives it
 	consoles []*console
+	lull     lull
 	lock     *os.File
 }
 
@@ -98,6 +99,7 @@ func lockSoon(f *os.File) error {
 func (s *Server) newConsole(cc ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	h := newHub(log, cc.History, cc.Input)
+	h.stir = s.lull.stir
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
@@ -151,6 +153,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("control socket %s: %w", s.cfg.Control, err)
 	}
 	defer l.Close()
+	defer s.lull.stop()
 
 	var fronts, devices sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))

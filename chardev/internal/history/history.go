@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	minBlock = 4 << 10  // an idle console costs one of these
+	minBlock = 512      // a console that says little costs one of these
 	maxBlock = 64 << 10 // and a busy one reads up to this much at once
 )
 
