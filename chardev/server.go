@@ -28,6 +28,9 @@ type Server struct {
 	consoles []*console
 	lull     lull
 	lock     *os.File
+
+	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
+	cert   *tls.Certificate // see selfSigned
 }
 
 // A console is one chardev at run time.
@@ -123,8 +126,13 @@ func (s *Server) credentials(name string) (*channel.Credentials, error) {
 }
 
 // selfSigned is the certificate of tls frontends on loopback without credentials.
-func (s *Server) selfSigned() (*tls.Certificate, error) {
-	return channel.SelfSigned(s.cfg.State)
+func (s *Server) selfSigned() (cert *tls.Certificate, err error) {
+	s.certMu.Lock()
+	defer s.certMu.Unlock()
+	if s.cert == nil {
+		s.cert, err = channel.SelfSigned(s.cfg.State)
+	}
+	return s.cert, err
 }
 
 func (s *Server) console(name string) *console {
