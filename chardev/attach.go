@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"chardevd/channel"
@@ -105,8 +106,17 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if d <= 0 {
 		d = defaultBreak
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, d+finishTime)
+	ctx, cancel := context.WithTimeout(s.ctx, d+finishTime)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer cancel()
+	watch.Go(func() {
+		select {
+		case <-c.going:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	if err := b.SendBreak(ctx, d); err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}

@@ -33,15 +33,15 @@ type client struct {
 	since time.Time
 
 	// fixed by serve
-	ctx      context.Context
-	end      context.CancelCauseFunc // asks it to go; the cause is what it is told
-	unwatch  func() bool             // nobody acts on the end of ctx any more
-	pumping  context.Context         // outlives ctx by finishTime
-	stopPump context.CancelFunc
-	mute     chan struct{}   // closed when it can be given nothing any more
-	ended    func(why error) // called when it is gone
+	unwatch func() bool     // nobody acts on the end of its context any more
+	going   chan struct{}   // closed when its end has come
+	pumping chan struct{}   // closed finishTime later, when nothing more is given to it
+	mute    chan struct{}   // closed when it can be given nothing any more
+	ended   func(why error) // called when it is gone
 
-	pumps sync.WaitGroup
+	pumps   sync.WaitGroup
+	endOnce sync.Once
+	cause   error // why its end has come; before going is closed
 
 	cursor  atomic.Int64 // changed under mu
 	typed   atomic.Int64 // bytes of its input that the device took
@@ -85,11 +85,9 @@ func (c *client) String() string {
 // those of hub.attach. ended is called when the client is gone.
 func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
 	c.ended = ended
-	c.ctx, c.end = context.WithCancelCause(ctx)
-	c.pumping, c.stopPump = context.WithCancel(context.WithoutCancel(ctx))
-	c.mute = make(chan struct{})
-	c.in = newReading(c.ctx, c.ch)
-	c.unwatch = context.AfterFunc(c.ctx, c.in.end)
+	c.going, c.pumping, c.mute = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	c.in = newReading(c.ch, c.going)
+	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())
@@ -106,21 +104,28 @@ func (c *client) read() {
 	c.leave(err)
 }
 
+// end asks the client to go and tells it why; only the first call counts.
+func (c *client) end(cause error) {
+	c.endOnce.Do(func() {
+		c.cause = cause
+		close(c.going)
+		c.in.end()
+	})
+}
+
 // leave is the end of a client, whose input ended with err.
 func (c *client) leave(err error) {
 	defer func() { c.ended(err) }()
-	defer c.stopPump()
-	defer c.end(nil)
 	defer c.unwatch()
 	if c.inputEnded {
 		err = io.EOF
 	}
-	if c.ctx.Err() != nil {
-		err = whyEnded(c.ctx)
+	if c.in.isOver() {
+		err = c.cause
 	}
 	if err == io.EOF && c.halfClose {
 		select {
-		case <-c.ctx.Done():
+		case <-c.going:
 		case <-c.mute:
 		}
 	}
@@ -144,7 +149,7 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, func() { c.stopPump() })
+	t := time.AfterFunc(finishTime, func() { close(c.pumping) })
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -271,7 +276,7 @@ func (c *client) pump() {
 	for {
 		select {
 		case <-c.out.Drained():
-		case <-c.pumping.Done():
+		case <-c.pumping:
 			return
 		}
 		done, gap := c.step()

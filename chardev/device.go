@@ -24,7 +24,7 @@ type device struct {
 	next  channel.Channel         // who takes its place then; nil: nobody
 }
 
-func newDevice(h *hub, env *channel.Env, ep Endpoint) *device {
+func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), d.tellNews)
 	return d
@@ -107,7 +107,7 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or ctx; then ended is called with the reason. It owns dev.
 func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
-	s := &session{hub: h, since: time.Now(), in: newReading(ctx, dev), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s := &session{hub: h, since: time.Now(), ctx: ctx, in: newReading(dev, ctx.Done()), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
@@ -118,7 +118,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 // read reads the device until it is silent, and is called again when it is not, or
 // until its end.
 func (s *session) read() {
-	err := s.hub.readDevice(&s.in)
+	err := s.hub.readDevice(s)
 	if err == errSilent && s.in.rest(s.read) {
 		return
 	}
@@ -129,8 +129,8 @@ func (s *session) read() {
 func (s *session) end(err error) {
 	h, dev := s.hub, s.in.ch
 	s.unwatch()
-	if s.in.ctx.Err() != nil {
-		err = whyEnded(s.in.ctx)
+	if s.ctx.Err() != nil {
+		err = whyEnded(s.ctx)
 	}
 	h.device.Store(nil)
 	s.endInput()

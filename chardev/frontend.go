@@ -17,16 +17,16 @@ import (
 type frontend struct {
 	supervisor
 	hub     *hub
-	cfg     FrontendConfig
+	cfg     *FrontendConfig
 	clients atomic.Int64
 }
 
 // defaultMaxClients is how many a frontend serves at once.
 const defaultMaxClients = 256
 
-func newFrontend(h *hub, env *channel.Env, cfg FrontendConfig) *frontend {
+func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
 	f := &frontend{hub: h, cfg: cfg}
-	f.supervisor = newSupervisor(env, cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(cfg.Endpoint)), f.tellNews)
+	f.supervisor = newSupervisor(env, &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 

@@ -214,13 +214,13 @@ func (h *hub) tell(m Message) {
 
 // readDevice reads the device until it ends or is silent; only one may run at a
 // time.
-func (h *hub) readDevice(in *reading) error {
+func (h *hub) readDevice(s *session) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(in.ctx, len(space)); err != nil {
+		if err := h.waitRoom(s.ctx, len(space)); err != nil {
 			return err
 		}
-		n, err := in.read(space)
+		n, err := s.in.read(space)
 		if n > 0 {
 			h.publish(space[:n])
 		}

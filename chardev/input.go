@@ -42,7 +42,8 @@ type session struct {
 	hub     *hub
 	since   time.Time
 	out     *channel.Outbox // below all layers of the device
-	unwatch func() bool     // nobody acts on the end of the context any more
+	ctx     context.Context // asks it to end
+	unwatch func() bool     // nobody acts on that any more
 	ended   func(error)
 
 	in reading // owned by read
@@ -74,17 +75,14 @@ func (h *hub) take(c *client, p []byte) {
 	}
 	for len(p) > 0 {
 		n := min(len(p), inputMax)
-		switch err := s.give(c.ctx, p[:n]); err {
+		switch err := s.give(c.going, p[:n]); err {
 		case nil:
 			h.bytesIn.Add(int64(n))
 			c.typed.Add(int64(n))
 		case errBusy:
 			h.refuse(c, refusedBusy, n)
-		case errGone:
+		default:
 			h.refuse(c, refusedDown, len(p))
-			return
-		default: // the client's end
-			h.refuse(c, refusedBusy, len(p))
 			return
 		}
 		p = p[n:]
@@ -92,18 +90,18 @@ func (h *hub) take(c *client, p []byte) {
 }
 
 // give gives bytes to the device when it is their turn and the device has taken
-// what it was given before. It returns errBusy when it has not for busyAfter,
-// errGone, or the error of ctx.
-func (s *session) give(ctx context.Context, p []byte) error {
+// what it was given before. It returns errBusy when it has not for busyAfter, or
+// when the client who gives is going, and errGone.
+func (s *session) give(going <-chan struct{}, p []byte) error {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-s.gone:
 		return errGone
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-going:
+		return errBusy
 	}
-	if err := s.awaitDevice(ctx); err != nil {
+	if err := s.awaitDevice(going); err != nil {
 		return err
 	}
 	if _, err := s.in.ch.Write(p); err != nil {
@@ -162,7 +160,7 @@ func (h *hub) refuse(c *client, why, n int) {
 
 // awaitDevice waits until the device took what it was given; whoever calls it has
 // the turn. Once it has taken nothing for busyAfter nobody waits until it has.
-func (s *session) awaitDevice(ctx context.Context) error {
+func (s *session) awaitDevice(going <-chan struct{}) error {
 	drained := s.out.Drained()
 	select {
 	case <-drained:
@@ -182,8 +180,8 @@ func (s *session) awaitDevice(ctx context.Context) error {
 		return nil
 	case <-s.gone:
 		return errGone
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-going:
+		return errBusy
 	case <-t.C:
 		s.stuck = true
 		return errBusy

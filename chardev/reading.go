@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"errors"
 	"os"
 	"time"
@@ -22,20 +21,29 @@ var errSilent = errors.New("nothing to read")
 type reading struct {
 	// fixed
 	ch    channel.Channel
-	ctx   context.Context // its end is that of the reading; end says so
+	over  <-chan struct{} // closed before end is called
 	rests channel.Rester  // nil: it can not, and waits in Read
 
 	until time.Time // the deadline that is set; zero: none
 }
 
-func newReading(ctx context.Context, ch channel.Channel) reading {
-	r := reading{ch: ch, ctx: ctx}
+func newReading(ch channel.Channel, over <-chan struct{}) reading {
+	r := reading{ch: ch, over: over}
 	r.rests, _ = channel.As[channel.Rester](ch)
 	return r
 }
 
-// end ends a Read under way, or a rest; it is called when ctx has ended.
+// end ends a Read under way, or a rest.
 func (r *reading) end() { r.ch.SetReadDeadline(time.Unix(1, 0)) }
+
+func (r *reading) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
+}
 
 // read is the channel's Read, but for errSilent when nothing has come for a while.
 func (r *reading) read(p []byte) (int, error) {
@@ -45,12 +53,12 @@ func (r *reading) read(p []byte) (int, error) {
 	if now := time.Now(); r.until.Sub(now) < silence {
 		r.until = now.Add(2 * silence)
 		r.ch.SetReadDeadline(r.until)
-		if r.ctx.Err() != nil { // end may have been before that deadline
-			return 0, r.ctx.Err()
+		if r.isOver() { // end may have been before that deadline
+			return 0, os.ErrDeadlineExceeded
 		}
 	}
 	n, err := r.ch.Read(p)
-	if err != nil && r.ctx.Err() == nil && errors.Is(err, os.ErrDeadlineExceeded) {
+	if err != nil && !r.isOver() && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errSilent
 	}
 	return n, err
@@ -62,7 +70,7 @@ func (r *reading) rest(wake func()) bool {
 	if !r.rests.Rest(wake) {
 		return false
 	}
-	if r.ctx.Err() != nil { // end may have been before the rest
+	if r.isOver() { // end may have been before the rest
 		r.end()
 	}
 	return true

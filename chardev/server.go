@@ -53,8 +53,8 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: log, epoch: rand.Text(), lock: lock}
-	for _, cc := range cfg.Chardevs {
-		s.consoles = append(s.consoles, s.newConsole(cc))
+	for i := range cfg.Chardevs {
+		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
 	}
 	return s, nil
 }
@@ -99,7 +99,7 @@ func lockSoon(f *os.File) error {
 	}
 }
 
-func (s *Server) newConsole(cc ChardevConfig) *console {
+func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	h := newHub(log, cc.History, cc.Input)
 	h.stir = s.lull.stir
@@ -110,9 +110,9 @@ func (s *Server) newConsole(cc ChardevConfig) *console {
 		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
 		Log:         log,
 	}
-	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, cc.Device)}
-	for _, fc := range cc.Frontends {
-		con.fronts = append(con.fronts, newFrontend(h, env, fc))
+	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, &cc.Device)}
+	for i := range cc.Frontends {
+		con.fronts = append(con.fronts, newFrontend(h, env, &cc.Frontends[i]))
 	}
 	return con
 }
@@ -200,7 +200,7 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 			timeout = nil
 		}
 		select {
-		case <-sv.status.first:
+		case <-sv.status.tried():
 		case <-timeout:
 			moment.Reset(0) // the others have had their time too
 		case <-ctx.Done():

@@ -17,10 +17,11 @@ type status struct {
 	state string
 	err   string
 	since time.Time
-
-	firstOnce sync.Once
-	first     chan struct{} // closed when the first try is over
+	first chan struct{} // closed when the first try is over
 }
+
+// over is such a channel that is closed, the same for all.
+var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 func newStatus() *status {
 	return &status{state: StateDown, since: time.Now(), first: make(chan struct{})}
@@ -33,11 +34,12 @@ func (s *status) set(state string, err error) bool {
 	if err != nil {
 		text = reason(err)
 	}
-	if state != StateOpening {
-		defer s.firstOnce.Do(func() { close(s.first) })
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if state != StateOpening && s.first != over {
+		close(s.first)
+		s.first = over
+	}
 	if state == StateOpening {
 		text = s.err // why it is not up is still the last failure
 	}
@@ -62,6 +64,13 @@ func sameReason(a, b string) bool {
 	return strings.Map(noDigits, a) == strings.Map(noDigits, b)
 }
 
+// tried returns a channel that is closed when the first try is over.
+func (s *status) tried() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
 func (s *status) get() (state, err string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +90,7 @@ const lived = 2 * time.Second
 // usualReconnect is how to try an endpoint again where the config says nothing:
 // what is local at most 1 s apart (and when its node appears), what is behind a
 // network gently. A port or path to listen on is local.
-func usualReconnect(e Endpoint) Reconnect {
+func usualReconnect(e *Endpoint) Reconnect {
 	if e.Address.Network() && !e.Listen {
 		return Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 	}
@@ -114,13 +123,13 @@ func (r *retry) ended(after time.Duration) {
 // that fails or ends, until its context ends.
 type supervisor struct {
 	env    *channel.Env
-	ep     Endpoint
+	ep     *Endpoint
 	retry  retry // owned by who opens or listens
 	status *status
 	news   func(state string, err error) // told about each new state; no lock is held
 }
 
-func newSupervisor(env *channel.Env, ep Endpoint, r Reconnect, news func(string, error)) supervisor {
+func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
 	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
@@ -296,11 +305,13 @@ var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and d
 const dialTimeout = 15 * time.Second
 
 // listen listens on the endpoint, and again when that fails, until ctx ends; then
-// the listener is closed and done is called. It returns at once. Each channel that
-// comes is given to use, as by channel.Listener.
+// the listener is closed and done is called. It returns when that was tried once.
+// Each channel that comes is given to use, as by channel.Listener.
 func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done func()) {
 	l := &listening{supervisor: s, ctx: ctx, use: use, done: done}
-	go l.run()
+	if l.try() != nil {
+		go l.run()
+	}
 }
 
 // A listening is a supervisor that listens. Its fields belong to run, and to failed
@@ -320,22 +331,28 @@ func (l *listening) run() {
 	node := l.node()
 	defer node.stop()
 	for {
-		l.set(StateOpening, nil)
-		var err error
-		if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err == nil {
-			l.set(StateUp, nil)
-			l.retry.wait = 0
-			l.unwatch = context.AfterFunc(l.ctx, l.ended)
-			l.l.Serve(l.use, l.failed)
+		err := l.try()
+		if err == nil {
 			return
 		}
-		if node.start() {
-			continue
-		}
-		if !l.down(err, node.news()) {
+		if !node.start() && !l.down(err, node.news()) {
 			return
 		}
 	}
+}
+
+// try tries once. The first try is that of who calls listen: a goroutine for each
+// of thousands would cost more than they ever need again.
+func (l *listening) try() (err error) {
+	l.set(StateOpening, nil)
+	if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
+		return err
+	}
+	l.set(StateUp, nil)
+	l.retry.wait = 0
+	l.unwatch = context.AfterFunc(l.ctx, l.ended)
+	l.l.Serve(l.use, l.failed)
+	return nil
 }
 
 // failed is called when the listener accepts no more.

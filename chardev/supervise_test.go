@@ -23,7 +23,7 @@ func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 	var mu sync.Mutex
 	var lines []string
 	s := &supervisor{
-		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: Endpoint{Address: a},
+		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
 		retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
 		news: func(state string, err error) {
 			mu.Lock()
