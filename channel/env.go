@@ -139,7 +139,7 @@ func (e *Env) serve(l accepter, ls []Layer) *listener {
 // An accepter is what a transport listens with: a Listener without Serve. It may
 // be a Rester.
 type accepter interface {
-	Accept(ctx context.Context) (Channel, error)
+	Accept() (Channel, error) // Close ends it
 	Addr() net.Addr
 	Close() error
 }
@@ -189,7 +189,7 @@ func (s *listener) rest() bool {
 // The last one counts itself off.
 func (s *listener) accept() {
 	for {
-		ch, err := s.accepter.Accept(s.ctx)
+		ch, err := s.accepter.Accept()
 		switch {
 		case s.ctx.Err() != nil:
 			if err == nil {

@@ -108,11 +108,11 @@ type tcpListener struct {
 	env  *Env
 }
 
-func (l *tcpListener) Accept(ctx context.Context) (Channel, error) {
+func (l *tcpListener) Accept() (Channel, error) {
 	for {
-		c, err := acceptContext(ctx, l.l, l.l.AcceptTCP)
+		c, err := l.l.AcceptTCP()
 		if err != nil {
-			return nil, err
+			return nil, plain("accept", err)
 		}
 		if !l.allowed(c.RemoteAddr()) {
 			l.env.log().Warn("connection refused by from=", "listener", l.l.Addr().String(), "peer", c.RemoteAddr().String())
@@ -141,16 +141,4 @@ func (l *tcpListener) Addr() net.Addr { return l.l.Addr() }
 func (l *tcpListener) Close() error {
 	l.rest.close()
 	return plain("close", l.l.Close())
-}
-
-// acceptContext is accept, ended by ctx. Only one may run at a time.
-func acceptContext[C any](ctx context.Context, l interface{ SetDeadline(time.Time) error }, accept func() (C, error)) (C, error) {
-	l.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	c, err := accept()
-	if err != nil && ctx.Err() != nil {
-		return c, ctx.Err()
-	}
-	return c, plain("accept", err)
 }

@@ -176,10 +176,10 @@ type unixListener struct {
 	once sync.Once
 }
 
-func (l *unixListener) Accept(ctx context.Context) (Channel, error) {
-	c, err := acceptContext(ctx, l.l, l.l.AcceptUnix)
+func (l *unixListener) Accept() (Channel, error) {
+	c, err := l.l.AcceptUnix()
 	if err != nil {
-		return nil, err
+		return nil, plain("accept", err)
 	}
 	return newUnix(c)
 }

@@ -86,7 +86,7 @@ func (c *client) String() string {
 func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
 	c.ended = ended
 	c.going, c.pumping, c.mute = make(chan struct{}), make(chan struct{}), make(chan struct{})
-	c.in = newReading(c.ch, c.going)
+	c.in = newReading(c.ch, c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
 
 	c.hub.attach(c, replay, from)
@@ -97,11 +97,16 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 // read reads the client until it is silent, and is called again when it is not, or
 // until its end.
 func (c *client) read() {
-	err := c.readInput()
-	if err == errSilent && c.in.rest(c.read) {
-		return
+	for {
+		err := c.readInput()
+		if err != errSilent || c.inputEnded {
+			c.leave(err)
+			return
+		}
+		if c.in.rest() {
+			return
+		}
 	}
-	c.leave(err)
 }
 
 // end asks the client to go and tells it why; only the first call counts.

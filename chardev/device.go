@@ -107,7 +107,8 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or ctx; then ended is called with the reason. It owns dev.
 func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
-	s := &session{hub: h, since: time.Now(), ctx: ctx, in: newReading(dev, ctx.Done()), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s := &session{hub: h, since: time.Now(), ctx: ctx, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s.in = newReading(dev, ctx.Done(), s.read)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
@@ -118,11 +119,16 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 // read reads the device until it is silent, and is called again when it is not, or
 // until its end.
 func (s *session) read() {
-	err := s.hub.readDevice(s)
-	if err == errSilent && s.in.rest(s.read) {
-		return
+	for {
+		err := s.hub.readDevice(s)
+		if err != errSilent {
+			s.end(err)
+			return
+		}
+		if s.in.rest() {
+			return
+		}
 	}
-	s.end(err)
 }
 
 // end is the end of the session, whose device's output ended with err.

@@ -8,27 +8,34 @@ import (
 	"chardevd/channel"
 )
 
-// silence is how long a channel that can rest is waited for in a Read, which is
-// the quickest way to notice what comes. After it, and before it has passed
-// twice, the channel rests.
+// silence is how long a channel that is busy is waited for in Read, at least and
+// up to twice as long, before it rests. A Read notices what comes some µs sooner,
+// but a goroutine that waits keeps its stack.
 const silence = 100 * time.Millisecond
 
 // errSilent is why a reading stops for the channel to rest.
 var errSilent = errors.New("nothing to read")
 
 // A reading reads a channel for its owner, who is a goroutine only while there is
-// something to do: a silent channel rests, if it can.
+// something to do. A channel that can rest does so from the beginning. When
+// something comes it is read and rests again; only if it had not rested for long
+// then it is busy, and waited for in Read until it is silent.
 type reading struct {
 	// fixed
 	ch    channel.Channel
 	over  <-chan struct{} // closed before end is called
-	rests channel.Rester  // nil: it can not, and waits in Read
+	owner func()          // reads
 
-	until time.Time // the deadline that is set; zero: none
+	// owned by who reads
+	rests  channel.Rester // nil: it can not, and waits in Read
+	woken  bool           // there is something to read
+	busy   bool           // it is waited for
+	until  time.Time      // what is waited for comes until then
+	rested time.Time      // when it began to rest
 }
 
-func newReading(ch channel.Channel, over <-chan struct{}) reading {
-	r := reading{ch: ch, over: over}
+func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading {
+	r := reading{ch: ch, over: over, owner: owner}
 	r.rests, _ = channel.As[channel.Rester](ch)
 	return r
 }
@@ -45,18 +52,22 @@ func (r *reading) isOver() bool {
 	}
 }
 
-// read is the channel's Read, but for errSilent when nothing has come for a while.
+// read is the channel's Read, but for errSilent when it is time to rest.
 func (r *reading) read(p []byte) (int, error) {
 	if r.rests == nil {
 		return r.ch.Read(p)
 	}
-	if now := time.Now(); r.until.Sub(now) < silence {
+	if now := time.Now(); !r.woken && !r.busy {
+		// Only what a layer holds already: who has that must not rest.
+		r.ch.SetReadDeadline(time.Unix(1, 0))
+	} else if r.until.Sub(now) < silence {
 		r.until = now.Add(2 * silence)
 		r.ch.SetReadDeadline(r.until)
 		if r.isOver() { // end may have been before that deadline
 			return 0, os.ErrDeadlineExceeded
 		}
 	}
+	r.woken = false
 	n, err := r.ch.Read(p)
 	if err != nil && !r.isOver() && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errSilent
@@ -64,14 +75,23 @@ func (r *reading) read(p []byte) (int, error) {
 	return n, err
 }
 
-// rest lets the channel rest after errSilent and has wake called when there is
-// something again; it returns false if it can not.
-func (r *reading) rest(wake func()) bool {
-	if !r.rests.Rest(wake) {
-		return false
+// rest lets the channel rest after errSilent; the owner is called when there is
+// something again. If it can not rest it returns false, and Read will wait.
+func (r *reading) rest() bool {
+	r.rested, r.until = time.Now(), time.Time{}
+	ok := r.rests.Rest(r.wake)
+	if !ok {
+		r.rests = nil
+		r.ch.SetReadDeadline(time.Time{})
 	}
-	if r.isOver() { // end may have been before the rest
+	if r.isOver() { // end may have been before
 		r.end()
 	}
-	return true
+	return ok
+}
+
+// wake calls the owner, in a goroutine of its own.
+func (r *reading) wake() {
+	r.woken, r.busy = true, time.Since(r.rested) < silence
+	r.owner()
 }
