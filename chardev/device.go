@@ -55,7 +55,7 @@ func (d *device) come(ctx context.Context, wg *sync.WaitGroup, ch channel.Channe
 	switch {
 	case !busy:
 		wg.Add(1)
-		d.serveNext(ctx, wg)
+		go d.serveNext(ctx, wg) // for as long as the guest talks
 	case leave != nil:
 		leave(errReplaced)
 	}

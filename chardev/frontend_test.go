@@ -70,6 +70,11 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer guest.Close()
+		b.wg.Go(func() { // it talks all the time
+			for err := error(nil); err == nil; {
+				_, err = guest.Write(make([]byte, 1<<10))
+			}
+		})
 		await(t, "the guest to be there", func() bool { s := b.hub.device.Load(); return s != nil && s != before })
 	}
 	stop()

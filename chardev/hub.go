@@ -14,7 +14,7 @@ import (
 
 // The way of the bytes, from the device to the clients:
 //
-//  1. readDevice reads into the history's own space;
+//  1. readDevice reads into the history's own space, while the device speaks;
 //  2. publish commits it and writes it on the spot, without ever waiting, to
 //     every client that keeps up (the live ones);
 //  3. a client whose outbox had to keep something lags: its own pump writes
