@@ -16,7 +16,6 @@ import (
 // for each; the test plays both sides.
 type quietHouse struct {
 	*bench
-	before          int // goroutines
 	guests, clients []channel.Channel
 	hubs            []*hub
 }
