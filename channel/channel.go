@@ -41,11 +41,18 @@ type Channel interface {
 	CloseWrite() error
 }
 
-// A Listener hands out channels whose handshakes are done.
+// A Listener hands out channels whose handshakes are done, by Accept or by Serve.
 type Listener interface {
 	// Accept waits for the next channel. It returns ctx's error when ctx ends
 	// and one matching net.ErrClosed after Close.
 	Accept(ctx context.Context) (Channel, error)
+
+	// Serve gives each channel to use, which owns it and must not keep its
+	// caller, until Close; it may be called at the same time by several
+	// goroutines. Serve returns at once and nobody waits while nobody comes, where
+	// the transport allows that. failed is called, once, if the transport accepts
+	// no more by itself; Close is still to be called.
+	Serve(use func(Channel), failed func(error))
 
 	// Addr is where it listens, with the port that was chosen for port 0.
 	Addr() net.Addr

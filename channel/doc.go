@@ -21,8 +21,8 @@
 // # Abilities
 //
 // What changes or consumes the stream is in Channel, so that every layer has to
-// answer it. What stands beside the stream (Breaker, Resizer, Secured, Local, an
-// Outbox) is found with As, which goes down a stack by Unwrap.
+// answer it. What stands beside the stream (Breaker, Resizer, Secured, Local, Rester,
+// an Outbox) is found with As, which goes down a stack by Unwrap.
 //
 // # To add one
 //

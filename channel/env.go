@@ -130,78 +130,127 @@ func (e *Env) Listen(ctx context.Context, a Address) (Listener, error) {
 }
 
 // serve runs the handshakes of ls for what l accepts. It owns l.
-func (e *Env) serve(l Listener, ls []Layer) *listener {
-	s := &listener{Listener: l, env: e, layers: ls, ready: make(chan Channel), failed: make(chan struct{})}
+func (e *Env) serve(l accepter, ls []Layer) *listener {
+	s := &listener{accepter: l, env: e, layers: ls}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Go(s.accept)
 	return s
 }
 
-// A listener runs the handshakes of what a transport's listener accepts.
+// An accepter is what a transport listens with: a Listener without Serve. It may
+// be a Rester.
+type accepter interface {
+	Accept() (Channel, error) // Close ends it
+	Addr() net.Addr
+	Close() error
+}
+
+// A listener runs the handshakes of what a transport's accepter accepts.
 type listener struct {
-	Listener
+	// fixed before anything is accepted
+	accepter
 	env    *Env
 	layers []Layer
-	ready  chan Channel
+	use    func(Channel)
+	failed func(error)
 
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	failed chan struct{} // closed when the transport accepts no more
-	err    error         // why; before failed is closed
+	short time.Time // since when there is a shortage; zero: there is none; owned by accept
 
 	mu         sync.Mutex
 	unfinished []*handshake // oldest first
+
+	// for Accept
+	accepting sync.Once // made the rest
+	ready     chan Channel
+	broken    chan struct{} // closed when the transport accepts no more
+	err       error         // why; before broken is closed
 }
 
 type handshake struct{ cancel context.CancelFunc }
 
-// accept is the one goroutine that accepts from the transport.
+func (s *listener) Serve(use func(Channel), failed func(error)) {
+	s.use, s.failed = use, failed
+	s.wg.Add(1)
+	if !s.rest() {
+		go s.accept()
+	}
+}
+
+// rest waits for the next connection without a goroutine, if that can be.
+func (s *listener) rest() bool {
+	r, ok := s.accepter.(Rester)
+	return ok && r.Rest(s.accept)
+}
+
+// accept accepts from the transport until it can rest; only one runs at a time.
+// The last one counts itself off.
 func (s *listener) accept() {
-	defer close(s.failed)
-	short := time.Time{} // since when there is a shortage; zero: there is none
 	for {
-		ch, err := s.Listener.Accept(s.ctx)
-		if isShortage(err) {
-			if short.IsZero() { // told once: many listeners try many times
-				short = time.Now()
-				s.env.log().Error("cannot accept, trying on", "listener", s.Addr().String(), "error", err)
+		ch, err := s.accepter.Accept()
+		switch {
+		case s.ctx.Err() != nil:
+			if err == nil {
+				ch.Close()
 			}
-			select {
-			case <-time.After(100 * time.Millisecond): // nothing tells when there is a descriptor again
-			case <-s.ctx.Done():
-			}
+			s.wg.Done()
+			return
+		case isShortage(err):
+			s.awaitMeans(err)
 			continue
-		}
-		if s.ctx.Err() != nil && err != nil {
-			err = net.ErrClosed
-		}
-		if err != nil {
-			s.err = err
+		case err != nil:
+			s.wg.Done()
+			s.failed(err)
 			return
 		}
-		if !short.IsZero() {
-			s.env.log().Info("accepting again", "listener", s.Addr().String(), "after", time.Since(short).Round(time.Millisecond))
-			short = time.Time{}
+		if !s.short.IsZero() {
+			s.env.log().Info("accepting again", "listener", s.Addr().String(), "after", time.Since(s.short).Round(time.Millisecond))
+			s.short = time.Time{}
 		}
 		if s.env.Below != nil {
 			ch = s.env.Below(ch)
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, s.env.handshake())
-		h := &handshake{cancel}
-		s.mu.Lock()
-		s.unfinished = append(s.unfinished, h)
-		if len(s.unfinished) > s.env.unfinished() {
-			s.unfinished[0].cancel()
-			s.unfinished = slices.Delete(s.unfinished, 0, 1)
+		if len(s.layers) == 0 {
+			s.use(ch)
+		} else {
+			s.begin(ch)
 		}
-		s.mu.Unlock()
-		s.wg.Go(func() { s.finish(ctx, h, ch) })
+		if s.rest() {
+			return
+		}
 	}
 }
 
-// finish runs one connection's handshakes and waits until it is accepted.
+// awaitMeans waits a little for what accept(2) was short of. That is told once:
+// many listeners try many times.
+func (s *listener) awaitMeans(err error) {
+	if s.short.IsZero() {
+		s.short = time.Now()
+		s.env.log().Error("cannot accept, trying on", "listener", s.Addr().String(), "error", err)
+	}
+	select {
+	case <-time.After(100 * time.Millisecond): // nothing tells when there is a descriptor again
+	case <-s.ctx.Done():
+	}
+}
+
+// begin starts the handshakes of a connection, in a goroutine of their own.
+func (s *listener) begin(ch Channel) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.env.handshake())
+	h := &handshake{cancel}
+	s.mu.Lock()
+	s.unfinished = append(s.unfinished, h)
+	if len(s.unfinished) > s.env.unfinished() {
+		s.unfinished[0].cancel()
+		s.unfinished = slices.Delete(s.unfinished, 0, 1)
+	}
+	s.mu.Unlock()
+	s.wg.Go(func() { s.finish(ctx, h, ch) })
+}
+
+// finish runs one connection's handshakes and hands it out.
 func (s *listener) finish(ctx context.Context, h *handshake, ch Channel) {
 	remote := ch.RemoteAddr()
 	ch, err := stack(ctx, ch, s.layers)
@@ -210,6 +259,9 @@ func (s *listener) finish(ctx context.Context, h *handshake, ch Channel) {
 	if i := slices.Index(s.unfinished, h); i >= 0 {
 		s.unfinished = slices.Delete(s.unfinished, i, i+1)
 	}
+	if len(s.unfinished) == 0 {
+		s.unfinished = nil
+	}
 	s.mu.Unlock()
 	if err != nil {
 		if s.ctx.Err() == nil {
@@ -217,18 +269,30 @@ func (s *listener) finish(ctx context.Context, h *handshake, ch Channel) {
 		}
 		return
 	}
-	select {
-	case s.ready <- ch:
-	case <-s.ctx.Done():
-		ch.Close()
-	}
+	s.use(ch)
+}
+
+// serveAccept lets Accept have what Serve gives.
+func (s *listener) serveAccept() {
+	s.ready, s.broken = make(chan Channel), make(chan struct{})
+	s.Serve(func(ch Channel) {
+		select {
+		case s.ready <- ch:
+		case <-s.ctx.Done():
+			ch.Close()
+		}
+	}, func(err error) {
+		s.err = err
+		close(s.broken)
+	})
 }
 
 func (s *listener) Accept(ctx context.Context) (Channel, error) {
+	s.accepting.Do(s.serveAccept)
 	select {
 	case ch := <-s.ready:
 		return ch, nil
-	case <-s.failed:
+	case <-s.broken:
 		return nil, s.err
 	case <-s.ctx.Done():
 		return nil, net.ErrClosed
@@ -239,7 +303,7 @@ func (s *listener) Accept(ctx context.Context) (Channel, error) {
 
 func (s *listener) Close() error {
 	s.cancel()
-	err := s.Listener.Close()
+	err := s.accepter.Close()
 	s.wg.Wait()
 	return err
 }

@@ -2,25 +2,21 @@ package channel
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 )
 
 // A shortListener has no descriptors for the first tries.
 type shortListener struct {
-	mu   sync.Mutex
-	left int
-	ch   Channel
+	left   int
+	ch     Channel
+	closed chan struct{}
 }
 
-func (l *shortListener) Accept(ctx context.Context) (Channel, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *shortListener) Accept() (Channel, error) {
 	if l.left > 0 {
 		l.left--
 		return nil, plain("accept", syscall.EMFILE)
@@ -29,13 +25,11 @@ func (l *shortListener) Accept(ctx context.Context) (Channel, error) {
 		l.ch = nil
 		return ch, nil
 	}
-	l.mu.Unlock()
-	<-ctx.Done()
-	l.mu.Lock()
-	return nil, ctx.Err()
+	<-l.closed
+	return nil, net.ErrClosed
 }
 func (l *shortListener) Addr() net.Addr { return addr{"test", "short"} }
-func (l *shortListener) Close() error   { return nil }
+func (l *shortListener) Close() error   { close(l.closed); return nil }
 
 // A listener without descriptors goes on when there are some, and has told that
 // once and not with every try: a thousand listeners may be in that state.
@@ -43,7 +37,7 @@ func TestListenerShortageIsToldOnce(t *testing.T) {
 	var log bytes.Buffer
 	near, far := Pipe(16)
 	e := &Env{Log: slog.New(slog.NewTextHandler(&log, nil))}
-	s := e.serve(&shortListener{left: 4, ch: near}, nil)
+	s := e.serve(&shortListener{left: 4, ch: near, closed: make(chan struct{})}, nil)
 	ch := accept(t, s)
 	must(t, s.Close())
 	ch.Close()

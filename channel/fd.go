@@ -30,6 +30,7 @@ type fdChannel struct {
 	dead          deadWrite
 	fast          atomic.Bool  // the last read was of fastRead or more
 	patience      atomic.Int64 // of TryWritev, ns
+	rest          rest
 
 	closeOnce sync.Once
 	closeErr  error
@@ -110,6 +111,7 @@ func writable(fd uintptr) bool {
 func (c *fdChannel) Close() error {
 	c.closeOnce.Do(func() {
 		c.dead.note(net.ErrClosed)
+		c.rest.close()
 		c.closeErr = plain("close", c.f.Close())
 	})
 	return c.closeErr
@@ -118,10 +120,16 @@ func (c *fdChannel) Close() error {
 func (c *fdChannel) LocalAddr() net.Addr  { return c.local }
 func (c *fdChannel) RemoteAddr() net.Addr { return c.remote }
 
-func (c *fdChannel) SetDeadline(t time.Time) error { return plain("deadline", c.f.SetDeadline(t)) }
+func (c *fdChannel) SetDeadline(t time.Time) error {
+	defer c.rest.end()
+	return plain("deadline", c.f.SetDeadline(t))
+}
+
 func (c *fdChannel) SetReadDeadline(t time.Time) error {
+	defer c.rest.end()
 	return plain("deadline", c.f.SetReadDeadline(t))
 }
+
 func (c *fdChannel) SetWriteDeadline(t time.Time) error {
 	return plain("deadline", c.f.SetWriteDeadline(t))
 }

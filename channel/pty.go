@@ -73,3 +73,6 @@ func (t *tty) Read(p []byte) (int, error) {
 
 // CloseWrite fails: a terminal has no half close.
 func (t *tty) CloseWrite() error { return errors.ErrUnsupported }
+
+// Rest makes a tty a Rester.
+func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.rc, wake) }

@@ -50,7 +50,7 @@ type ptyListener struct {
 	waiting sync.WaitGroup // the goroutine that waits for cur's hang-up
 }
 
-func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
+func listenPty(ctx context.Context, _ *Env, a Address) (accepter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -77,12 +77,10 @@ func listenPty(ctx context.Context, _ *Env, a Address) (Listener, error) {
 
 func (l *ptyListener) Addr() net.Addr { return addr{"pty", l.link} }
 
-func (l *ptyListener) Accept(ctx context.Context) (Channel, error) {
+func (l *ptyListener) Accept() (Channel, error) {
 	select {
 	case m := <-l.ready:
 		return m, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	case err := <-l.failed:
 		return nil, err
 	case <-l.stopped:

@@ -24,7 +24,7 @@ type transport struct {
 
 	// One of the two may be nil: it cannot.
 	dial   func(context.Context, *Env, Address) (Channel, error)
-	listen func(context.Context, *Env, Address) (Listener, error)
+	listen func(context.Context, *Env, Address) (accepter, error)
 }
 
 // A layerDef is one row of the table of layers. client and server are called

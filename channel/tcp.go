@@ -50,6 +50,9 @@ func (s *socket) CloseWrite() error {
 	return s.dead.note(plain("shutdown", s.half.CloseWrite()))
 }
 
+// Rest makes a socket a Rester.
+func (s *socket) Rest(wake func()) bool { return s.rest.begin(s.rc, wake) }
+
 func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	d := net.Dialer{KeepAliveConfig: tcpKeepAlive}
 	c, err := d.DialContext(ctx, "tcp", a.Where)
@@ -79,7 +82,7 @@ func newTCP(c *net.TCPConn) (Channel, error) {
 	return &socket{fc, c}, nil
 }
 
-func listenTCP(ctx context.Context, e *Env, a Address) (Listener, error) {
+func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
 	l, err := lc.Listen(ctx, "tcp", a.Where)
 	if err != nil {
@@ -94,20 +97,22 @@ func listenTCP(ctx context.Context, e *Env, a Address) (Listener, error) {
 		}
 		from = append(from, p)
 	}
-	return &tcpListener{l: l.(*net.TCPListener), from: from, env: e}, nil
+	tl := l.(*net.TCPListener)
+	return &tcpListener{restingListener: newRestingListener(tl), l: tl, from: from, env: e}, nil
 }
 
 type tcpListener struct {
+	restingListener
 	l    *net.TCPListener
 	from []netip.Prefix // allowed networks; empty: all
 	env  *Env
 }
 
-func (l *tcpListener) Accept(ctx context.Context) (Channel, error) {
+func (l *tcpListener) Accept() (Channel, error) {
 	for {
-		c, err := acceptContext(ctx, l.l, l.l.AcceptTCP)
+		c, err := l.l.AcceptTCP()
 		if err != nil {
-			return nil, err
+			return nil, plain("accept", err)
 		}
 		if !l.allowed(c.RemoteAddr()) {
 			l.env.log().Warn("connection refused by from=", "listener", l.l.Addr().String(), "peer", c.RemoteAddr().String())
@@ -132,16 +137,8 @@ func (l *tcpListener) allowed(remote net.Addr) bool {
 }
 
 func (l *tcpListener) Addr() net.Addr { return l.l.Addr() }
-func (l *tcpListener) Close() error   { return plain("close", l.l.Close()) }
 
-// acceptContext is accept, ended by ctx. Only one may run at a time.
-func acceptContext[C any](ctx context.Context, l interface{ SetDeadline(time.Time) error }, accept func() (C, error)) (C, error) {
-	l.SetDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	c, err := accept()
-	if err != nil && ctx.Err() != nil {
-		return c, ctx.Err()
-	}
-	return c, plain("accept", err)
+func (l *tcpListener) Close() error {
+	l.rest.close()
+	return plain("close", l.l.Close())
 }

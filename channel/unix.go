@@ -78,7 +78,7 @@ func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
 // listenUnix makes the socket under a name of its own, with its mode and owner,
 // and gives it its real name when it listens: whoever sees the name can
 // connect, and nobody ever could who may not.
-func listenUnix(ctx context.Context, _ *Env, a Address) (Listener, error) {
+func listenUnix(ctx context.Context, _ *Env, a Address) (accepter, error) {
 	if err := checkSocketPath(a.Where); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,8 @@ func listenUnix(ctx context.Context, _ *Env, a Address) (Listener, error) {
 		if err != nil {
 			return nil, plain("listen", err)
 		}
-		return &unixListener{l: l.(*net.UnixListener), addr: l.Addr()}, nil
+		ul := l.(*net.UnixListener)
+		return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: l.Addr()}, nil
 	}
 	dir, err := os.OpenFile(filepath.Dir(a.Where), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -119,7 +120,7 @@ func listenUnix(ctx context.Context, _ *Env, a Address) (Listener, error) {
 		ul.Close()
 		return nil, err
 	}
-	return &unixListener{l: ul, addr: &net.UnixAddr{Name: a.Where, Net: "unix"}, path: a.Where, node: ino}, nil
+	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: &net.UnixAddr{Name: a.Where, Net: "unix"}, path: a.Where, node: ino}, nil
 }
 
 // clearSocketPath sees to it that the path may be taken: what is there can only
@@ -166,6 +167,7 @@ func dressNode(path string, a Address) (fs.FileInfo, error) {
 }
 
 type unixListener struct {
+	restingListener
 	l    *net.UnixListener
 	addr net.Addr
 	path string      // "" if abstract
@@ -174,10 +176,10 @@ type unixListener struct {
 	once sync.Once
 }
 
-func (l *unixListener) Accept(ctx context.Context) (Channel, error) {
-	c, err := acceptContext(ctx, l.l, l.l.AcceptUnix)
+func (l *unixListener) Accept() (Channel, error) {
+	c, err := l.l.AcceptUnix()
 	if err != nil {
-		return nil, err
+		return nil, plain("accept", err)
 	}
 	return newUnix(c)
 }
@@ -186,6 +188,7 @@ func (l *unixListener) Addr() net.Addr { return l.addr }
 
 // Close removes the socket's name if it is still this socket's.
 func (l *unixListener) Close() error {
+	l.rest.close()
 	err := plain("close", l.l.Close())
 	l.once.Do(func() {
 		if l.path == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"chardevd/channel"
@@ -21,8 +22,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	c.attached.Add(1)
-	defer c.attached.Done()
 	if c.ctx.Err() != nil {
+		c.attached.Done()
 		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
 		return
 	}
@@ -40,6 +41,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return channel.NewOutbox(under)
 	})
 	if err != nil {
+		c.attached.Done()
 		con.hub.log.Info("attach failed", "error", err)
 		return
 	}
@@ -55,7 +57,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		state, _, _ := con.device.state()
 		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: modeName(cl.readOnly), Text: start.note}
 	}
-	cl.serve(c.ctx, start.replay, start.from)
+	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
 }
 
 // message acts on what an attached client says beside the bytes. It runs in the
@@ -95,15 +97,24 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if s == nil {
 		return fmt.Errorf("no break was sent: the device is down")
 	}
-	b, ok := channel.As[channel.Breaker](s.dev)
+	b, ok := channel.As[channel.Breaker](s.in.ch)
 	if !ok {
 		return fmt.Errorf("no break was sent: this kind of device knows none")
 	}
 	if d <= 0 {
 		d = defaultBreak
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, d+finishTime)
+	ctx, cancel := context.WithTimeout(s.ctx, d+finishTime)
+	var watch sync.WaitGroup
+	defer watch.Wait()
 	defer cancel()
+	watch.Go(func() {
+		select {
+		case <-c.going:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	if err := b.SendBreak(ctx, d); err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
@@ -119,7 +130,7 @@ func (h *hub) resize(c *client, cols, rows int) {
 		return
 	}
 	if s := h.device.Load(); s != nil {
-		if r, ok := channel.As[channel.Resizer](s.dev); ok {
+		if r, ok := channel.As[channel.Resizer](s.in.ch); ok {
 			if err := r.Resize(cols, rows); err != nil {
 				h.log.Debug("resize", "error", err)
 			}

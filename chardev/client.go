@@ -31,12 +31,16 @@ type client struct {
 	id    int
 	since time.Time
 
-	out      outlet // its end is abort, finishTime after that of ctx
-	ctx      context.Context
-	end      context.CancelCauseFunc // asks it to go; the cause is what it is told
-	pumps    sync.WaitGroup
-	keysDone chan error    // answers to what it types; capacity 1
-	mute     chan struct{} // closed when it can be given nothing any more
+	// fixed by serve
+	out     outlet          // its end is abort, finishTime after going
+	unwatch func() bool     // nobody acts on the end of its context any more
+	going   chan struct{}   // closed when its end has come
+	mute    chan struct{}   // closed when it can be given nothing any more
+	ended   func(why error) // called when it is gone
+
+	pumps   sync.WaitGroup
+	endOnce sync.Once
+	cause   error // why its end has come; before going is closed
 
 	cursor  atomic.Int64 // changed under mu
 	typed   atomic.Int64 // bytes of its input that the device took
@@ -51,7 +55,9 @@ type client struct {
 	untold int64 // bytes it missed since told
 	told   time.Time
 
-	inputEnded bool // it said that no more input comes; owned by readInput
+	// owned by read
+	in         reading
+	inputEnded bool // it said that no more input comes
 
 	// guarded by hub.mu
 	state    state
@@ -76,30 +82,57 @@ func (c *client) String() string {
 	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.frontend)
 }
 
-// serve is the life of a client; it owns the channel. replay and from are
-// those of hub.attach.
-func (c *client) serve(ctx context.Context, replay int, from int64) error {
-	c.ctx, c.end = context.WithCancelCause(ctx)
-	defer c.end(nil)
+// serve begins the life of a client; it owns the channel. replay and from are
+// those of hub.attach. ended is called when the client is gone.
+func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
+	c.ended = ended
 	c.out = newOutlet(c.ch)
-	defer c.out.abort()
-	c.mute = make(chan struct{})
-	c.keysDone = make(chan error, 1)
-	stop := context.AfterFunc(c.ctx, func() { c.ch.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	c.going, c.mute = make(chan struct{}), make(chan struct{})
+	c.in = newReading(c.ch, c.going, c.read)
+	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())
-	err := c.readInput()
+	c.read()
+}
+
+// read reads the client until it is silent, and is called again when it is not, or
+// until its end.
+func (c *client) read() {
+	for {
+		err := c.readInput()
+		if err != errSilent || c.inputEnded {
+			c.leave(err)
+			return
+		}
+		if c.in.rest() {
+			return
+		}
+	}
+}
+
+// end asks the client to go and tells it why; only the first call counts.
+func (c *client) end(cause error) {
+	c.endOnce.Do(func() {
+		c.cause = cause
+		close(c.going)
+		c.in.end()
+	})
+}
+
+// leave is the end of a client, whose input ended with err.
+func (c *client) leave(err error) {
+	defer func() { c.ended(err) }()
+	defer c.unwatch()
 	if c.inputEnded {
 		err = io.EOF
 	}
-	if c.ctx.Err() != nil {
-		err = whyEnded(c.ctx)
+	if c.in.isOver() {
+		err = c.cause
 	}
 	if err == io.EOF && c.halfClose {
 		select {
-		case <-c.ctx.Done():
+		case <-c.going:
 		case <-c.mute:
 		}
 	}
@@ -110,7 +143,6 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.hub.note("detach", c.String()+": "+reason(err))
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
-	return err
 }
 
 // whyEnded is the cause of a context's end, which is the daemon's if nobody gave
@@ -176,20 +208,19 @@ func closeWith(ch channel.Channel, why error) error {
 // inputBuffers are for clients that type much.
 var inputBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 
-// readInput hands what the client types to the hub until the client's end. It
-// waits with a few bytes for the next key, and takes a real buffer while there is
-// more.
+// readInput hands what the client types to the hub until the client's end, or
+// until it is silent. It waits with a few bytes for the next key, and takes a real
+// buffer while there is more.
 func (c *client) readInput() error {
 	var few [64]byte
-	buf := few[:]
 	for {
-		n, err := c.ch.Read(buf)
+		n, err := c.in.read(few[:])
 		if n > 0 {
-			if c.guard != nil && c.guard.isRequest(buf[:n]) {
+			if c.guard != nil && c.guard.isRequest(few[:n]) {
 				c.hub.refuse(c, refusedHTTP, n)
 				return errHTTPRequest
 			}
-			c.hub.take(c, buf[:n])
+			c.hub.take(c, few[:n])
 		}
 		if err != nil {
 			return err
@@ -208,7 +239,7 @@ func (c *client) readInput() error {
 // readMore is readInput with a buffer, while the client fills it.
 func (c *client) readMore(buf []byte) error {
 	for {
-		n, err := c.ch.Read(buf)
+		n, err := c.in.read(buf)
 		if n > 0 {
 			c.hub.take(c, buf[:n])
 		}

@@ -82,7 +82,7 @@ func (l *loader) readFrontend(t *table, f *FrontendConfig) {
 
 // fill puts in for what is not given the values of the endpoint's kind.
 func (r *Reconnect) fill(e Endpoint) {
-	usual := usualReconnect(e)
+	usual := usualReconnect(&e)
 	switch {
 	case *r == Reconnect{}:
 		*r = usual

@@ -126,10 +126,8 @@ func (s *seat) sit(r *rand.Rand) {
 		}
 	}
 	replay := r.IntN(96 << 10)
-	b.wg.Go(func() {
-		defer close(v.served)
-		v.client.serve(b.ctx, replay, -1)
-	})
+	b.wg.Go(func() { <-v.served })
+	go v.client.serve(b.ctx, replay, -1, func(error) { close(v.served) })
 	v.start = <-start
 	b.wg.Go(v.follow)
 	s.visit = v
@@ -145,6 +143,15 @@ func (s *seat) connect(v *visit) channel.Channel {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	type accepted struct {
+		ch  channel.Channel
+		err error
+	}
+	coming := make(chan accepted, 1)
+	go func() { // the handshakes are made for who accepts
+		ch, err := d.Accept(ctx)
+		coming <- accepted{ch, err}
+	}()
 	conn, err := new(net.Dialer).DialContext(ctx, d.Addr().Network(), d.Addr().String())
 	if err != nil {
 		v.t.Fatal(err)
@@ -161,11 +168,11 @@ func (s *seat) connect(v *visit) channel.Channel {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	near, err := d.Accept(ctx)
-	if err != nil {
-		v.t.Fatal(err)
+	near := <-coming
+	if near.err != nil {
+		v.t.Fatal(near.err)
 	}
-	return near
+	return near.ch
 }
 
 // pipe is connect where nobody has to listen.

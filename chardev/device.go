@@ -16,45 +16,71 @@ import (
 type device struct {
 	supervisor
 	hub *hub
+
+	// of one that is listened for
+	mu    sync.Mutex
+	busy  bool                    // a guest is there, or about to be
+	leave context.CancelCauseFunc // asks that one to go
+	next  channel.Channel         // who takes its place then; nil: nobody
 }
 
-func newDevice(h *hub, env *channel.Env, ep Endpoint) *device {
+func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), d.tellNews)
 	return d
 }
 
-// run keeps the device open until ctx ends.
-func (d *device) run(ctx context.Context) {
+// start keeps the device open until ctx ends. What it starts is counted by wg.
+func (d *device) start(ctx context.Context, wg *sync.WaitGroup) {
+	wg.Add(1)
 	if d.ep.Listen {
-		d.await(ctx)
+		d.listen(ctx, func(ch channel.Channel) { d.come(ctx, wg, ch) }, wg.Done)
 		return
 	}
-	d.open(ctx, d.hub.session)
-}
-
-// await listens for the guest to come. A newer guest replaces the older one.
-func (d *device) await(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	leave := func(error) {}
-	d.listen(ctx, func(ch channel.Channel) {
-		leave(errReplaced)
-		wg.Wait()
-		var guest context.Context
-		guest, leave = context.WithCancelCause(ctx)
-		wg.Go(func() { d.guest(guest, ch) })
-	})
-	leave(nil)
+	d.open(ctx, d.hub.session, wg.Done)
 }
 
 var errReplaced = errors.New("a newer guest took its place")
 
-// guest is one guest that came.
-func (d *device) guest(ctx context.Context, ch channel.Channel) {
+// come is called for each guest that comes. A newer one replaces the older, as
+// soon as that is gone; of several that wait for this only the newest does.
+func (d *device) come(ctx context.Context, wg *sync.WaitGroup, ch channel.Channel) {
+	d.mu.Lock()
+	older, leave, busy := d.next, d.leave, d.busy
+	d.next, d.busy = ch, true
+	d.mu.Unlock()
+	if older != nil {
+		older.Close()
+	}
+	switch {
+	case !busy:
+		wg.Add(1)
+		go d.serveNext(ctx, wg) // for as long as the guest talks
+	case leave != nil:
+		leave(errReplaced)
+	}
+}
+
+// serveNext serves the guest that waits, and when that is gone the next one.
+func (d *device) serveNext(ctx context.Context, wg *sync.WaitGroup) {
+	d.mu.Lock()
+	ch := d.next
+	d.next, d.leave = nil, nil
+	d.busy = ch != nil
+	if ch == nil {
+		d.mu.Unlock()
+		wg.Done()
+		return
+	}
+	guest, leave := context.WithCancelCause(ctx)
+	d.leave = leave
+	d.mu.Unlock()
 	d.hub.note(StateUp, "a guest came: "+peerName(ch))
-	err := d.hub.session(ctx, ch)
-	d.hub.note(StateDown, "the guest left: "+reason(err))
+	d.hub.session(guest, ch, func(err error) {
+		leave(nil)
+		d.hub.note(StateDown, "the guest left: "+reason(err))
+		go d.serveNext(ctx, wg) // not from within the session
+	})
 }
 
 // state is how the device is. One that is listened for is up while a guest is
@@ -78,39 +104,50 @@ func (d *device) tellNews(state string, err error) {
 	d.hub.note(state, text)
 }
 
-// session is the time from up to down: it moves bytes both ways until the
-// device ends, and returns why. It owns dev.
-func (h *hub) session(ctx context.Context, dev channel.Channel) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	out, _ := channel.As[*channel.Outbox](dev)
-	s := &session{since: time.Now(), dev: dev, out: out, input: make(chan keys), gone: make(chan struct{})}
-	stop := context.AfterFunc(ctx, func() { dev.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-
+// session begins the time from up to down: bytes move both ways until the device
+// ends, or ctx; then ended is called with the reason. It owns dev.
+func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
+	s := &session{hub: h, since: time.Now(), ctx: ctx, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s.in = newReading(dev, ctx.Done(), s.read)
+	s.out, _ = channel.As[*channel.Outbox](dev)
+	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
 	h.tell(Message{Type: "device", State: StateUp})
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		if err := h.writeDevice(ctx, s); ctx.Err() == nil {
-			h.log.Warn("the device takes no input any more", "error", err)
+	s.read()
+}
+
+// read reads the device until it is silent, and is called again when it is not, or
+// until its end.
+func (s *session) read() {
+	for {
+		err := s.hub.readDevice(s)
+		if err != errSilent {
+			s.end(err)
+			return
 		}
-	})
-	err := h.readDevice(ctx, dev)
-	if ctx.Err() != nil {
-		err = whyEnded(ctx)
+		if s.in.rest() {
+			return
+		}
+	}
+}
+
+// end is the end of the session, whose device's output ended with err.
+func (s *session) end(err error) {
+	h, dev := s.hub, s.in.ch
+	s.unwatch()
+	if s.ctx.Err() != nil {
+		err = whyEnded(s.ctx)
 	}
 	h.device.Store(nil)
-	cancel()
-	writing.Wait()
+	s.endInput()
 	h.helpers.Wait()
-	out.Abort() // what the device did not take until now it will not
+	s.out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {
 		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
-	return err
+	s.ended(err)
 }
 
 var errDeviceEnded = errors.New("the device closed the connection")

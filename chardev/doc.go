@@ -6,9 +6,11 @@
 //
 //	device ─Read→ [readDevice] ─Commit→ history ←Next─ [pump 1] ─Writev→ client 1
 //	   ↑                └─ keepUp, never waiting, for each who keeps up ─→ client 2 … N
-//	   └─Writev─ [writeDevice] ←─ keys ←─ [readInput 1 … N] ←Read─ clients
+//	   └─Write─ in turn ←─ [readInput 1 … N] ←Read─ clients
 //
-// Brackets are goroutines. A device writes one history; everything else reads it
+// Brackets are goroutines, of which those that read are there only while there is
+// something to read: a channel that is silent rests (reading.go), and so does a
+// listener. An idle console costs no goroutine. A device writes one history; everything else reads it
 // with a cursor of its own. Bytes are addressed by their offset since the daemon
 // began, and an epoch tells one daemon's offsets from another's.
 //
@@ -33,14 +35,16 @@
 // publish passes over a client whose cursor is not where its chunk begins, so that
 // one who changes hands gets no byte twice and misses none.
 //
-// Input is given away over an unbuffered channel to the one writer of the device,
-// who answers; until then the buffer is the writer's. Input that is not taken is
-// counted by its reason, and never kept for later.
+// Input is given to the device by the goroutine that reads the client, in the order
+// of coming, when the device has taken what came before. Input that is not taken
+// is counted by its reason, and never kept for later.
 //
 // # Who owns what
 //
 // Server.Run waits for frontends, then for devices; a supervisor owns each
 // endpoint, and is the only one that tries again; frontend.serve and the control
 // socket's attach own a client, and client.serve its channel; hub.session owns the
-// device's channel. Whoever starts a goroutine waits for it.
+// device's channel. What goes on while nobody waits for it is begun with a function
+// that is called at its end (ended, done); the last of them count off a WaitGroup of
+// Server.Run. Whoever starts a goroutine waits for it, in this way too.
 package chardev

@@ -17,16 +17,16 @@ import (
 type frontend struct {
 	supervisor
 	hub     *hub
-	cfg     FrontendConfig
+	cfg     *FrontendConfig
 	clients atomic.Int64
 }
 
 // defaultMaxClients is how many a frontend serves at once.
 const defaultMaxClients = 256
 
-func newFrontend(h *hub, env *channel.Env, cfg FrontendConfig) *frontend {
+func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
 	f := &frontend{hub: h, cfg: cfg}
-	f.supervisor = newSupervisor(env, cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(cfg.Endpoint)), f.tellNews)
+	f.supervisor = newSupervisor(env, &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 
@@ -38,38 +38,38 @@ func (f *frontend) tellNews(state string, err error) {
 	f.hub.note("frontend", text)
 }
 
-// run keeps the frontend open until ctx ends, then waits for its clients.
-func (f *frontend) run(ctx context.Context) {
+// start keeps the frontend open until ctx ends. What it starts, its clients too, is
+// counted by wg.
+func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
+	wg.Add(1)
 	if !f.cfg.Listen {
-		f.open(ctx, func(ctx context.Context, ch channel.Channel) error {
+		f.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
 			f.clients.Add(1)
-			return f.serve(ctx, ch)
-		})
+			f.serve(ctx, ch, ended)
+		}, wg.Done)
 		return
 	}
-	var clients sync.WaitGroup
-	defer clients.Wait()
 	most := int64(defaultMaxClients)
 	if n, err := strconv.ParseInt(f.cfg.Address.Get("max_clients"), 10, 64); err == nil {
 		most = n
 	}
 	f.listen(ctx, func(ch channel.Channel) {
-		if f.clients.Load() >= most {
+		if f.clients.Add(1) > most {
+			f.clients.Add(-1)
 			f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", peerName(ch), f.cfg.Address, most))
-			clients.Go(func() { closeWith(ch, errFull) })
+			wg.Go(func() { closeWith(ch, errFull) })
 			return
 		}
-		f.clients.Add(1)
-		clients.Go(func() { f.serve(ctx, ch) })
-	})
+		wg.Add(1)
+		go f.serve(ctx, ch, func(error) { wg.Done() })
+	}, wg.Done)
 }
 
 var errFull = errors.New("as many clients as max_clients allows are here already")
 
-// serve makes a channel, which is counted already, a client and serves it to its
+// serve makes a channel, which is counted already, a client, and calls ended at its
 // end.
-func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
-	defer f.clients.Add(-1)
+func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(error)) {
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,
@@ -82,7 +82,10 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
 	if a := f.cfg.Address; f.cfg.Listen && a.Transport == "tcp" && len(a.Layers) == 0 && a.Get("http") != "allow" {
 		c.guard = new(requestGuard)
 	}
-	return c.serve(ctx, f.cfg.Replay, -1)
+	c.serve(ctx, f.cfg.Replay, -1, func(why error) {
+		f.clients.Add(-1)
+		ended(why)
+	})
 }
 
 // peerName is who is at the other end, as far as the channel can tell.

@@ -24,8 +24,8 @@ func TestAFrontendThatConnectsCountsItsClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at}})
-	b.wg.Go(func() { f.run(b.ctx) })
+	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at}})
+	f.start(b.ctx, &b.wg)
 	peer, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -44,9 +44,9 @@ func TestAFrontendThatConnectsCountsItsClient(t *testing.T) {
 func TestMaxClientsMayBeLarge(t *testing.T) {
 	b := newBench(t, 16<<10, "shared")
 	at := channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s") + "?max_clients=3000000000")
-	f := newFrontend(b.hub, outboxes, FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
-	b.wg.Go(func() { f.run(b.ctx) })
-	<-f.status.first
+	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
+	f.start(b.ctx, &b.wg)
+	<-f.status.tried()
 	peer, err := channel.Dial(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
@@ -59,10 +59,10 @@ func TestMaxClientsMayBeLarge(t *testing.T) {
 func TestANewerGuestReplacesTheOlder(t *testing.T) {
 	b := newBench(t, 16<<10, "shared")
 	at := socketPath(t)
-	d := newDevice(b.hub, outboxes, Endpoint{Address: at, Listen: true})
+	d := newDevice(b.hub, outboxes, &Endpoint{Address: at, Listen: true})
 	ctx, stop := context.WithCancel(b.ctx)
-	b.wg.Go(func() { d.run(ctx) })
-	<-d.status.first
+	d.start(ctx, &b.wg)
+	<-d.status.tried()
 	for range 2 {
 		before := b.hub.device.Load()
 		guest, err := channel.Dial(t.Context(), at)
@@ -70,6 +70,11 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer guest.Close()
+		b.wg.Go(func() { // it talks all the time
+			for err := error(nil); err == nil; {
+				_, err = guest.Write(make([]byte, 1<<10))
+			}
+		})
 		await(t, "the guest to be there", func() bool { s := b.hub.device.Load(); return s != nil && s != before })
 	}
 	stop()

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -10,13 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 )
 
 // The way of the bytes, from the device to the clients:
 //
-//  1. readDevice reads into the history's own space;
+//  1. readDevice reads into the history's own space, while the device speaks;
 //  2. publish commits it and writes it on the spot, without ever waiting, to
 //     every client that keeps up (the live ones);
 //  3. a client whose outbox had to keep something lags: its own pump writes
@@ -29,6 +27,7 @@ import (
 // A hub joins one device with its clients.
 type hub struct {
 	log   *slog.Logger
+	stir  func() // told of every event; may be nil
 	hist  *history.History
 	input string // shared, exclusive, off
 
@@ -200,6 +199,9 @@ func (h *hub) note(kind, text string) {
 	h.events = append(h.events, e)
 	h.mu.Unlock()
 	h.log.Info(kind, "what", text, "offset", e.Offset)
+	if h.stir != nil {
+		h.stir()
+	}
 }
 
 // tell sends a message to all clients that are people.
@@ -214,14 +216,15 @@ func (h *hub) tell(m Message) {
 	}
 }
 
-// readDevice reads the device until it ends; only one may run at a time.
-func (h *hub) readDevice(ctx context.Context, dev channel.Channel) error {
+// readDevice reads the device until it ends or is silent; only one may run at a
+// time.
+func (h *hub) readDevice(s *session) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(ctx, len(space)); err != nil {
+		if err := h.waitRoom(s.ctx, len(space)); err != nil {
 			return err
 		}
-		n, err := dev.Read(space)
+		n, err := s.in.read(space)
 		if n > 0 {
 			h.publish(space[:n])
 		}

@@ -45,7 +45,8 @@ func newBench(t testing.TB, size int, input string) *bench {
 func (b *bench) plug() {
 	guest, dev := channel.Pipe(32 << 10)
 	b.guest = guest
-	b.wg.Go(func() { b.hub.session(b.ctx, channel.NewOutbox(dev)) })
+	b.wg.Add(1)
+	go b.hub.session(b.ctx, channel.NewOutbox(dev), func(error) { b.wg.Done() })
 	await(b.t, "the device to be up", func() bool { return b.hub.device.Load() != nil })
 }
 
@@ -66,7 +67,8 @@ func (b *bench) attach(pipe, replay int, change func(*client)) (*channel.PipeEnd
 	if change != nil {
 		change(c)
 	}
-	b.wg.Go(func() { c.serve(b.ctx, replay, -1) })
+	b.wg.Add(1)
+	go c.serve(b.ctx, replay, -1, func(error) { b.wg.Done() })
 	await(b.t, "the client to be attached", func() bool {
 		b.hub.mu.Lock()
 		defer b.hub.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"chardevd/channel"
@@ -31,27 +32,34 @@ var reasons = [...]string{
 // busyAfter is how long input waits for a device that takes none.
 const busyAfter = 30 * time.Second
 
-// gatherMax is how much input is given to the device at once. It is little, so
+// inputMax is how much input is given to the device at once. It is little, so
 // that a slow line shows progress and a break comes soon.
-const gatherMax = 2 << 10
+const inputMax = 2 << 10
 
 // A session is one connection to the device, from up to down.
 type session struct {
-	since time.Time
-	dev   channel.Channel
-	out   *channel.Outbox // below all layers of dev
-	input chan keys       // unbuffered: who comes first is served first
-	gone  chan struct{}   // closed when the session ends
+	// fixed
+	hub     *hub
+	since   time.Time
+	out     *channel.Outbox // below all layers of the device
+	ctx     context.Context // asks it to end
+	unwatch func() bool     // nobody acts on that any more
+	ended   func(error)
+
+	in reading // owned by read
+
+	// Who gives the device something puts a token into turn and then takes it out:
+	// who comes first is served first, as they wait in the order of the channel.
+	turn    chan struct{}
+	stuck   bool          // the device took nothing for busyAfter; owned by who has the turn
+	gone    chan struct{} // closed when the device takes no more
+	goneOne sync.Once
 }
 
-// keys is input on its way: the bytes stay the client's until done says how it
-// went.
-type keys struct {
-	bytes []byte
-	done  chan error
-}
-
-var errBusy = errors.New("the device takes no input")
+var (
+	errBusy = errors.New("the device takes no input")
+	errGone = errors.New("the device is gone")
+)
 
 // take gives what a client typed to the device; it returns when the bytes are
 // given or refused, so a device that takes none is felt by those who type.
@@ -66,28 +74,50 @@ func (h *hub) take(c *client, p []byte) {
 		return
 	}
 	for len(p) > 0 {
-		k := keys{p[:min(len(p), gatherMax)], c.keysDone}
-		select {
-		case s.input <- k:
-		case <-s.gone:
-			h.refuse(c, refusedDown, len(p))
-			return
-		case <-c.ctx.Done():
-			h.refuse(c, refusedBusy, len(p))
-			return
-		}
-		switch err := <-k.done; err {
+		n := min(len(p), inputMax)
+		switch err := s.give(c.going, p[:n]); err {
 		case nil:
-			h.bytesIn.Add(int64(len(k.bytes)))
-			c.typed.Add(int64(len(k.bytes)))
+			h.bytesIn.Add(int64(n))
+			c.typed.Add(int64(n))
 		case errBusy:
-			h.refuse(c, refusedBusy, len(k.bytes))
+			h.refuse(c, refusedBusy, n)
 		default:
 			h.refuse(c, refusedDown, len(p))
 			return
 		}
-		p = p[len(k.bytes):]
+		p = p[n:]
 	}
+}
+
+// give gives bytes to the device when it is their turn and the device has taken
+// what it was given before. It returns errBusy when it has not for busyAfter, or
+// when the client who gives is going, and errGone.
+func (s *session) give(going <-chan struct{}, p []byte) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-s.gone:
+		return errGone
+	case <-going:
+		return errBusy
+	}
+	if err := s.awaitDevice(going); err != nil {
+		return err
+	}
+	if _, err := s.in.ch.Write(p); err != nil {
+		if s.endInput() {
+			s.hub.log.Warn("the device takes no input any more", "error", err)
+		}
+		return errGone
+	}
+	return nil
+}
+
+// endInput ends who gives something or wants to; it returns false if that was so
+// before.
+func (s *session) endInput() (first bool) {
+	s.goneOne.Do(func() { first = true; close(s.gone) })
+	return first
 }
 
 // mayType says whether a client's input would go to the device, or why not.
@@ -128,74 +158,33 @@ func (h *hub) refuse(c *client, why, n int) {
 	}
 }
 
-// writeDevice gives the device what clients type until the session ends.
-func (h *hub) writeDevice(ctx context.Context, s *session) error {
-	defer close(s.gone)
-	gather := make([][]byte, 0, 8)
-	waiting := make([]keys, 0, 8)
-	for {
-		if err := s.awaitDevice(ctx); err != nil {
-			return err
-		}
-		select {
-		case k := <-s.input:
-			waiting = append(waiting, k)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		n := len(waiting[0].bytes)
-		for more := true; more && n < gatherMax; {
-			select {
-			case k := <-s.input:
-				waiting = append(waiting, k)
-				n += len(k.bytes)
-			default:
-				more = false
-			}
-		}
-		for _, k := range waiting {
-			gather = append(gather, k.bytes)
-		}
-		_, err := s.dev.Writev(gather)
-		for _, k := range waiting {
-			k.done <- err
-		}
-		clear(gather)
-		clear(waiting)
-		gather, waiting = gather[:0], waiting[:0]
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// awaitDevice waits until the device took what it was given. While it takes
-// nothing for busyAfter, input is refused.
-func (s *session) awaitDevice(ctx context.Context) error {
+// awaitDevice waits until the device took what it was given; whoever calls it has
+// the turn. Once it has taken nothing for busyAfter nobody waits until it has.
+func (s *session) awaitDevice(going <-chan struct{}) error {
 	drained := s.out.Drained()
 	select {
 	case <-drained:
+		s.stuck = false
 		return nil
+	case <-s.gone:
+		return errGone
 	default:
+	}
+	if s.stuck {
+		return errBusy
 	}
 	t := time.NewTimer(busyAfter)
 	defer t.Stop()
 	select {
 	case <-drained:
 		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-s.gone:
+		return errGone
+	case <-going:
+		return errBusy
 	case <-t.C:
-	}
-	for {
-		select {
-		case <-drained:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case k := <-s.input:
-			k.done <- errBusy
-		}
+		s.stuck = true
+		return errBusy
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 // time before that, in which there may have been nothing to take.
 func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
 	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
-	for range 64 {
+	for range 256 {
 		h.hist.Space()
-		h.hist.Commit(1 << 10)
+		h.hist.Commit(256)
 	}
 	now := time.Now()
 	c := &client{hub: h, onLag: "catch-up", state: lagging}

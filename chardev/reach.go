@@ -37,7 +37,7 @@ func because(err string) string {
 
 // reach is a command line that reaches a listening frontend from this host, or
 // "" where nothing that everybody has would do.
-func reach(f FrontendConfig) string {
+func reach(f *FrontendConfig) string {
 	a := f.Address
 	if !f.Listen {
 		return ""

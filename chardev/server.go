@@ -26,7 +26,11 @@ type Server struct {
 	log      *slog.Logger
 	epoch    string // of all offsets: a new one each start, as nothing outlives it
 	consoles []*console
+	lull     lull
 	lock     *os.File
+
+	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
+	cert   *tls.Certificate // see selfSigned
 }
 
 // A console is one chardev at run time.
@@ -49,8 +53,8 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, log: log, epoch: rand.Text(), lock: lock}
-	for _, cc := range cfg.Chardevs {
-		s.consoles = append(s.consoles, s.newConsole(cc))
+	for i := range cfg.Chardevs {
+		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
 	}
 	return s, nil
 }
@@ -95,9 +99,10 @@ func lockSoon(f *os.File) error {
 	}
 }
 
-func (s *Server) newConsole(cc ChardevConfig) *console {
+func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	h := newHub(log, cc.History, cc.Input)
+	h.stir = s.lull.stir
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
@@ -105,9 +110,9 @@ func (s *Server) newConsole(cc ChardevConfig) *console {
 		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
 		Log:         log,
 	}
-	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, cc.Device)}
-	for _, fc := range cc.Frontends {
-		con.fronts = append(con.fronts, newFrontend(h, env, fc))
+	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, &cc.Device)}
+	for i := range cc.Frontends {
+		con.fronts = append(con.fronts, newFrontend(h, env, &cc.Frontends[i]))
 	}
 	return con
 }
@@ -121,8 +126,13 @@ func (s *Server) credentials(name string) (*channel.Credentials, error) {
 }
 
 // selfSigned is the certificate of tls frontends on loopback without credentials.
-func (s *Server) selfSigned() (*tls.Certificate, error) {
-	return channel.SelfSigned(s.cfg.State)
+func (s *Server) selfSigned() (cert *tls.Certificate, err error) {
+	s.certMu.Lock()
+	defer s.certMu.Unlock()
+	if s.cert == nil {
+		s.cert, err = channel.SelfSigned(s.cfg.State)
+	}
+	return s.cert, err
 }
 
 func (s *Server) console(name string) *console {
@@ -151,14 +161,15 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		return fmt.Errorf("control socket %s: %w", s.cfg.Control, err)
 	}
 	defer l.Close()
+	defer s.lull.stop()
 
 	var fronts, devices sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
 	for _, c := range s.consoles {
-		devices.Go(func() { c.device.run(away) })
+		c.device.start(away, &devices)
 		for _, f := range c.fronts {
-			fronts.Go(func() { f.run(ctx) })
+			f.start(ctx, &fronts)
 		}
 	}
 	var failed error
@@ -189,7 +200,7 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 			timeout = nil
 		}
 		select {
-		case <-sv.status.first:
+		case <-sv.status.tried():
 		case <-timeout:
 			moment.Reset(0) // the others have had their time too
 		case <-ctx.Done():

@@ -17,10 +17,11 @@ type status struct {
 	state string
 	err   string
 	since time.Time
-
-	firstOnce sync.Once
-	first     chan struct{} // closed when the first try is over
+	first chan struct{} // closed when the first try is over
 }
+
+// over is such a channel that is closed, the same for all.
+var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 func newStatus() *status {
 	return &status{state: StateDown, since: time.Now(), first: make(chan struct{})}
@@ -33,11 +34,12 @@ func (s *status) set(state string, err error) bool {
 	if err != nil {
 		text = reason(err)
 	}
-	if state != StateOpening {
-		defer s.firstOnce.Do(func() { close(s.first) })
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if state != StateOpening && s.first != over {
+		close(s.first)
+		s.first = over
+	}
 	if state == StateOpening {
 		text = s.err // why it is not up is still the last failure
 	}
@@ -62,6 +64,13 @@ func sameReason(a, b string) bool {
 	return strings.Map(noDigits, a) == strings.Map(noDigits, b)
 }
 
+// tried returns a channel that is closed when the first try is over.
+func (s *status) tried() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
 func (s *status) get() (state, err string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +90,7 @@ const lived = 2 * time.Second
 // usualReconnect is how to try an endpoint again where the config says nothing:
 // what is local at most 1 s apart (and when its node appears), what is behind a
 // network gently. A port or path to listen on is local.
-func usualReconnect(e Endpoint) Reconnect {
+func usualReconnect(e *Endpoint) Reconnect {
 	if e.Address.Network() && !e.Listen {
 		return Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 	}
@@ -114,13 +123,13 @@ func (r *retry) ended(after time.Duration) {
 // that fails or ends, until its context ends.
 type supervisor struct {
 	env    *channel.Env
-	ep     Endpoint
-	retry  retry // owned by open or listen
+	ep     *Endpoint
+	retry  retry // owned by who opens or listens
 	status *status
 	news   func(state string, err error) // told about each new state; no lock is held
 }
 
-func newSupervisor(env *channel.Env, ep Endpoint, r Reconnect, news func(string, error)) supervisor {
+func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
 	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
@@ -138,8 +147,8 @@ type nodeWatch struct {
 	watch *channel.PathWatch
 }
 
-func (s *supervisor) node() *nodeWatch {
-	return &nodeWatch{env: s.env, path: s.ep.Address.File()}
+func (s *supervisor) node() nodeWatch {
+	return nodeWatch{env: s.env, path: s.ep.Address.File()}
 }
 
 // start starts the watch. It returns true if it does so only now: what came
@@ -173,52 +182,94 @@ func (n *nodeWatch) news() <-chan struct{} {
 	return n.watch.C
 }
 
-// open opens the endpoint again and again and gives each channel to use, which
-// owns it and returns when it is done with it and why.
-func (s *supervisor) open(ctx context.Context, use func(context.Context, channel.Channel) error) {
-	node := s.node()
-	defer node.stop()
-	short, last := 0, "" // sessions in a row that did not live; why the last one ended
+// open opens the endpoint again and again, until ctx ends and the last channel is
+// done with; then done is called. It returns at once. Each channel is given to use,
+// which owns it, need not wait for its end, and calls ended then, with the reason.
+func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node()}
+	go o.run()
+}
+
+// An opener is a supervisor that opens. Its fields belong to run, and to ended,
+// which take turns.
+type opener struct {
+	*supervisor
+	ctx  context.Context
+	use  func(context.Context, channel.Channel, func(error))
+	done func()
+	node nodeWatch
+
+	began   time.Time
+	settled func() bool // says whether it was told that the endpoint is open
+	short   int         // sessions in a row that did not live
+	last    string      // why the last one ended
+}
+
+// run tries until the endpoint is open.
+func (o *opener) run() {
 	for {
-		s.set(StateOpening, nil)
-		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-		ch, err := s.env.Dial(dialing, s.ep.Address)
-		if err != nil && dialing.Err() != nil && ctx.Err() == nil {
-			err = errNoAnswer
-		}
-		cancel()
-		if err != nil && node.start() {
-			continue
-		}
-		told := true
+		o.set(StateOpening, nil)
+		ch, err := o.dial()
 		if err == nil {
-			node.stop()
-			began := time.Now()
-			settled := s.up(short >= shortTold)
-			err = use(ctx, ch)
-			told = settled()
-			after := time.Since(began)
-			s.retry.ended(after)
-			short++
-			if after >= lived {
-				short = 0
-			}
-		}
-		if ctx.Err() != nil {
+			o.node.stop()
+			o.began = time.Now()
+			o.settled = o.up(o.short >= shortTold)
+			o.use(o.ctx, ch, o.ended)
 			return
 		}
-		text := reason(err)
-		if s.status.set(StateDown, err) && (told || !sameReason(text, last)) {
-			if short == shortTold {
-				err = fmt.Errorf("%s; it comes and goes, and is told again when it stays for %v or ends in another way", text, lived)
-			}
-			s.news(StateDown, err)
+		if o.node.start() {
+			continue
 		}
-		last = text
-		if !s.retry.pause(ctx, node.news()) {
+		if !o.down(err, true) {
 			return
 		}
 	}
+}
+
+// dial tries once.
+func (o *opener) dial() (channel.Channel, error) {
+	dialing, cancel := context.WithTimeout(o.ctx, dialTimeout)
+	defer cancel()
+	ch, err := o.env.Dial(dialing, o.ep.Address)
+	if err != nil && dialing.Err() != nil && o.ctx.Err() == nil {
+		err = errNoAnswer
+	}
+	return ch, err
+}
+
+// ended is called when the endpoint is not open any more.
+func (o *opener) ended(err error) {
+	told := o.settled()
+	after := time.Since(o.began)
+	o.retry.ended(after)
+	o.short++
+	if after >= lived {
+		o.short = 0
+	}
+	if o.down(err, told) {
+		go o.run() // not from within use
+	}
+}
+
+// down notes why the endpoint is not open and waits until it is to be tried again;
+// it returns false if it is not. told says whether it was told that it was open.
+func (o *opener) down(err error, told bool) bool {
+	if o.ctx.Err() == nil {
+		text := reason(err)
+		if o.status.set(StateDown, err) && (told || !sameReason(text, o.last)) {
+			if o.short == shortTold {
+				err = fmt.Errorf("%s; it comes and goes, and is told again when it stays for %v or ends in another way", text, lived)
+			}
+			o.news(StateDown, err)
+		}
+		o.last = text
+		if o.retry.pause(o.ctx, o.node.news()) {
+			return true
+		}
+	}
+	o.node.stop()
+	o.done()
+	return false
 }
 
 // shortTold is how many sessions in a row that did not live are told of: what
@@ -253,40 +304,83 @@ var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and d
 // dialTimeout bounds one try to open an endpoint, layers and all.
 const dialTimeout = 15 * time.Second
 
-// listen listens on the endpoint and gives each channel to use, which owns it
-// and must not keep the caller. When ctx ends, it closes the listener.
-func (s *supervisor) listen(ctx context.Context, use func(channel.Channel)) {
-	node := s.node()
+// listen listens on the endpoint, and again when that fails, until ctx ends; then
+// the listener is closed and done is called. It returns when that was tried once.
+// Each channel that comes is given to use, as by channel.Listener.
+func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done func()) {
+	l := &listening{supervisor: s, ctx: ctx, use: use, done: done}
+	if l.try() != nil {
+		go l.run()
+	}
+}
+
+// A listening is a supervisor that listens. Its fields belong to run, and to failed
+// and ended, of which one follows when it listens.
+type listening struct {
+	*supervisor
+	ctx  context.Context
+	use  func(channel.Channel)
+	done func()
+
+	l       channel.Listener
+	unwatch func() bool // keeps ended from being called, if it says so
+}
+
+// run tries until it listens.
+func (l *listening) run() {
+	node := l.node()
 	defer node.stop()
 	for {
-		s.set(StateOpening, nil)
-		l, err := s.env.Listen(ctx, s.ep.Address)
-		if err != nil && node.start() {
-			continue
-		}
+		err := l.try()
 		if err == nil {
-			node.stop()
-			s.set(StateUp, nil)
-			s.retry.wait = 0
-			err = s.accept(ctx, l, use)
-			l.Close()
-		}
-		if ctx.Err() != nil {
 			return
 		}
-		s.set(StateDown, err)
-		if !s.retry.pause(ctx, node.news()) {
+		if !node.start() && !l.down(err, node.news()) {
 			return
 		}
 	}
 }
 
-func (s *supervisor) accept(ctx context.Context, l channel.Listener, use func(channel.Channel)) error {
-	for {
-		ch, err := l.Accept(ctx)
-		if err != nil {
-			return err
-		}
-		use(ch)
+// try tries once. The first try is that of who calls listen: a goroutine for each
+// of thousands would cost more than they ever need again.
+func (l *listening) try() (err error) {
+	l.set(StateOpening, nil)
+	if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
+		return err
 	}
+	l.set(StateUp, nil)
+	l.retry.wait = 0
+	l.unwatch = context.AfterFunc(l.ctx, l.ended)
+	l.l.Serve(l.use, l.failed)
+	return nil
+}
+
+// failed is called when the listener accepts no more.
+func (l *listening) failed(err error) {
+	if !l.unwatch() {
+		return
+	}
+	l.l.Close()
+	if l.down(err, nil) {
+		go l.run()
+	}
+}
+
+// ended is called when ctx has.
+func (l *listening) ended() {
+	l.l.Close()
+	l.done()
+}
+
+// down notes why it does not listen and waits until it is to be tried again; it
+// returns false if it is not.
+func (l *listening) down(err error, node <-chan struct{}) bool {
+	if l.ctx.Err() == nil {
+		l.set(StateDown, err)
+		if l.retry.pause(l.ctx, node) {
+			return true
+		}
+	}
+	l.done()
+	return false
 }

@@ -23,7 +23,7 @@ func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 	var mu sync.Mutex
 	var lines []string
 	s := &supervisor{
-		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: Endpoint{Address: a},
+		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
 		retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
 		news: func(state string, err error) {
 			mu.Lock()
@@ -34,15 +34,14 @@ func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	n := 0
-	wg.Go(func() {
-		s.open(ctx, func(ctx context.Context, ch channel.Channel) error {
-			defer ch.Close()
-			if n++; n == lasting {
-				<-ctx.Done()
-			}
-			return io.ErrUnexpectedEOF
-		})
-	})
+	wg.Add(1)
+	s.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
+		if n++; n == lasting {
+			<-ctx.Done()
+		}
+		ch.Close()
+		ended(io.ErrUnexpectedEOF)
+	}, wg.Done)
 	return func() []string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -76,7 +75,9 @@ func TestTheEndOfACommandIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBench(t, 64<<10, "shared")
-	if err := b.hub.session(b.ctx, dev); !strings.Contains(err.Error(), "exit status 3") {
+	why := make(chan error, 1)
+	b.hub.session(b.ctx, dev, func(err error) { why <- err })
+	if err := <-why; !strings.Contains(err.Error(), "exit status 3") {
 		t.Fatalf("the session ended with %q", err)
 	}
 }

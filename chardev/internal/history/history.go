@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	minBlock = 4 << 10 // an idle console costs one of these
+	minBlock = 512 // a console that says little costs one of these
 
 	// A busy one reads up to this much at once. It is what both ends of a UNIX socket
 	// hold: of more, a client like the device could never be given all (measured:

@@ -1,0 +1,203 @@
+package chardev
+
+import (
+	"crypto/tls"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"chardevd/channel"
+)
+
+// A quietHouse is some consoles whose guests listen on UNIX sockets, and a client
+// for each; the test plays both sides.
+type quietHouse struct {
+	*bench
+	guests, clients []channel.Channel
+	hubs            []*hub
+}
+
+// newQuietHouse makes n consoles with a frontend at an address that ends in a path.
+func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
+	await(t, "the tests before to end", func() bool { return goroutinesIn("chardevd/") == 0 })
+	h := &quietHouse{bench: newBench(t, 16<<10, "shared")}
+	dir := t.TempDir()
+	cert, err := channel.SelfSigned(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := &channel.Env{Log: h.hub.log, Below: outboxes.Below, SelfSigned: func() (*tls.Certificate, error) { return cert, nil }}
+	for i := range n {
+		name := filepath.Join(dir, string(rune('a'+i)))
+		dev := channel.MustParseAddress("unix:" + name + ".dev")
+		users := channel.MustParseAddress(front + name + ".users")
+		l, err := channel.Listen(t.Context(), dev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newHub(h.hub.log, 16<<10, "shared")
+		newDevice(b, env, &Endpoint{Address: dev}).start(h.ctx, &h.wg)
+		newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"}).start(h.ctx, &h.wg)
+		guest, err := l.Accept(t.Context())
+		l.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if front != "unix:" && front != "ws+unix:" { // who dials does not know the certificate
+			users = channel.MustParseAddress(front + name + ".users?verify=false")
+		}
+		far, err := env.Dial(t.Context(), users)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { far.Close(); guest.Close() })
+		await(t, "the client to be attached", func() bool { return len(b.clientInfos()) == 1 })
+		h.guests, h.clients, h.hubs = append(h.guests, guest), append(h.clients, far), append(h.hubs, b)
+	}
+	return h
+}
+
+// pass sends some bytes from one end to the other of each console.
+func (h *quietHouse) pass(from, to []channel.Channel) {
+	h.t.Helper()
+	for i := range from {
+		if _, err := io.WriteString(from[i], "hello"); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	for i := range to {
+		to[i].SetReadDeadline(time.Now().Add(20 * time.Second))
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(to[i], got); err != nil || string(got) != "hello" {
+			h.t.Fatalf("console %d: %q came, error %v", i, got, err)
+		}
+	}
+}
+
+// awaitSilence waits until nobody waits for anything: the one goroutine of what
+// rests is all that is left.
+func (h *quietHouse) awaitSilence() {
+	h.t.Helper()
+	n := 0
+	defer func() {
+		if h.t.Failed() {
+			h.t.Logf("%d goroutines for %d idle consoles with a client each, want 1", n, len(h.hubs))
+		}
+	}()
+	await(h.t, "silence", func() bool { n = goroutinesIn("chardevd/"); return n == 1 })
+}
+
+// An idle console costs no goroutine, neither for its device nor for its frontend
+// nor for its client, whatever the client speaks; and it is idle again after
+// it was used.
+func TestAnIdleConsoleCostsNoGoroutine(t *testing.T) {
+	for _, front := range []string{"unix:", "ws+unix:", "tls+unix:", "ws+tls+unix:"} {
+		t.Run(front, func(t *testing.T) {
+			h := newQuietHouse(t, 8, front)
+			h.awaitSilence()
+			for range 2 {
+				h.pass(h.guests, h.clients)
+				h.pass(h.clients, h.guests)
+				h.pass(h.guests, h.clients) // busy now
+				h.awaitSilence()
+			}
+		})
+	}
+}
+
+// A client that rests can be cut, and leaves by itself.
+func TestAnIdleClientEnds(t *testing.T) {
+	h := newQuietHouse(t, 2, "unix:")
+	h.awaitSilence()
+	if !h.hubs[0].kick(1) {
+		t.Fatal("nobody there to be cut")
+	}
+	if n, err := h.clients[0].Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("who was cut reads %d bytes, %v", n, err)
+	}
+	h.clients[1].Close()
+	for i, why := range []string{errKicked.Error(), "end of input"} {
+		await(t, "the client's end", func() bool { return len(h.hubs[i].clientInfos()) == 0 })
+		await(t, "its reason", func() bool { return h.hubs[i].hasEvent("detach", why) })
+	}
+}
+
+// A device that rests and goes is opened again; one that rests ends with the
+// daemon.
+func TestAnIdleDeviceEnds(t *testing.T) {
+	h := newQuietHouse(t, 2, "unix:")
+	h.awaitSilence()
+	h.guests[0].Close()
+	await(t, "the device to be down", func() bool { return h.hubs[0].hasEvent(StateDown, errDeviceEnded.Error()) })
+	h.stop()
+	h.wg.Wait()
+	if h.hubs[1].device.Load() != nil || len(h.hubs[1].clientInfos()) > 0 {
+		t.Error("the other console lives on")
+	}
+}
+
+func (h *hub) hasEvent(kind, text string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, e := range h.events {
+		if e.Kind == kind && strings.Contains(e.Text, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// A device that takes nothing is waited for in the order of coming, and each that
+// waits goes when it is told to.
+func TestInputWaitsInTurn(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	b.plug()
+	_, first := b.attach(16, 0, nil)
+	s := b.hub.device.Load()
+	fill := make([]byte, 40<<10) // more than the pipe to the guest takes
+	if err := s.give(first.going, fill); err != nil {
+		t.Fatal(err)
+	}
+	const waiting = 5
+	waits := 0
+	for i := range waiting {
+		going := make(chan struct{})
+		if i == 2 {
+			close(going)
+		}
+		started := make(chan struct{})
+		b.wg.Go(func() {
+			close(started)
+			s.give(going, []byte{byte(i)})
+		})
+		<-started
+		if i == 2 {
+			continue // it is told to go at once
+		}
+		waits++
+		await(t, "it to wait", func() bool { return goroutinesIn("(*session).give") == waits })
+	}
+	got := make([]byte, len(fill)+waiting-1)
+	if _, err := io.ReadFull(b.guest, got); err != nil {
+		t.Fatal(err)
+	}
+	if tail := got[len(fill):]; string(tail) != "\x00\x01\x03\x04" {
+		t.Errorf("the input came in the order %v", tail)
+	}
+}
+
+// goroutinesIn counts the goroutines, but for those of tests, that are in a function
+// whose name has name in it.
+func goroutinesIn(name string) int {
+	stacks := make([]byte, 1<<20)
+	n := 0
+	for g := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		if strings.Contains(g, name) && !strings.Contains(g, "testing.") {
+			n++
+		}
+	}
+	return n
+}
