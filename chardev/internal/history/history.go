@@ -120,7 +120,7 @@ func (h *History) drop(k int) {
 // recycle keeps a block that nobody needs for Space. More than two are never
 // wanted: one is being written, one was just dropped.
 func (h *History) recycle(b *block) {
-	if b.pins == 0 && len(h.free) < 2 {
+	if b.pins == 0 && len(h.free) < 4 {
 		h.free = append(h.free, b)
 	}
 }
