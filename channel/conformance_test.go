@@ -27,6 +27,7 @@ var conformance = []struct {
 	{"exec", conformExec},
 	{"tls", conformTLS},
 	{"ws", conformWS},
+	{"telnet", conformTelnet},
 }
 
 func TestConformance(t *testing.T) {

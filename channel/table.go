@@ -53,6 +53,7 @@ func layers() []*layerDef {
 	return []*layerDef{
 		tlsLayer,
 		wsLayer,
+		telnetLayer,
 	}
 }
 
