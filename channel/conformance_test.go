@@ -28,6 +28,7 @@ var conformance = []struct {
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},
+	{"rfc2217", conformRFC2217},
 }
 
 func TestConformance(t *testing.T) {

@@ -36,3 +36,8 @@ func conformTelnet(t *testing.T) {
 	client, server := channel.StackLayers(t, "telnet")
 	channeltest.RunLayer(t, client, server, telnetTraits, overStack("tls"))
 }
+
+func conformRFC2217(t *testing.T) {
+	client, server := channel.StackLayers(t, "rfc2217")
+	channeltest.RunLayer(t, client, server, telnetTraits)
+}

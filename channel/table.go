@@ -54,6 +54,7 @@ func layers() []*layerDef {
 		tlsLayer,
 		wsLayer,
 		telnetLayer,
+		rfc2217Layer,
 	}
 }
 
