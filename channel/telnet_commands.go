@@ -234,6 +234,9 @@ func (c *telnet) sendBeside() error {
 		return nil
 	}
 	_, err := c.under.Write(out)
+	if err != nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
 	return c.dead.note(plain("write", err))
 }
 
