@@ -341,7 +341,7 @@ func TestRFC2217ClientOfATelnetServer(t *testing.T) {
 func TestRFC2217ClientGivesUp(t *testing.T) {
 	client, _ := testStack(t, "rfc2217")
 	c, p := telnetAgainst(t, client, "\xff\xfd\x2c\xff\xfb\x03\xff\xfd\x00\xff\xfb\x00")
-	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0")
+	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0\xff\xfa\x2c\x05\x07\xff\xf0\xff\xfa\x2c\x05\x0a\xff\xf0")
 	l, _ := As[Line](c)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
@@ -361,7 +361,7 @@ func TestRFC2217ClientGivesUp(t *testing.T) {
 func TestRFC2217ClientTakesSer2netsBreak(t *testing.T) {
 	client, _ := testStack(t, "rfc2217")
 	c, p := telnetAgainst(t, client, "\xff\xfd\x2c\xff\xfb\x03\xff\xfd\x00\xff\xfb\x00")
-	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0")
+	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0\xff\xfa\x2c\x05\x07\xff\xf0\xff\xfa\x2c\x05\x0a\xff\xf0")
 	b, _ := As[Breaker](c)
 	sent := make(chan error)
 	go func() { sent <- b.SendBreak(context.Background(), time.Millisecond) }()
