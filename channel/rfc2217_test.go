@@ -417,3 +417,35 @@ func TestOutboxHoldEndsWithClose(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
+
+// FuzzRFC2217Commands: neither end falls over a command, and the server answers
+// each one with at most one of its own.
+func FuzzRFC2217Commands(f *testing.F) {
+	for _, s := range []string{"\x01\x00\x01\xc2\x00", "\x05\x05\x00", "\x05\xff", "\x00", "\x0a\xff", "\x65\x00\x00\x00\x00", "\x69\x08", "\x6b\xff", "\x6a\xff", "\x6c", "\x64"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, sub []byte) {
+		if len(sub) == 0 {
+			return
+		}
+		for _, makeEnd := range []func(Channel) Channel{
+			func(c Channel) Channel { return newComServer(c) },
+			func(c Channel) Channel { return newComClient(c) },
+		} {
+			a, b := Pipe(4 << 10)
+			b.CloseWrite()
+			c := makeEnd(a)
+			c.(interface{ command([]byte) }).command(sub)
+			c.Close()
+			sent, err := io.ReadAll(b)
+			b.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var d telnetDecoder
+			if data, story := decodeTelnet(t, &d, sent); len(data) > 0 || len(story) > 1 {
+				t.Fatalf("%x is answered with %v and %d bytes of data", sub, story, len(data))
+			}
+		}
+	})
+}
