@@ -15,6 +15,8 @@ import (
 
 var telnetLayer = &layerDef{
 	name: "telnet",
+	// Package chardev acts on it: the client is a person, and is told what happens.
+	options: []optionDef{{name: "notices", check: isBool}},
 	client: func(*Env, Address) (Layer, error) {
 		return telnetSide(func(under Channel) telnetEnd { return newTelnetClient(under) }), nil
 	},

@@ -78,6 +78,7 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
 		readOnly:  f.cfg.Mode == "read-only",
 		onLag:     f.cfg.OnLag,
 		halfClose: f.cfg.HalfClose,
+		person:    notices(f.cfg.Address, ch),
 	}
 	c.out, _ = channel.As[*channel.Outbox](ch)
 	if f.cfg.Listen && rawToPages(f.cfg.Address) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -110,8 +111,8 @@ func newLineRig(t *testing.T, device, config string) *lineRig {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx, func() {}) }()
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() { ended <- s.Run(ctx, func() { close(ready) }) }()
 	t.Cleanup(func() {
 		cancel()
 		<-ended
@@ -124,6 +125,7 @@ func newLineRig(t *testing.T, device, config string) *lineRig {
 		p.SetPort(r.port)
 	}
 	r.read(r.guest)
+	<-ready
 	r.hub = s.console("it").hub
 	await(t, "the device to be up", func() bool { return r.hub.device.Load() != nil })
 	return r
@@ -136,19 +138,39 @@ func (r *lineRig) read(c channel.Channel) {
 	r.t.Cleanup(func() { c.Close(); reading.Wait() })
 }
 
-// dial comes in over one of the frontends.
-func (r *lineRig) dial(address string) channel.Channel {
+// connect comes in over one of the frontends.
+func (r *lineRig) connect(address string) channel.Channel {
 	r.t.Helper()
 	layers, file, _ := strings.Cut(address, ":")
-	at := channel.MustParseAddress(layers + ":" + filepath.Join(r.dir, file))
-	var c channel.Channel
-	await(r.t, "the frontend "+address, func() (ok bool) {
-		var err error
-		c, err = channel.Dial(r.t.Context(), at)
-		return err == nil
-	})
+	c, err := channel.Dial(r.t.Context(), channel.MustParseAddress(layers+":"+filepath.Join(r.dir, file)))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// dial is connect for who reads and does not look at it.
+func (r *lineRig) dial(address string) channel.Channel {
+	r.t.Helper()
+	c := r.connect(address)
 	r.read(c)
 	return c
+}
+
+// say has the device say a word, and returns what a client reads up to there.
+func (r *lineRig) say(t *testing.T, c channel.Channel, word string) string {
+	t.Helper()
+	if _, err := r.guest.Write([]byte(word)); err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	var got []byte
+	for one := make([]byte, 1); !strings.HasSuffix(string(got), word); got = append(got, one...) {
+		if _, err := c.Read(one); err != nil {
+			t.Fatalf("read %q, %v", got, err)
+		}
+	}
+	return string(got)
 }
 
 func (r *lineRig) events(kind string) (texts []string) {
@@ -316,6 +338,40 @@ func TestTheLineOfADeviceThatIsAway(t *testing.T) {
 	} {
 		if !errors.Is(err, errDown) {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// A person with a telnet is told what happens, where the address says that it is one.
+func TestNoticesAreForPeople(t *testing.T) {
+	r := newLineRig(t, "", `frontends = ["telnet+unix:people?notices=true", "telnet+unix:programs"]`)
+	for name, want := range map[string]string{
+		"people":   "\r\n[chardevd: the device is down: the device closed the connection]\r\nmore",
+		"programs": "more",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.connect("telnet+unix:" + name)
+			defer c.Close()
+			await(t, "the client to be attached", func() bool {
+				return slices.ContainsFunc(r.hub.clientInfos(), func(i ClientInfo) bool { return strings.Contains(i.Frontend, name) })
+			})
+			// What comes before that may be that the device is up, which it is just now.
+			r.say(t, c, "text")
+			r.hub.tell(Message{Type: "device", State: StateDown, Text: reason(errDeviceEnded)})
+			if got := r.say(t, c, "more"); got != want {
+				t.Errorf("read %q, want %q", got, want)
+			}
+		})
+	}
+	for m, want := range map[Message]string{
+		{Type: "gap", Size: 7}:                 "7 bytes are missing here",
+		{Type: "device", State: StateUp}:       "the device is up",
+		{Type: "notice", Text: "not a writer"}: "not a writer",
+		{Type: "bye", Text: "bye"}:             "goodbye: bye",
+		{Type: "hello", Text: "unseen"}:        "",
+	} {
+		if got := m.notice(); got != want {
+			t.Errorf("%v is told as %q, want %q", m, got, want)
 		}
 	}
 }
