@@ -79,12 +79,26 @@ func As[T any](c Channel) (T, bool) {
 	return none, false
 }
 
-// A TryWriter can write without waiting: what the outbox needs of a transport.
+// A TryWriter can write without waiting, and wait without writing: what it takes
+// to serve many peers of whom none may hold up the others.
 type TryWriter interface {
 	// TryWritev writes as much of bufs as is taken at once and returns how much
 	// that was; less than all with a nil error means that the medium is full.
 	// Otherwise it is Writev, and as atomic against other writes.
 	TryWritev(bufs [][]byte) (int64, error)
+
+	// AwaitWrite waits until TryWritev may take something, or would fail. Other
+	// writes wait while it does. It returns the error of a dead write side, of the
+	// write deadline (which then is dead) or of Close.
+	AwaitWrite() error
+}
+
+// A Patient TryWriter can be told to wait on its thread for a peer who is about
+// to make room: a short wait there costs less than to come back.
+type Patient interface {
+	// SetPatience is how long a TryWritev waits at most, in all; 0, the default,
+	// is not at all. It should be about a millisecond.
+	SetPatience(d time.Duration)
 }
 
 // A Breaker can send a break: the line held at space for longer than a character.

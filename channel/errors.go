@@ -99,7 +99,8 @@ func (d *deadWrite) check() error {
 // note keeps err, unless an earlier one is there, and returns it.
 func (d *deadWrite) note(err error) error {
 	if err != nil {
-		d.err.CompareAndSwap(nil, &err)
+		first := err // &err would move err to the heap with every write that succeeds
+		d.err.CompareAndSwap(nil, &first)
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,8 @@ type fdChannel struct {
 	rc            syscall.RawConn
 	local, remote net.Addr
 	dead          deadWrite
+	fast          atomic.Bool  // the last read was of fastRead or more
+	patience      atomic.Int64 // of TryWritev, ns
 
 	closeOnce sync.Once
 	closeErr  error
@@ -41,12 +44,20 @@ func newFD(f file, local, remote net.Addr) (*fdChannel, error) {
 	return &fdChannel{f: f, rc: rc, local: local, remote: remote}, nil
 }
 
+// Read waits for a peer that is at full rate on its thread, for a moment: to be
+// parked and woken, maybe on another core, costs more than the read (measured).
 func (c *fdChannel) Read(p []byte) (int, error) {
-	n, err := c.f.Read(p)
-	if n > 0 {
-		return n, nil
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return n, plain("read", err)
+	op := readOps.Get().(*readOp)
+	n, err := op.run(c, p)
+	readOps.Put(op)
+	if err != nil {
+		return 0, plain("read", err)
+	}
+	c.fast.Store(n >= fastRead)
+	return n, nil
 }
 
 func (c *fdChannel) Write(p []byte) (int, error) {
@@ -59,10 +70,8 @@ func (c *fdChannel) Write(p []byte) (int, error) {
 func (c *fdChannel) Writev(bufs [][]byte) (int64, error)    { return c.writev(bufs, true) }
 func (c *fdChannel) TryWritev(bufs [][]byte) (int64, error) { return c.writev(bufs, false) }
 
-// iovMax is how many slices one writev(2) takes (UIO_MAXIOV).
-const iovMax = 1024
-
-// writev writes bufs; if wait is false, only what is taken at once.
+// writev writes bufs; if wait is false, only what is taken at once, or within the
+// channel's patience.
 func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if err := c.dead.check(); err != nil {
 		return 0, err
@@ -74,51 +83,28 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if total == 0 {
 		return 0, nil
 	}
-	var done int64
-	var werr error
-	// RawConn.Write holds the descriptor's write lock over the whole call, so
-	// that nothing comes between the parts of a long one.
-	err := c.rc.Write(func(fd uintptr) bool {
-		var iov [64][]byte
-		for done < total {
-			var n int
-			n, werr = unix.Writev(int(fd), gather(iov[:0], bufs, done))
-			if n > 0 {
-				done += int64(n)
-			}
-			switch werr {
-			case nil, unix.EINTR:
-				werr = nil
-			case unix.EAGAIN:
-				werr = nil
-				return !wait
-			default:
-				return true
-			}
-		}
-		return true
-	})
-	if err == nil {
-		err = werr
-	}
+	op := writeOps.Get().(*writeOp)
+	done, err := op.run(c, bufs, total, wait)
+	writeOps.Put(op)
 	return done, c.dead.note(plain("write", err))
 }
 
-// gather appends to iov what is left of bufs after skip bytes, as far as one
-// writev takes it.
-func gather(iov, bufs [][]byte, skip int64) [][]byte {
-	for _, b := range bufs {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		iov = append(iov, b[skip:])
-		skip = 0
-		if len(iov) == iovMax {
-			break
-		}
+// SetPatience is that of a Patient.
+func (c *fdChannel) SetPatience(d time.Duration) { c.patience.Store(int64(d)) }
+
+// AwaitWrite asks poll(2) and not the last EAGAIN: of what became writable since
+// then the poller tells only those who wait already.
+func (c *fdChannel) AwaitWrite() error {
+	if err := c.dead.check(); err != nil {
+		return err
 	}
-	return iov
+	return c.dead.note(plain("write", c.rc.Write(writable)))
+}
+
+func writable(fd uintptr) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, _ := unix.Poll(p[:], 0) // EINTR: look again when the poller says so
+	return n > 0
 }
 
 func (c *fdChannel) Close() error {

@@ -48,6 +48,9 @@ func (e *PipeEnd) Writev(bufs [][]byte) (int64, error) { return e.out.write(bufs
 // nothing, so that nothing comes between the parts of that one.
 func (e *PipeEnd) TryWritev(bufs [][]byte) (int64, error) { return e.out.write(bufs, false) }
 
+// AwaitWrite waits until there is room.
+func (e *PipeEnd) AwaitWrite() error { return e.out.awaitRoom() }
+
 // CloseWrite lets the peer read io.EOF after what was written. A write that is
 // waiting fails; what it had written is delivered.
 func (e *PipeEnd) CloseWrite() error {
@@ -288,6 +291,23 @@ func (f *flow) write(bufs [][]byte, wait bool) (int64, error) {
 		}
 	}
 	return done, nil
+}
+
+// awaitRoom waits until a write of at least one byte would take some, or fail.
+func (f *flow) awaitRoom() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		switch {
+		case f.writeBy.passed, f.writerClosed, f.dead != nil:
+			return f.writeError()
+		case f.broken, f.readerClosed, f.ended:
+			return nil // it would fail
+		case !f.writing && !f.stalled && (f.discard || f.n < f.size):
+			return nil
+		}
+		f.moved.Wait()
+	}
 }
 
 // writeError is why a write of at least one byte must fail now. Any reason

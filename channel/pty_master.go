@@ -177,6 +177,9 @@ func (m *master) TryWritev(bufs [][]byte) (int64, error) {
 	return n, m.writeError(err)
 }
 
+// AwaitWrite is that of a TryWriter.
+func (m *master) AwaitWrite() error { return m.writeError(m.fdChannel.AwaitWrite()) }
+
 // writeError tells the end of the session from Close.
 func (m *master) writeError(err error) error {
 	if err == net.ErrClosed && !m.isClosed() {

@@ -32,20 +32,18 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
-	var out *channel.Outbox
 	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
 		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by
 		Protocols: []string{AttachProtocol},
 		OnText:    func(text []byte) { con.message(cl, text) },
 	}, func(under channel.Channel) channel.Channel {
-		out = channel.NewOutbox(under)
-		return out
+		return channel.NewOutbox(under)
 	})
 	if err != nil {
 		con.hub.log.Info("attach failed", "error", err)
 		return
 	}
-	cl.ch, cl.out, cl.peer = ws, out, peerName(ws)
+	cl.ch, cl.peer = ws, peerName(ws)
 	cl.person = func(m Message) error {
 		text, err := json.Marshal(m)
 		if err != nil {

@@ -18,8 +18,7 @@ type client struct {
 	// fixed when it is made
 	hub       *hub
 	ch        channel.Channel
-	out       *channel.Outbox // below all layers of ch
-	frontend  string          // its address, or "attach"
+	frontend  string // its address, or "attach"
 	peer      string
 	readOnly  bool
 	onLag     string
@@ -32,10 +31,9 @@ type client struct {
 	id    int
 	since time.Time
 
+	out      outlet // its end is abort, finishTime after that of ctx
 	ctx      context.Context
 	end      context.CancelCauseFunc // asks it to go; the cause is what it is told
-	pumping  context.Context         // outlives ctx by finishTime
-	stopPump context.CancelFunc
 	pumps    sync.WaitGroup
 	keysDone chan error    // answers to what it types; capacity 1
 	mute     chan struct{} // closed when it can be given nothing any more
@@ -47,6 +45,7 @@ type client struct {
 	refused atomic.Int64 // bytes of its input that nobody took
 
 	mu     sync.Mutex // the output; held over writes, which do not wait
+	pumped bool       // its pump has the cursor, and may be waiting for room
 	reader *history.Reader
 	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
@@ -59,10 +58,11 @@ type client struct {
 	state    state
 	finishAt int64
 	turn     turn
+	hasty    time.Time // no patience with it before
 }
 
-// chunkMax is how much a client is given at once: what its outbox can keep.
-const chunkMax = 64 << 10
+// chunkMax is how much a pump gives at once.
+const chunkMax = 256 << 10
 
 // finishTime is how long a client whose end has come gets for what was
 // published before.
@@ -82,8 +82,8 @@ func (c *client) String() string {
 func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.ctx, c.end = context.WithCancelCause(ctx)
 	defer c.end(nil)
-	c.pumping, c.stopPump = context.WithCancel(context.WithoutCancel(ctx))
-	defer c.stopPump()
+	c.out = newOutlet(c.ch)
+	defer c.out.abort()
 	c.mute = make(chan struct{})
 	c.keysDone = make(chan error, 1)
 	stop := context.AfterFunc(c.ctx, func() { c.ch.SetReadDeadline(time.Unix(1, 0)) })
@@ -127,7 +127,7 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, func() { c.stopPump() })
+	t := time.AfterFunc(finishTime, c.out.abort)
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -226,25 +226,28 @@ func (c *client) readMore(buf []byte) error {
 func (c *client) keepUp(chunk []byte, at int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cursor.Load() != at {
+	if c.pumped || c.cursor.Load() != at {
 		return true // somebody else moves it
 	}
 	bufs := [1][]byte{chunk}
-	c.give(bufs[:], int64(len(chunk)))
-	return c.dead == nil && c.out.Kept() == 0
+	c.pumped = !c.give(bufs[:])
+	return !c.pumped
 }
 
-// give writes bytes to the client and moves its cursor. Called with mu held.
-func (c *client) give(bufs [][]byte, n int64) {
+// give writes bytes to the client and moves its cursor behind what was taken. It
+// returns false when no more is taken now. Called with mu held.
+func (c *client) give(bufs [][]byte) (room bool) {
 	if c.dead != nil {
-		return
+		return false
 	}
-	if _, c.dead = c.ch.Writev(bufs); c.dead != nil {
-		close(c.mute)
-		return
-	}
+	n, room, err := c.out.give(bufs)
 	c.got.Add(n)
 	c.cursor.Add(n)
+	if err != nil {
+		c.dead = err
+		close(c.mute)
+	}
+	return room && err == nil
 }
 
 // pump gives the client whatever has gathered until it is at the head. When its
@@ -252,12 +255,10 @@ func (c *client) give(bufs [][]byte, n int64) {
 // pump too.
 func (c *client) pump() {
 	defer c.hub.moved()
-	for {
-		select {
-		case <-c.out.Drained():
-		case <-c.pumping.Done():
-			return
-		}
+	c.mu.Lock()
+	c.pumped = true
+	c.mu.Unlock()
+	for c.out.await() {
 		done, gap := c.step()
 		if gap != "" {
 			c.hub.note("gap", gap)
@@ -275,12 +276,9 @@ func (c *client) step() (done bool, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
-	n := int64(0)
-	for _, b := range bufs {
-		n += int64(len(b))
-	}
-	if n > 0 {
-		c.give(bufs, n)
+	more := len(bufs) > 0
+	if more {
+		c.give(bufs)
 	}
 	c.reader.Release()
 	if missing > 0 {
@@ -290,7 +288,8 @@ func (c *client) step() (done bool, gap string) {
 		c.hub.abandon(c)
 		return true, ""
 	}
-	return n == 0 && c.hub.joined(c), ""
+	c.pumped = more || !c.hub.joined(c)
+	return !c.pumped, ""
 }
 
 // miss deals with bytes at the cursor that are not held any more: the client

@@ -104,6 +104,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	h.device.Store(nil)
 	cancel()
 	writing.Wait()
+	h.helpers.Wait()
 	out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {

@@ -80,7 +80,6 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
 		halfClose: f.cfg.HalfClose,
 		person:    notices(f.cfg.Address, ch),
 	}
-	c.out, _ = channel.As[*channel.Outbox](ch)
 	if f.cfg.Listen && rawToPages(f.cfg.Address) {
 		c.guard = new(requestGuard)
 	}

@@ -3,7 +3,6 @@ package chardev
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -18,15 +17,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// numbers is a stream whose every eight bytes tell their own place.
-func numbers(from, to int64) []byte {
-	var b []byte
-	for at := from &^ 7; at < to; at += 8 {
-		b = binary.BigEndian.AppendUint64(b, uint64(at))
-	}
-	return b[from&7:][:to-from]
-}
 
 // A bench is a hub with a device that the test plays.
 type bench struct {
@@ -72,7 +62,7 @@ func (b *bench) print(n int) {
 func (b *bench) attach(pipe, replay int, change func(*client)) (*channel.PipeEnd, *client) {
 	far, near := channel.Pipe(pipe)
 	out := channel.NewOutbox(near)
-	c := &client{hub: b.hub, ch: out, out: out, frontend: "test", peer: "test", onLag: "catch-up"}
+	c := &client{hub: b.hub, ch: out, frontend: "test", peer: "test", onLag: "catch-up"}
 	if change != nil {
 		change(c)
 	}

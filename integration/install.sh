@@ -13,6 +13,7 @@ need qemu-system-x86 qemu-system-x86_64 # the guest's machine
 need binutils as                        # assembles the guest
 need binutils ld
 need socat socat                        # clients
+need strace strace                      # the system calls of a chunk
 need openssl openssl
 need picocom picocom
 need ncat ncat

@@ -61,6 +61,7 @@ var debian = map[string]string{
 	"ld":                 "binutils",
 	"qemu-system-x86_64": "qemu-system-x86",
 	"socat":              "socat",
+	"strace":             "strace",
 	"openssl":            "openssl",
 	"picocom":            "picocom",
 	"ncat":               "ncat",
@@ -132,12 +133,14 @@ func combined(cmd *exec.Cmd) error {
 	return nil
 }
 
-// counterImage and echoImage are the disks of the two guests, assembled once.
+// counterImage, pacedImage and echoImage are the disks of the guests, assembled once.
 func counterImage(t testing.TB) string { return image(t, "counter", assembleCounter) }
+func pacedImage(t testing.TB) string   { return image(t, "paced", assemblePaced) }
 func echoImage(t testing.TB) string    { return image(t, "echo", assembleEcho) }
 
 var (
 	assembleCounter = sync.OnceValue(func() error { return assemble("counter") })
+	assemblePaced   = sync.OnceValue(func() error { return assemble("paced", "--defsym", "PACED=1") })
 	assembleEcho    = sync.OnceValue(func() error { return assemble("echo", "--defsym", "ECHO=1") })
 )
 

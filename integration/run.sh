@@ -40,6 +40,9 @@ go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 step "build of the tests"
 go test -race -c -o /dev/null ./...
 
+step "what allocates nothing (the race detector would)"
+go test -count=1 -run AllocateNothing ./channel ./chardev/internal/history
+
 # One package at a time: several hold real programs to a deadline, and two
 # cores shared by all of them would measure each other.
 if [ -z "$long" ]; then

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -109,5 +112,46 @@ func TestUntoldLossIsOursToAnswerFor(t *testing.T) {
 		if err := untold(test.t, test.j, test.f); (err != nil) != test.bad {
 			t.Errorf("%+v: %v", test, err)
 		}
+	}
+}
+
+func TestTheGapOfTheStoppedClientIsHeldToTheByte(t *testing.T) {
+	for _, test := range []struct {
+		lost, listed, events int64
+		ok                   bool
+	}{{5, 5, 5, true}, {5, 4, 5, false}, {5, 5, 6, false}, {0, 0, 0, false}} {
+		if err := sameGap(test.lost, test.listed, test.events); (err == nil) != test.ok {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
+func TestTheShortTable(t *testing.T) {
+	const group, workload = "Bulk, one device to one client", "bulk unix→tcp"
+	r := &report{Rounds: 1, peers: []string{"socat", "ser2net"}}
+	add := func(target string, rate, cpu float64, goals ...goal) *result {
+		res := &result{Group: group, Workload: workload, Target: target}
+		res.add(figures{"MB/s": rate, "CPU-s/GB": cpu})
+		r.Results = append(r.Results, res)
+		res.judge(r.Results[0], goals)
+		return res
+	}
+	add(limitName, 2000, 0.5)
+	add(ownName, 1900, 0.7, atLeast(0.9, "MB/s"), atMost(1.2, "CPU-s/GB"))
+	add("before", 4000, 0.1) // another build is none of the others
+	add("ser2net", 1700, 0.5)
+	add("socat", 100, 0.5)
+	file := filepath.Join(t.TempDir(), "t.md")
+	if err := r.readme(file); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	want := "| bulk unix→tcp, MB/s | 2000 | ×0.95 | ≥×0.90 ok | ×1.40 | ≤×1.20 **short** | ×0.85 ser2net |"
+	if got := lines[len(lines)-1]; got != want || len(lines) != 5 {
+		t.Errorf("%d lines, the last:\n%s\nwant:\n%s", len(lines), got, want)
 	}
 }

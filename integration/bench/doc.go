@@ -5,6 +5,7 @@
 //
 //	go run ./integration/bench               all of it, in about 10 minutes
 //	go run ./integration/bench -quick        without the peers, in about 2
+//	go run ./integration/bench -markdown FILE   the README's table, too
 //	go run ./integration/bench -run 'bulk unix→tcp|stopped' -rounds 9
 //	go run ./integration/bench -binary before=/tmp/chardevd   this tree beside another build
 //	integration/bench/install.sh             the Debian packages that it needs
@@ -24,5 +25,6 @@
 // and readers.go play the two sides, rig.go joins them with a target; limit.go,
 // chardevd.go, peers.go and none.go are the targets; bulk.go, echo.go,
 // isolate.go, idle.go, gone.go and bootlog.go measure, workloads.go lists what
-// and with which goals; proc.go runs and weighs processes; report.go prints.
+// and with which goals; proc.go runs and weighs processes; report.go prints, and
+// markdown.go in short.
 package main

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,7 +11,8 @@ import (
 )
 
 // stopped lets all clients read for a while, then all but one. That one reads
-// again at the end, and must get what it was not told it lost.
+// again at the end, and must get what it was not told it lost; chardevd must have
+// told the size of that to the byte, in its list and in its events.
 func stopped(r *rig, s scale) (figures, error) {
 	if err := r.read(); err != nil {
 		return nil, err
@@ -41,7 +43,31 @@ func stopped(r *rig, s scale) (figures, error) {
 		return nil, errors.Join(err, r.err())
 	}
 	f := figures{"before MB/s": before, "after MB/s": after, "last third MB/s": third, "kept": after / before, "memory MB": float64(most-u0.rss) / 1e6}
-	return f, r.account(f)
+	if r.api == nil {
+		return f, r.account(f)
+	}
+	name := r.consoles[0].name
+	listed, err := r.api.client(name, last)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.account(f); err != nil {
+		return nil, err
+	}
+	events, err := r.api.eventsOf(name, listed.ID)
+	if err != nil {
+		return nil, err
+	}
+	return f, sameGap(dev.sent-listed.Lag-last.got.Load(), listed.Gaps, events)
+}
+
+// sameGap is an error if a client's list and events do not have the size of what
+// it lost, which must be something.
+func sameGap(lost, listed, events int64) error {
+	if lost == 0 || listed != lost || events != lost {
+		return wrongBytes{fmt.Errorf("the client that stopped lost %d bytes; the list says %d, the events %d", lost, listed, events)}
+	}
+	return nil
 }
 
 // quiet is how long nothing comes until what is missing is lost: not long where

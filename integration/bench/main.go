@@ -39,6 +39,7 @@ func run() error {
 	flag.BoolVar(&o.quick, "quick", false, "shorter, with fewer rounds")
 	flag.IntVar(&rounds, "rounds", 0, "how often each is measured (default 5, quick 3)")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
+	flag.StringVar(&o.markdown, "markdown", "", "also write the README's table to this `file`: chardevd, the limit, and the best of the others")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
@@ -75,6 +76,7 @@ type options struct {
 	quick      bool
 	asked      bool // the rounds were asked for
 	json       string
+	markdown   string
 }
 
 // A filter matches everything until it is set.
@@ -107,7 +109,7 @@ func (o *options) targets(ctx context.Context, dir string) ([]target, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := daemon{"chardevd", filepath.Join(dir, "chardevd")}
+	own := daemon{ownName, filepath.Join(dir, "chardevd")}
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", own.binary, "chardevd/cmd/chardevd").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
@@ -153,6 +155,11 @@ func (o *options) wants(w workload) bool {
 // measure runs the workloads and prints a table for each section.
 func (o *options) measure(ctx context.Context, targets []target) error {
 	rep := newReport(o.scale.rounds)
+	for _, t := range targets {
+		if _, no := t.(none); !no && !isOurs(t) {
+			rep.peers = append(rep.peers, t.name())
+		}
+	}
 	rep.header(os.Stdout)
 	var failed error
 	for _, sec := range sections() {
@@ -178,6 +185,9 @@ func (o *options) measure(ctx context.Context, targets []target) error {
 	}
 	if o.json != "" {
 		failed = errors.Join(failed, rep.write(o.json))
+	}
+	if o.markdown != "" {
+		failed = errors.Join(failed, rep.readme(o.markdown))
 	}
 	if ctx.Err() != nil {
 		failed = errors.Join(failed, errors.New("interrupted"))

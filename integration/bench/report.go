@@ -120,6 +120,8 @@ type report struct {
 	Commit  string    `json:"commit,omitempty"`
 	Rounds  int       `json:"rounds"`
 	Results []*result `json:"results"`
+
+	peers []string // the targets that are somebody else's daemons
 }
 
 func newReport(rounds int) *report {
@@ -138,8 +140,13 @@ func newReport(rounds int) *report {
 
 // header says what was measured where.
 func (r *report) header(w io.Writer) {
-	fmt.Fprintf(w, "`%s`: %s, %s, Linux %s, %d cores, %s. Medians of %d rounds (min–max); × is the ratio to `limit` in the same run.\n",
-		r.Command, r.Date.Format("2006-01-02 15:04 MST"), orNone(r.Commit), r.Kernel, r.Cores, r.Go, r.Rounds)
+	fmt.Fprintf(w, "%s. Medians of %d rounds (min–max); × is the ratio to `limit` in the same run.\n", r.where(), r.Rounds)
+}
+
+// where is the command, when it ran, and on what.
+func (r *report) where() string {
+	return fmt.Sprintf("`%s`: %s, %s, Linux %s, %d cores, %s",
+		r.Command, r.Date.Format("2006-01-02 15:04 MST"), orNone(r.Commit), r.Kernel, r.Cores, r.Go)
 }
 
 func orNone(commit string) string {

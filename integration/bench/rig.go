@@ -42,6 +42,7 @@ type instance struct {
 	// told is how many bytes the target says that clients lost, in sum. It is nil
 	// where a target tells nobody.
 	told func() (int64, error)
+	api  *api // of chardevd; else nil
 }
 
 // A rig is a target that runs, its devices and its clients, all attached: every

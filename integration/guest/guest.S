@@ -5,11 +5,16 @@
 # never sleeps). Between two lines it prints, for each byte typed at it, a line
 # "+hh\r\n" with the byte in hexadecimal, which no counter line can be taken for.
 #
+# With --defsym PACED=1 it is a counter as slow as a line of 115200 Bd makes it,
+# which QEMU's UART does not: by the timer it prints 10 lines of 10 bytes 115 times
+# a second, and sleeps in between. Who holds it up for longer than two ticks takes
+# lines from it, which it does not make up for.
+#
 # With --defsym ECHO=1 it is the ECHO: it prints "ECHO READY\r\n", then sends
 # back each byte as it comes and sleeps in between (HLT until the UART's
 # interrupt), so that it costs nothing while nobody types.
 #
-#   as --32 [--defsym ECHO=1] -o guest.o guest.S
+#   as --32 [--defsym ECHO=1 | --defsym PACED=1] -o guest.o guest.S
 #   ld -m elf_i386 -Ttext=0x7c00 --oformat binary -o guest.img guest.o
 #   qemu-system-x86_64 -accel tcg -drive file=guest.img,format=raw,if=ide ...
 #
@@ -22,6 +27,7 @@
 	.set	LCR, COM1 + 3
 	.set	MCR, COM1 + 4
 	.set	LSR, COM1 + 5
+	.set	TICK, 10357			# of 1193182 Hz: the time of 10 lines
 
 	.code16
 	.globl	_start
@@ -88,7 +94,33 @@ hello:	.asciz	"ECHO READY\r\n"
 	xorb	%al, %al
 	outb	%al, %dx
 	xorl	%ebx, %ebx			# the count
-count:	movl	%ebx, %edi
+.ifdef PACED
+	xorl	%ebp, %ebp			# lines that are to be printed
+	movw	$irq0, 0x08 * 4			# the BIOS left IRQ0-7 at vectors 8-15
+	movw	$0, 0x08 * 4 + 2
+	movb	$0x34, %al			# timer 0: low byte, high byte, rate generator
+	outb	%al, $0x43
+	movb	$TICK & 255, %al
+	outb	%al, $0x40
+	movb	$TICK >> 8, %al
+	outb	%al, $0x40
+	movb	$0xfe, %al			# only IRQ0
+	outb	%al, $0x21
+	movb	$0xff, %al
+	outb	%al, $0xa1
+.endif
+count:
+.ifdef PACED
+3:	cli					# no interrupt between the look and the hlt
+	testl	%ebp, %ebp
+	jnz	4f
+	sti
+	hlt
+	jmp	3b
+4:	decl	%ebp
+	sti
+.endif
+	movl	%ebx, %edi
 	movb	$8, %cl
 1:	roll	$4, %edi
 	movw	%di, %ax
@@ -109,6 +141,15 @@ count:	movl	%ebx, %edi
 	call	digit
 	call	newline
 	jmp	2b
+
+.ifdef PACED
+irq0:	addl	$10, %ebp
+	pushw	%ax
+	movb	$0x20, %al			# end of interrupt
+	outb	%al, $0x20
+	popw	%ax
+	iret
+.endif
 
 newline:
 	movb	$'\r', %al

@@ -134,16 +134,3 @@ func TestAnIdleHistoryIsSmall(t *testing.T) {
 		t.Errorf("the first block has %d bytes, want %d", n, minBlock)
 	}
 }
-
-func BenchmarkCommitNext(b *testing.B) {
-	h := New(256 << 10)
-	r := h.Reader()
-	b.SetBytes(maxBlock)
-	b.ReportAllocs()
-	for b.Loop() {
-		n := len(h.Space())
-		h.Commit(n)
-		r.Next(h.Head()-int64(n), maxBlock)
-		r.Release()
-	}
-}

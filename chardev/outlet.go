@@ -1,0 +1,147 @@
+package chardev
+
+import (
+	"sync"
+	"time"
+
+	"chardevd/channel"
+)
+
+// An outlet is how a client's bytes leave. Only await ever waits. Its user gives
+// one thing at a time, and nothing while it waits.
+type outlet interface {
+	// give writes what of bufs is taken at once and returns how much that was, and
+	// whether more would be.
+	give(bufs [][]byte) (n int64, room bool, err error)
+
+	// bear makes give wait for room up to patience, or no longer.
+	bear(on bool)
+
+	// weight is about how long a byte takes, in that of a plain one.
+	weight() int
+
+	// await waits until there is room. It returns false after abort, or when there
+	// will never be any.
+	await() bool
+
+	// abort ends await for ever. It may be called from anywhere, at any time.
+	abort()
+}
+
+// newOutlet is the outlet of a client's channel. What a medium does not take of
+// plain bytes is still in the history; of a record or a frame the rest has to be
+// kept, so a channel with layers has an outbox below them.
+func newOutlet(ch channel.Channel) outlet {
+	out, _ := channel.As[*channel.Outbox](ch)
+	patient, _ := channel.As[channel.Patient](ch)
+	if ch == channel.Channel(out) {
+		if try, ok := out.Unwrap().(channel.TryWriter); ok {
+			return &direct{bearing{patient}, out.Unwrap(), try}
+		}
+	}
+	b := &boxed{bearing: bearing{patient}, ch: ch, out: out, perByte: 1, stop: make(chan struct{})}
+	if _, ok := channel.As[channel.Secured](ch); ok {
+		b.perByte = 6 // with AES in hardware
+	}
+	return b
+}
+
+// bearing is the patience of a medium that can have some.
+type bearing struct{ patient channel.Patient }
+
+func (b bearing) bear(on bool) {
+	switch {
+	case b.patient == nil:
+	case on:
+		b.patient.SetPatience(patience)
+	default:
+		b.patient.SetPatience(0)
+	}
+}
+
+// A direct outlet is the medium itself.
+type direct struct {
+	bearing
+	ch  channel.Channel
+	try channel.TryWriter
+}
+
+func (d *direct) give(bufs [][]byte) (int64, bool, error) {
+	n, err := d.try.TryWritev(bufs)
+	return n, n == sizeOf(bufs), err
+}
+
+func (d *direct) weight() int { return 1 }
+
+func (d *direct) await() bool { return d.try.AwaitWrite() == nil }
+
+func (d *direct) abort() { d.ch.SetWriteDeadline(time.Unix(1, 0)) }
+
+// A boxed outlet is a channel above an outbox, which keeps what the medium does
+// not take.
+type boxed struct {
+	bearing
+	ch      channel.Channel
+	out     *channel.Outbox
+	perByte int
+	stop    chan struct{}
+	once    sync.Once
+}
+
+// boxedMax is how much a boxed client is given at once: what its outbox can keep.
+const boxedMax = 64 << 10
+
+func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
+	var few [4][]byte
+	total, done := sizeOf(bufs), int64(0)
+	for b.out.Kept() == 0 {
+		if done == total {
+			return done, true, nil
+		}
+		n := min(total-done, boxedMax)
+		if _, err := b.ch.Writev(cut(few[:0], bufs, done, n)); err != nil {
+			return done, false, err
+		}
+		done += n
+	}
+	return done, false, nil
+}
+
+func (b *boxed) weight() int { return b.perByte }
+
+func (b *boxed) await() bool {
+	select {
+	case <-b.out.Drained():
+		return true
+	case <-b.stop:
+		return false
+	}
+}
+
+func (b *boxed) abort() { b.once.Do(func() { close(b.stop) }) }
+
+func sizeOf(bufs [][]byte) int64 {
+	n := int64(0)
+	for _, b := range bufs {
+		n += int64(len(b))
+	}
+	return n
+}
+
+// cut appends to dst the size bytes of bufs behind the first skip ones.
+func cut(dst, bufs [][]byte, skip, size int64) [][]byte {
+	for _, b := range bufs {
+		if skip >= int64(len(b)) {
+			skip -= int64(len(b))
+			continue
+		}
+		b = b[skip:]
+		b = b[:min(int64(len(b)), size)]
+		dst = append(dst, b)
+		skip, size = 0, size-int64(len(b))
+		if size == 0 {
+			break
+		}
+	}
+	return dst
+}

@@ -1,0 +1,155 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What a chunk of a device at full rate costs in system calls, as strace sees
+// them: it is read once and written once to each client that keeps up, and nobody
+// is woken for it. (Go's scheduler has futex calls of its own, some in the time of
+// a hundred chunks: when the device's goroutine lets others have their turn, and
+// when strace, which slows every call, makes one look stuck.)
+func TestSystemCallsOfAChunk(t *testing.T) {
+	for _, clients := range []int{1, 8} {
+		t.Run(fmt.Sprintf("%d clients", clients), func(t *testing.T) {
+			dir := folder(t)
+			l, err := net.Listen("unix", dir+"/guest")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			d := newDaemon(t, dir, `
+[[chardev]]
+name = "vm"
+device = "unix:guest"
+frontends = ["unix:front"]
+`, nil)
+			d.serve()
+			dev, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dev.Close()
+			for range clients {
+				swallow(t, dialSilent(t, "unix", d.path("front")).Conn)
+			}
+			d.has("vm", clients)
+
+			c := traced(t, d, func() { flood(t, dev, time.Second) })
+			if c.chunks < 100 {
+				t.Fatalf("only %d chunks were read: %+v", c.chunks, c)
+			}
+			per := func(n int) float64 { return float64(n) / float64(c.chunks) }
+			t.Logf("%d chunks of %d bytes; calls a chunk: %.3f reads, %.3f writes a client, %.3f futex, %.3f epoll_pwait",
+				c.chunks, c.bytes/c.chunks, per(c.reads), per(c.writes)/float64(clients), per(c.calls["futex"]), per(c.calls["epoll_pwait"]))
+			if r := per(c.reads); r > 2 {
+				t.Errorf("%.2f reads a chunk, want at most 2: one that gives it, one that finds nothing more", r)
+			}
+			if w := per(c.writes) / float64(clients); w < 0.95 || w > 1.05 {
+				t.Errorf("%.2f writes a chunk and client, want 1", w)
+			}
+			if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
+				t.Errorf("%.2f futex calls a chunk and client, want hardly any", f)
+			}
+		})
+	}
+}
+
+// swallow reads all that comes, and waits for it to end with the test.
+func swallow(t testing.TB, c net.Conn) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for buf := make([]byte, 256<<10); ; {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { c.Close(); <-done })
+}
+
+// flood writes as much as is taken for a time.
+func flood(t testing.TB, w io.Writer, d time.Duration) {
+	t.Helper()
+	piece := make([]byte, 256<<10)
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if _, err := w.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// calls are the system calls of a daemon, by name; those that move bytes also by
+// what they are for: all that is read comes from the device.
+type calls struct {
+	calls  map[string]int
+	chunks int // reads that gave something
+	bytes  int // in them
+	reads  int // all reads
+	writes int
+}
+
+// traced follows the daemon with strace while it does something.
+func traced(t testing.TB, d *daemon, do func()) *calls {
+	t.Helper()
+	file := d.path("trace")
+	s := start(t, program(t, "strace"), "-f", "-s", "0", "-e", "signal=none", "-e", "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,futex,epoll_pwait",
+		"-o", file, "-p", strconv.Itoa(d.cmd.Process.Pid))
+	if err := s.stderr.sees(patience, "attached"); err != nil {
+		t.Fatalf("strace cannot follow the daemon (in a container it needs the capability SYS_PTRACE): %v", err)
+	}
+	do()
+	s.signal(t, syscall.SIGINT) // it lets go of the daemon
+	s.exits(t, patience)
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c := &calls{calls: map[string]int{}}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		c.line(lines.Text())
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// callLine is the line of a call that began, resultLine that of one that ended:
+// both, unless another thread's came between.
+var (
+	callLine   = regexp.MustCompile(`^\d+ +(\w+)\(`)
+	resultLine = regexp.MustCompile(`^\d+ +(?:<\.\.\. )?(\w+)(?: resumed>|\().* = (-?\d+)`)
+)
+
+func (c *calls) line(s string) {
+	reading := func(name string) bool { return strings.HasPrefix(name, "read") || strings.HasPrefix(name, "recv") }
+	if m := callLine.FindStringSubmatch(s); m != nil {
+		c.calls[m[1]]++
+		switch {
+		case reading(m[1]):
+			c.reads++
+		case strings.HasPrefix(m[1], "write") || strings.HasPrefix(m[1], "send"):
+			c.writes++
+		}
+	}
+	if m := resultLine.FindStringSubmatch(s); m != nil && reading(m[1]) {
+		if n, err := strconv.Atoi(m[2]); err == nil && n > 0 {
+			c.chunks++
+			c.bytes += n
+		}
+	}
+}
