@@ -108,8 +108,12 @@ type Patient interface {
 	SetPatience(d time.Duration)
 }
 
-// A Breaker can send a break of about the given length.
+// A Breaker can send a break: the line held at space for longer than a character.
 type Breaker interface {
+	// SendBreak sends a break of about the given length, or of the usual one if d
+	// is 0, and returns when it is over; a medium whose break has no length sends
+	// its one. When ctx ends first it ends the break there and returns ctx's
+	// error. Bytes that were written before and have not left may come behind it.
 	SendBreak(ctx context.Context, d time.Duration) error
 }
 

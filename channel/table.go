@@ -53,6 +53,8 @@ func layers() []*layerDef {
 	return []*layerDef{
 		tlsLayer,
 		wsLayer,
+		telnetLayer,
+		rfc2217Layer,
 	}
 }
 

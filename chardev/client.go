@@ -54,6 +54,7 @@ type client struct {
 	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
 	told   time.Time
+	undone string // what was last told of that is not done beside the bytes
 
 	// owned by read
 	in         reading
@@ -90,6 +91,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 	c.going, c.mute = make(chan struct{}), make(chan struct{})
 	c.in = newReading(c.ch, c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
+	c.beside()
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())
@@ -124,6 +126,7 @@ func (c *client) end(cause error) {
 func (c *client) leave(err error) {
 	defer func() { c.ended(err) }()
 	defer c.unwatch()
+	defer c.endBeside()
 	if c.inputEnded {
 		err = io.EOF
 	}

@@ -94,7 +94,7 @@ func (u *use) direction() bool {
 // What options are for that only one of the two sides has. (mode, owner and
 // group belong to the node that a listener makes.)
 var (
-	listenOptions = []string{"max_clients", "from", "anonymous", "origin", "http"}
+	listenOptions = []string{"max_clients", "from", "anonymous", "origin", "http", "notices"}
 	nodeOptions   = []string{"mode", "owner", "group"}
 	dialOptions   = []string{"servername", "verify"}
 )

@@ -112,6 +112,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
+	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
 	s.read()
 }

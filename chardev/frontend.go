@@ -78,8 +78,9 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(err
 		readOnly:  f.cfg.Mode == "read-only",
 		onLag:     f.cfg.OnLag,
 		halfClose: f.cfg.HalfClose,
+		person:    notices(f.cfg.Address, ch),
 	}
-	if a := f.cfg.Address; f.cfg.Listen && a.Transport == "tcp" && len(a.Layers) == 0 && a.Get("http") != "allow" {
+	if f.cfg.Listen && rawToPages(f.cfg.Address) {
 		c.guard = new(requestGuard)
 	}
 	c.serve(ctx, f.cfg.Replay, -1, func(why error) {

@@ -37,6 +37,7 @@ type hub struct {
 	gaps    atomic.Int64            // bytes that clients could not have
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
+	line    lineWatch
 
 	helpers sync.WaitGroup // of publish
 

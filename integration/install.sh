@@ -21,8 +21,12 @@ need nftables nft                       # the dead peer
 need iproute2 ip
 need util-linux unshare
 need util-linux nsenter
+need ser2net ser2net                    # telnet and serial ports
+need inetutils-telnet telnet
+need ckermit kermit
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+/usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"
 /usr/bin/python3 -c 'import websockets' 2>/dev/null || missing="$missing python3 python3-websockets"
 
 [ -n "$missing" ] || exit 0

@@ -70,6 +70,9 @@ var debian = map[string]string{
 	"unshare":            "util-linux",
 	"nsenter":            "util-linux",
 	"/usr/bin/python3":   "python3",
+	"ser2net":            "ser2net",
+	"telnet":             "inetutils-telnet",
+	"kermit":             "ckermit",
 }
 
 // program finds a program, or fails the test with the package that has it.
