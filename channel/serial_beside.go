@@ -29,6 +29,13 @@ type LineCounter interface {
 	LineCounters() (LineCounters, error)
 }
 
+// A HangUpper is a port that can go away.
+type HangUpper interface {
+	// HungUp says whether the port is gone and that is why the stream has ended:
+	// the adapter was unplugged, or somebody hung up the terminal (vhangup(2)).
+	HungUp() bool
+}
+
 // modemBits are the bits of TIOCMGET.
 var modemBits = map[ModemLines]int{
 	DTR: unix.TIOCM_DTR, RTS: unix.TIOCM_RTS, CTS: unix.TIOCM_CTS, DSR: unix.TIOCM_DSR, RI: unix.TIOCM_RI, DCD: unix.TIOCM_CD,

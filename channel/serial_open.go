@@ -17,30 +17,32 @@ import (
 
 // openSerial opens a port for this process alone, if cfg says so, and sets its line
 // for the first time.
-func openSerial(device string, cfg serialConfig) (fd int, err error) {
-	fd, err = openTTY(device)
+func openSerial(device string, cfg serialConfig) (int, error) {
+	fd, err := openTTY(device)
 	if err != nil {
 		return -1, serialOpenError(device, err)
 	}
-	defer func() {
-		if err != nil {
-			unix.Close(fd)
-		}
-	}()
-	d := ioctls{plainFD(fd)}
-	if _, err := d.termios(); err != nil {
-		if errors.Is(err, errors.ErrUnsupported) {
-			return -1, errors.New("no serial port: serial wants the path of a tty")
-		}
-		return -1, fmt.Errorf("settings: %w", err)
-	}
-	if err := lockSerial(fd, device, cfg.exclusive); err != nil {
+	if err := takeSerial(fd, device, cfg); err != nil {
+		unix.Close(fd)
 		return -1, err
 	}
-	if err := firstSettings(device, cfg.line); err != nil {
-		return -1, fmt.Errorf("settings: %w", err)
-	}
 	return fd, nil
+}
+
+// takeSerial is openSerial of a device that is open.
+func takeSerial(fd int, device string, cfg serialConfig) error {
+	if _, err := (ioctls{plainFD(fd)}).termios(); errors.Is(err, errors.ErrUnsupported) {
+		return errors.New("no serial port: serial wants the path of a tty")
+	} else if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	if err := lockSerial(fd, device, cfg.exclusive); err != nil {
+		return err
+	}
+	if err := firstSettings(device, cfg.line); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	return nil
 }
 
 // openTTY opens a tty that waits for no carrier.

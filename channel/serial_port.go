@@ -155,7 +155,7 @@ func (p *serialPort) Read(b []byte) (int, error) {
 // CloseWrite fails: a serial line has no half close.
 func (p *serialPort) CloseWrite() error { return errors.ErrUnsupported }
 
-// HungUp says whether the port is gone: the adapter was pulled out.
+// HungUp says whether the port is gone.
 func (p *serialPort) HungUp() bool { return p.gone.Load() }
 
 // begin says that something is going to wait in the driver, until waits.Done. It is
@@ -183,7 +183,7 @@ func (p *serialPort) Close() error {
 		p.mu.Unlock()
 		p.cancel()
 		p.waits.Wait()
-		own, err := p.dup()
+		own, err := p.keepOpen()
 		if err != nil { // for want of descriptors; then without linger
 			p.drv.flush(unix.TCIOFLUSH)
 			p.closeErr = p.tty.Close()
@@ -195,12 +195,10 @@ func (p *serialPort) Close() error {
 	return p.closeErr
 }
 
-// dup is another descriptor of the open port: it keeps it open, for release, when
-// nobody can read and write any more.
-func (p *serialPort) dup() (fd int, err error) {
-	if cerr := p.rc.Control(func(own uintptr) {
-		fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0)
-	}); cerr != nil {
+// keepOpen is another descriptor of the open port, for release, when nobody can
+// read and write any more.
+func (p *serialPort) keepOpen() (fd int, err error) {
+	if cerr := p.rc.Control(func(own uintptr) { fd, err = dup(int(own)) }); cerr != nil {
 		return -1, cerr
 	}
 	return fd, err

@@ -1,0 +1,516 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// events collects what a channel tells beside the stream.
+func events(t *testing.T, ch Channel, want EventKind) <-chan Event {
+	t.Helper()
+	c := make(chan Event, 100)
+	mustAs[Notifier](t, ch).Notify(want, func(e Event) { c <- e })
+	return c
+}
+
+func next[T any](t *testing.T, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(watchdog):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}
+
+func TestSerialOptions(t *testing.T) {
+	for options, want := range map[string]LineConfig{
+		"":                                    {115200, 8, ParityNone, StopOne, FlowNone},
+		"?baud=9600&mode=7e1":                 {9600, 7, ParityEven, StopOne, FlowNone},
+		"?baud=9600":                          {9600, 8, ParityNone, StopOne, FlowNone},
+		"?baud=57600o72&flow=xonxoff":         {57600, 7, ParityOdd, StopTwo, FlowXONXOFF},
+		"?mode=9600,8N1":                      {9600, 8, ParityNone, StopOne, FlowNone},
+		"?baud=31250&mode=5m1.5&flow=rtscts":  {31250, 5, ParityMark, StopOneHalf, FlowRTSCTS},
+		"?baud=115200n81&dtr=off&rts=on":      {115200, 8, ParityNone, StopOne, FlowNone},
+		"?rs485=on&rs485_before=5ms&mode=8e1": {115200, 8, ParityEven, StopOne, FlowNone},
+		"?hold=true&exclusive=false":          {115200, 8, ParityNone, StopOne, FlowNone},
+		"?hangup=false":                       {115200, 8, ParityNone, StopOne, FlowNone},
+	} {
+		a, err := ParseAddress("serial:/dev/ttyS9" + options)
+		if err != nil {
+			t.Errorf("%s: %v", options, err)
+			continue
+		}
+		if c, err := newSerialConfig(a); err != nil || c.line != want {
+			t.Errorf("%s is %+v, %v; want %+v", options, c.line, err, want)
+		}
+	}
+	for address, part := range map[string]string{
+		"serial:":                                   "the path of a serial port",
+		"serial:/dev/ttyS9?baud=fast":               "option baud",
+		"serial:/dev/ttyS9?baud=8n1":                "does not say a speed",
+		"serial:/dev/ttyS9?mode=9600":               "does not say a mode",
+		"serial:/dev/ttyS9?baud=9600n81&mode=8n1":   "twice",
+		"serial:/dev/ttyS9?mode=8n1.5":              "1.5 go with 5 data bits",
+		"serial:/dev/ttyS9?mode=5n2":                "1.5 go with 5 data bits",
+		"serial:/dev/ttyS9?flow=hard":               "option flow",
+		"serial:/dev/ttyS9?dtr=up":                  "on or off",
+		"serial:/dev/ttyS9?flow=rtscts&rts=off":     "contradicts",
+		"serial:/dev/ttyS9?flow=rtscts&rs485=on":    "choose one",
+		"serial:/dev/ttyS9?rs485=on&rts=on":         "contradicts",
+		"serial:/dev/ttyS9?rs485_before=5ms":        "without rs485",
+		"serial:/dev/ttyS9?rs485=on&rs485_after=1s": "100ms at most",
+		"serial:/dev/ttyS9?hold=true&hangup=true":   "contradicts",
+		"serial:/dev/ttyS9?vid=0403":                "serial:usb only",
+		"serial:usb":                                "which adapter",
+		"serial:usb?vid=403":                        "four hexadecimal digits",
+		"serial:usb?vid=0x403":                      "four hexadecimal digits",
+		"serial:usb?interface=256":                  "0 to 255",
+		"serial:/dev/ttyS9?bauds=9600":              `did you mean "baud"`,
+	} {
+		if _, err := ParseAddress(address); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v; want something about %q", address, err, part)
+		}
+	}
+	a := MustParseAddress("serial:usb?vid=0403&pid=6001&serial=A5&interface=0")
+	if a.In("/etc").String() != a.String() || a.File() != "" {
+		t.Errorf("usb is taken for a path: %s, %q", a.In("/etc"), a.File())
+	}
+	if f := MustParseAddress("serial:./usb").In("/etc").File(); f != "/etc/usb" {
+		t.Errorf("./usb is %q", f)
+	}
+}
+
+// dialSerialPTY opens the slave of a new pty as a serial port.
+func dialSerialPTY(t *testing.T, options string) (*serialPort, *ptyPair) {
+	t.Helper()
+	pair, slave, err := openPty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pair.close)
+	ch, err := Dial(t.Context(), MustParseAddress("serial:"+pair.name+options))
+	slave.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ch.Close() })
+	ch.SetDeadline(time.Now().Add(watchdog))
+	return ch.(*serialPort), pair
+}
+
+// The kernel's terminal has what the address says, and a line can be changed while
+// it is open.
+func TestSerialSettings(t *testing.T) {
+	noLeaks(t)
+	p, pair := dialSerialPTY(t, "?baud=9600&flow=xonxoff")
+	kernel := func() *unix.Termios {
+		t.Helper()
+		tio, err := unix.IoctlGetTermios(pair.fd, unix.TCGETS2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tio
+	}
+	tio := kernel()
+	if tio.Ospeed != 9600 || tio.Cflag&unix.CBAUD != unix.B9600 || tio.Iflag&unix.IXON == 0 || tio.Cflag&unix.HUPCL == 0 || tio.Lflag != 0 || tio.Oflag != 0 {
+		t.Errorf("9600 8n1 xonxoff is %+v", tio)
+	}
+	for _, baud := range []int{74880, 115200, 31250, 50, 4000000} {
+		if err := p.SetLine(t.Context(), LineConfig{Baud: baud}); err != nil {
+			t.Errorf("%d baud: %v", baud, err)
+		}
+		if tio := kernel(); int(tio.Ospeed) != baud {
+			t.Errorf("%d baud is %d", baud, tio.Ospeed)
+		}
+	}
+	if err := p.SetLine(t.Context(), LineConfig{Flow: FlowNone, StopBits: StopTwo}); err != nil {
+		t.Error(err)
+	}
+	want := LineConfig{4000000, 8, ParityNone, StopTwo, FlowNone}
+	if c, err := p.Line(t.Context()); err != nil || c != want {
+		t.Errorf("the line is %v, %v; want %v", c, err, want)
+	}
+	// The driver of ptys has no other than 8 data bits, and says so by what it makes
+	// of 7.
+	if err := p.SetLine(t.Context(), LineConfig{DataBits: 7}); err == nil || !strings.Contains(err.Error(), "refuses 7 data bits") {
+		t.Errorf("7 data bits on a pty: %v", err)
+	}
+	if _, err := p.Modem(t.Context()); !isUnsupported(err) {
+		t.Errorf("modem lines of a pty: %v", err)
+	}
+	if err := p.SetModem(t.Context(), DTR, 0); !isUnsupported(err) {
+		t.Errorf("DTR of a pty: %v", err)
+	}
+	if err := p.SendBreak(t.Context(), 0); !isUnsupported(err) {
+		t.Errorf("a break on a pty: %v", err)
+	}
+	if _, err := p.LineCounters(); !isUnsupported(err) {
+		t.Errorf("counters of a pty: %v", err)
+	}
+}
+
+func TestPurge(t *testing.T) {
+	p, pair := dialSerialPTY(t, "")
+	unix.Write(pair.fd, []byte("gone"))
+	if err := p.Purge(t.Context(), PurgeReceive|PurgeTransmit); err != nil {
+		t.Fatal(err)
+	}
+	unix.Write(pair.fd, []byte("there"))
+	want(t, p, "there")
+}
+
+// A break and a damaged byte are told between the bytes that were around them, no
+// matter how much is read at once.
+func TestMarksAreToldWhereTheyStood(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 100} {
+		d := newFakeDriver()
+		p, pair, err := fakePort(t, "?mode=8e1", d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got strings.Builder
+		p.Notify(EventBreak|EventErrors, func(e Event) {
+			fmt.Fprintf(&got, "<%d %d>", e.Kind, e.Errors)
+		})
+		unix.Write(pair.fd, []byte("ab\xff\x00\x00cd\xff\xff\xff\x00!\xff\x00\x00\xff\x00\x00e"))
+		buf := make([]byte, size)
+		for !strings.HasSuffix(got.String(), "e") {
+			p.SetReadDeadline(time.Now().Add(watchdog))
+			n, err := p.Read(buf)
+			if err != nil || n == 0 {
+				t.Fatalf("after %q: %d, %v", got.String(), n, err)
+			}
+			got.Write(buf[:n])
+		}
+		if s, want := got.String(), "ab<1 0>cd\xff<8 2>!<1 0><1 0>e"; s != want {
+			t.Errorf("with reads of %d bytes: %q, want %q", size, s, want)
+		}
+		p.Close()
+	}
+}
+
+// What was wrong with a byte is known by the counters.
+func TestDamageIsNamed(t *testing.T) {
+	d := newFakeDriver()
+	p, pair, err := fakePort(t, "", d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := events(t, p, EventErrors)
+	for _, test := range []struct {
+		count serialCounters
+		want  LineErrors
+	}{
+		{serialCounters{Frame: 1}, FramingError},
+		{serialCounters{Frame: 1, Parity: 1, Overrun: 1}, ParityError | OverrunError},
+		{serialCounters{Frame: 1, Parity: 1, Overrun: 1, RX: 9}, FramingError}, // 8n1 has no parity
+	} {
+		d.mu.Lock()
+		d.count = test.count
+		d.mu.Unlock()
+		unix.Write(pair.fd, []byte("\xff\x00x"))
+		want(t, p, "x")
+		if e := next(t, c); e.Errors != test.want {
+			t.Errorf("%+v is told as %v, want %v", test.count, e.Errors, test.want)
+		}
+	}
+}
+
+func TestBreakIsSent(t *testing.T) {
+	d := newFakeDriver()
+	p := mustFakePort(t, "", d)
+	const long = 30 * time.Millisecond
+	start := time.Now()
+	if err := p.SendBreak(t.Context(), long); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took < long {
+		t.Errorf("a break of %v took %v", long, took)
+	}
+	if did := d.noted(); !slices.Equal(did, []string{"exclusive", "break", "no break"}) {
+		t.Errorf("the driver was told %v", did)
+	}
+	next(t, d.began)
+	// A context cuts it short, and so does Close; the line is at rest afterwards.
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.SendBreak(ctx, time.Hour) }()
+	next(t, d.began)
+	cancel()
+	if err := next(t, done); !errors.Is(err, context.Canceled) {
+		t.Errorf("a break that was given up: %v", err)
+	}
+	go func() { done <- p.SendBreak(t.Context(), time.Hour) }()
+	next(t, d.began)
+	p.Close()
+	if err := next(t, done); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a break on a port that was closed: %v", err)
+	}
+	if did := d.noted(); did[len(did)-1] != "no break" {
+		t.Errorf("at last the driver was told %v", did[len(did)-1])
+	}
+	if err := p.SendBreak(t.Context(), 0); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a break after Close: %v", err)
+	}
+}
+
+// A line that is stopped by the other side sends no break; Close ends the wait.
+func TestBreakOnAStoppedLine(t *testing.T) {
+	d := newFakeDriver()
+	d.stopped = true
+	p := mustFakePort(t, "", d)
+	done := make(chan error, 2)
+	for range 2 { // the second waits for the first
+		go func() { done <- p.SendBreak(t.Context(), time.Millisecond) }()
+	}
+	next(t, d.began)
+	p.Close()
+	for range 2 {
+		if err := next(t, done); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRS485(t *testing.T) {
+	d := newFakeDriver()
+	mustFakePort(t, "?rs485=on&rs485_before=5ms&rs485_after=7ms", d)
+	if want := (serialRS485{flags: rs485Enabled | rs485RTSOnSend, beforeSend: 5, afterSend: 7}); d.rs485 != want {
+		t.Errorf("the driver has %+v, want %+v", d.rs485, want)
+	}
+	mustFakePort(t, "?rs485=inverted&rs485_echo=true", d)
+	if want := (serialRS485{flags: rs485Enabled | rs485RTSAfterSend | rs485RXDuringTX}); d.rs485 != want {
+		t.Errorf("inverted, the driver has %+v, want %+v", d.rs485, want)
+	}
+	d.no485 = rs485RXDuringTX
+	if _, _, err := fakePort(t, "?rs485=on&rs485_echo=true", d); err == nil || !strings.Contains(err.Error(), "rs485") {
+		t.Errorf("what the driver cannot do: %v", err)
+	}
+}
+
+// Mark and space parity, and 1.5 stop bits, reach the driver and come back.
+func TestRareModes(t *testing.T) {
+	for mode, want := range map[string]uint32{
+		"5m1.5": unix.CS5 | unix.PARENB | unix.PARODD | unix.CMSPAR | unix.CSTOPB,
+		"7s2":   unix.CS7 | unix.PARENB | unix.CMSPAR | unix.CSTOPB,
+		"6o1":   unix.CS6 | unix.PARENB | unix.PARODD,
+		"8n1":   unix.CS8,
+	} {
+		d := newFakeDriver()
+		p := mustFakePort(t, "?mode="+mode, d)
+		const mask = unix.CSIZE | unix.CSTOPB | parityMask
+		if got := d.t.Cflag & mask; got != want {
+			t.Errorf("%s is %#x, want %#x", mode, got, want)
+		}
+		if c, _ := p.Line(t.Context()); c.String() != LineConfig.String(usualLine.With(mustLine(t, mode))) {
+			t.Errorf("%s reads back as %v", mode, c)
+		}
+	}
+	// A change of the data bits alone keeps a long stop bit long.
+	d := newFakeDriver()
+	p := mustFakePort(t, "?mode=8n2", d)
+	if err := p.SetLine(t.Context(), LineConfig{DataBits: 5}); err != nil {
+		t.Error(err)
+	}
+	if c, _ := p.Line(t.Context()); c.StopBits != StopOneHalf {
+		t.Errorf("8n2 with 5 data bits is %v", c)
+	}
+}
+
+func mustLine(t *testing.T, s string) LineConfig {
+	t.Helper()
+	c, err := ParseLineConfig(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// What a driver makes of a setting is looked at, and what it refuses is named.
+func TestRefusedSettings(t *testing.T) {
+	for options, refuse := range map[string]struct {
+		by   func(*unix.Termios)
+		part string
+	}{
+		"?baud=230400": {func(t *unix.Termios) { t.Ospeed = 9600 }, "refuses 230400 baud (it made it 9600)"},
+		"?mode=8m1":    {func(t *unix.Termios) { t.Cflag &^= unix.CMSPAR }, "refuses parity m"},
+		"?mode=7n1":    {func(t *unix.Termios) { t.Cflag |= unix.CS8 }, "refuses 7 data bits"},
+		"?mode=8n2":    {func(t *unix.Termios) { t.Cflag &^= unix.CSTOPB }, "refuses 2 stop bits"},
+		"?flow=rtscts": {func(t *unix.Termios) { t.Cflag &^= unix.CRTSCTS }, "refuses flow control rtscts"},
+		"?baud=115200": {func(t *unix.Termios) { t.Ospeed = 115384 }, ""}, // near enough
+	} {
+		d := newFakeDriver()
+		d.refuse = refuse.by
+		_, _, err := fakePort(t, options, d)
+		if refuse.part == "" && err != nil || refuse.part != "" && (err == nil || !strings.Contains(err.Error(), refuse.part)) {
+			t.Errorf("%s: %v; want %q", options, err, refuse.part)
+		}
+	}
+}
+
+func TestModemLinesAtOpen(t *testing.T) {
+	d := newFakeDriver()
+	p := mustFakePort(t, "?dtr=off&rts=on", d)
+	if m, err := p.Modem(t.Context()); err != nil || m != RTS|CTS {
+		t.Errorf("with DTR off the lines are %v, %v", m, err)
+	}
+	if err := p.SetModem(t.Context(), DTR, RTS); err != nil {
+		t.Error(err)
+	}
+	if m, _ := p.Modem(t.Context()); m != DTR|CTS {
+		t.Errorf("with DTR raised and RTS dropped the lines are %v", m)
+	}
+	if err := p.SetModem(t.Context(), CTS, 0); !isUnsupported(err) {
+		t.Errorf("raising CTS, which is the other side's: %v", err)
+	}
+}
+
+// Modem lines are watched while somebody wants to know, and only then.
+func TestModemLinesAreTold(t *testing.T) {
+	noLeaks(t)
+	d := newFakeDriver()
+	p := mustFakePort(t, "", d)
+	c := events(t, p, EventModem)
+	next(t, d.waiting)
+	d.move(unix.TIOCM_DTR|unix.TIOCM_RTS|unix.TIOCM_CD, serialCounters{})
+	if e := next(t, c); e.Modem != DTR|RTS|DCD || e.Changed != CTS|DCD {
+		t.Errorf("told as %v, changed %v", e.Modem, e.Changed)
+	}
+	next(t, d.waiting)
+	d.move(unix.TIOCM_DTR|unix.TIOCM_RTS|unix.TIOCM_CD, serialCounters{RI: 2})
+	if e := next(t, c); e.Modem != DTR|RTS|DCD || e.Changed != RI {
+		t.Errorf("a ring that is over: told as %v, changed %v", e.Modem, e.Changed)
+	}
+	next(t, d.waiting)
+	p.Notify(EventBreak, func(Event) {})
+	c = events(t, p, EventModem)
+	next(t, d.waiting)
+	d.move(unix.TIOCM_DTR|unix.TIOCM_RTS, serialCounters{RI: 2})
+	if e := next(t, c); e.Changed != DCD {
+		t.Errorf("watched anew: changed %v", e.Changed)
+	}
+	next(t, d.waiting)
+	p.Notify(0, nil)
+	p.Close()
+	p.Notify(EventModem, func(Event) {})
+	if len(d.waiting) > 0 {
+		t.Error("a closed port is watched")
+	}
+}
+
+// Errors name the device, and say what to do.
+func TestSerialErrors(t *testing.T) {
+	dir := t.TempDir()
+	plainFile := filepath.Join(dir, "file")
+	if err := os.WriteFile(plainFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for where, part := range map[string]string{
+		"/dev/ttyUSB99": "is it plugged in?",
+		plainFile:       "no serial port",
+		dir:             "is a directory",
+		"/dev/null":     "no serial port",
+	} {
+		_, err := Dial(t.Context(), MustParseAddress("serial:"+where))
+		if err == nil || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v; want %q", where, err, part)
+		}
+	}
+	if err := serialOpenError("/dev/ttyUSB0", syscall.EACCES); !strings.Contains(err.Error(), "dialout") {
+		t.Errorf("without permission: %v", err)
+	}
+}
+
+// One port, one user: the second one is told who the first is.
+func TestSerialIsExclusive(t *testing.T) {
+	noLeaks(t)
+	p, pair := dialSerialPTY(t, "")
+	for _, options := range []string{"", "?baud=300"} {
+		_, err := Dial(t.Context(), MustParseAddress("serial:"+pair.name+options))
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("process %d (", os.Getpid())) {
+			t.Errorf("in use: %v", err)
+		}
+	}
+	if c, err := p.Line(t.Context()); err != nil || c.Baud != 115200 {
+		t.Errorf("the second one changed the line of the first to %v, %v", c, err)
+	}
+	p2, err := Dial(t.Context(), MustParseAddress("serial:"+pair.name+"?exclusive=false"))
+	if err != nil {
+		t.Fatalf("exclusive=false: %v", err)
+	}
+	p2.Close()
+	p.Close()
+	if p, err := Dial(t.Context(), MustParseAddress("serial:"+pair.name)); err != nil {
+		t.Errorf("after the first one's Close: %v", err)
+	} else {
+		p.Close()
+	}
+}
+
+// A port with hold=true stays open from one channel to the next: nobody else gets
+// it, and its line keeps its state.
+func TestSerialIsHeld(t *testing.T) {
+	noLeaks(t)
+	p, pair := dialSerialPTY(t, "?hold=true")
+	address := MustParseAddress("serial:" + pair.name + "?hold=true&baud=300")
+	p.Close()
+	fd, ok := held.fds[pair.name]
+	if !ok {
+		t.Fatal("it is not held")
+	}
+	if tio, err := unix.IoctlGetTermios(fd, unix.TCGETS2); err != nil || tio.Cflag&unix.HUPCL != 0 {
+		t.Errorf("closing would hang up: %+v, %v", tio, err)
+	}
+	ch, err := Dial(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(held.fds) > 0 {
+		t.Error("it is held and used")
+	}
+	unix.Write(pair.fd, []byte("here"))
+	want(t, ch, "here")
+	ch.Close()
+	// When it is gone it is not held on to: the adapter's number is free again.
+	pair.close()
+	if _, err := Dial(t.Context(), address); err == nil {
+		t.Error("a port that is gone was opened")
+	}
+	if len(held.fds) > 0 {
+		t.Error("a port that is gone is held")
+	}
+}
+
+// A hang-up is the end of the stream, at once, and known as such.
+func TestSerialHangsUp(t *testing.T) {
+	p, pair := dialSerialPTY(t, "")
+	if p.HungUp() {
+		t.Error("hung up already")
+	}
+	done := make(chan error, 1)
+	go func() { _, err := p.Read(make([]byte, 1)); done <- err }()
+	pair.close()
+	if err := next(t, done); err != io.EOF {
+		t.Errorf("the read ends with %v", err)
+	}
+	if !p.HungUp() {
+		t.Error("not known as a hang-up")
+	}
+	if _, err := p.Write([]byte("x")); err == nil {
+		t.Error("writing goes on")
+	}
+}
