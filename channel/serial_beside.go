@@ -158,20 +158,27 @@ func (p *serialPort) breakFor(ctx context.Context, d time.Duration) error {
 // wanted, and the port has some, a thread waits for them (TIOCMIWAIT). Close waits
 // for an f that is told of them.
 func (p *serialPort) Notify(want EventKind, f func(Event)) {
+	if f == nil {
+		want = 0
+	}
+	var now modemState
+	if want&EventModem != 0 {
+		var err error
+		if now, err = p.modemState(); err != nil {
+			want &^= EventModem // there are none, or the port is gone
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.want, p.notify = want, f
-	if f == nil {
-		p.want = 0
-	}
 	switch {
-	case p.want&EventModem == 0 && p.watching != nil:
+	case want&EventModem == 0 && p.watching != nil:
 		p.watching()
 		p.watching = nil
-	case p.want&EventModem != 0 && p.watching == nil && !p.closed:
+	case want&EventModem != 0 && p.watching == nil && !p.closed:
 		var ctx context.Context
 		ctx, p.watching = context.WithCancel(p.ctx)
-		p.waits.Go(func() { p.watchModem(ctx) })
+		p.waits.Go(func() { p.watchModem(ctx, now) })
 	}
 }
 
@@ -191,27 +198,29 @@ func (p *serialPort) wants(kind EventKind) bool {
 	return p.want&kind != 0
 }
 
-// watchModem tells of changes of the lines that the other side drives until ctx
-// ends. Notify starts it, Close waits for it.
+// watchModem tells of changes of the lines that the other side drives, since was,
+// until ctx ends. Notify starts it, Close waits for it.
 //
 // The counters, where the driver has some, show those that went and came back
-// again before anybody looked. What changes between two waits is told with the
-// next change.
-func (p *serialPort) watchModem(ctx context.Context) {
+// again before anybody looked. The driver waits for what changes from then on, so
+// a change within the few microseconds between looking and waiting is told with
+// the next one.
+func (p *serialPort) watchModem(ctx context.Context, was modemState) {
 	const others = unix.TIOCM_CTS | unix.TIOCM_DSR | unix.TIOCM_RI | unix.TIOCM_CD
-	was, err := p.modemState()
-	for err == nil {
-		if err = p.drv.awaitModem(ctx, others); err != nil {
-			return // ctx ended, the port is gone, or its driver cannot wait
-		}
-		var is modemState
-		if is, err = p.modemState(); err != nil || ctx.Err() != nil {
+	for {
+		is, err := p.modemState()
+		if err != nil || ctx.Err() != nil {
 			return
 		}
-		if changed := is.since(was); changed != 0 {
-			p.tell(Event{Kind: EventModem, Modem: is.lines, Changed: changed})
-		}
+		changed := is.since(was)
 		was = is
+		if changed != 0 {
+			p.tell(Event{Kind: EventModem, Modem: is.lines, Changed: changed})
+			continue // telling took its time
+		}
+		if err := p.drv.awaitModem(ctx, others); err != nil {
+			return // ctx ended, the port is gone, or its driver cannot wait
+		}
 	}
 }
 

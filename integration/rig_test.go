@@ -69,6 +69,9 @@ var debian = map[string]string{
 	"unshare":            "util-linux",
 	"nsenter":            "util-linux",
 	"/usr/bin/python3":   "python3",
+	"busybox":            "busybox-static",
+	"dpkg-deb":           "dpkg",
+	"xz":                 "xz-utils",
 }
 
 // program finds a program, or fails the test with the package that has it.
