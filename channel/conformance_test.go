@@ -28,6 +28,8 @@ var conformance = []struct {
 	{"exec", conformExec},
 	{"tls", conformTLS},
 	{"ws", conformWS},
+	{"telnet", conformTelnet},
+	{"rfc2217", conformRFC2217},
 }
 
 func TestConformance(t *testing.T) {

@@ -1,5 +1,7 @@
 package channel
 
+import "sync"
+
 // A Notifier tells what arrives beside the stream: a break and a parity error on a
 // serial line, telnet's window size, a modem line that goes up.
 type Notifier interface {
@@ -21,10 +23,11 @@ type EventKind uint8
 
 // The kinds.
 const (
-	EventBreak  EventKind = 1 << iota // a break was received: UART, telnet IAC BRK
-	EventWindow                       // the peer's window has another size: telnet NAWS
-	EventModem                        // modem lines changed
-	EventErrors                       // bytes came damaged, or were lost
+	EventBreak    EventKind = 1 << iota // a break was received: UART, telnet IAC BRK
+	EventWindow                         // the peer's window has another size: telnet NAWS
+	EventModem                          // modem lines changed
+	EventErrors                         // bytes came damaged, or were lost
+	EventTerminal                       // the peer named its terminal's type: telnet TTYPE
 )
 
 // An Event is something that arrived beside the stream. Only the fields of its
@@ -35,6 +38,7 @@ type Event struct {
 	Modem      ModemLines // EventModem: the lines that are on now
 	Changed    ModemLines // EventModem: the lines that changed, also if they are as before again
 	Errors     LineErrors // EventErrors
+	Terminal   string     // EventTerminal: a name like xterm, as the peer wrote it
 }
 
 // LineErrors is a set of what can go wrong with received bytes.
@@ -46,3 +50,35 @@ const (
 	ParityError
 	FramingError
 )
+
+// notifying is what a Notifier needs: who wants to know what.
+type notifying struct {
+	mu   sync.Mutex
+	want EventKind
+	f    func(Event)
+}
+
+func (n *notifying) set(want EventKind, f func(Event)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.want, n.f = want, f
+}
+
+func (n *notifying) wants(kind EventKind) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.want&kind != 0
+}
+
+// tell tells of e if somebody wants it. The caller holds no lock.
+func (n *notifying) tell(e Event) {
+	n.mu.Lock()
+	f := n.f
+	if n.want&e.Kind == 0 {
+		f = nil
+	}
+	n.mu.Unlock()
+	if f != nil {
+		f(e)
+	}
+}

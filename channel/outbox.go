@@ -26,8 +26,10 @@ type Outbox struct {
 
 	mu      sync.Mutex    // held over writes that do not wait: they must stay whole
 	rest    []byte        // kept, and not in the hands of flush
-	drained chan struct{} // not nil while flush runs; closed when nothing is kept
+	drained chan struct{} // not nil while something is kept, or held; closed when nothing is
 	half    bool          // CloseWrite was called
+	held    bool          // Hold: what is kept waits
+	writing bool          // flush runs
 	err     error         // why writes fail from now on
 
 	flushing sync.WaitGroup
@@ -102,7 +104,29 @@ func (o *Outbox) keep(bufs [][]byte, skip, total int64) {
 	}
 	if o.drained == nil {
 		o.drained = make(chan struct{})
+	}
+	o.flushLater()
+}
+
+// flushLater starts flush, if it may run and does not. Called with mu held.
+func (o *Outbox) flushLater() {
+	if !o.held && !o.writing {
+		o.writing = true
 		o.flushing.Go(o.flush)
+	}
+}
+
+// Hold makes what is written from now on wait, as if the medium took nothing, until
+// it is called with false. Close does not wait for that.
+func (o *Outbox) Hold(on bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = on
+	switch {
+	case on && o.drained == nil:
+		o.drained = make(chan struct{})
+	case !on && o.drained != nil:
+		o.flushLater()
 	}
 }
 
@@ -110,7 +134,7 @@ func (o *Outbox) keep(bufs [][]byte, skip, total int64) {
 func (o *Outbox) flush() {
 	var buf []byte
 	o.mu.Lock()
-	for len(o.rest) > 0 && o.err == nil {
+	for len(o.rest) > 0 && o.err == nil && !o.held {
 		buf, o.rest = o.rest, buf[:0]
 		o.mu.Unlock()
 		n, err := o.under.Write(buf)
@@ -119,6 +143,11 @@ func (o *Outbox) flush() {
 		if err != nil && o.err == nil {
 			o.err = err
 		}
+	}
+	o.writing = false
+	if o.held && o.err == nil {
+		o.mu.Unlock()
+		return
 	}
 	half := o.half && o.err == nil
 	close(o.drained)
@@ -173,6 +202,7 @@ func (o *Outbox) Abort() { o.under.Close() }
 // below.
 func (o *Outbox) Close() error {
 	o.closing.Do(func() {
+		o.Hold(false)
 		o.mu.Lock()
 		if o.err == nil && o.drained != nil {
 			o.under.SetWriteDeadline(time.Now().Add(outboxLinger))

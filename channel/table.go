@@ -58,6 +58,8 @@ func layers() []*layerDef {
 	return []*layerDef{
 		tlsLayer,
 		wsLayer,
+		telnetLayer,
+		rfc2217Layer,
 	}
 }
 

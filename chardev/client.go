@@ -51,6 +51,7 @@ type client struct {
 	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
 	told   time.Time
+	undone string // what was last told of that is not done beside the bytes
 
 	inputEnded bool // it said that no more input comes; owned by readInput
 
@@ -87,6 +88,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.keysDone = make(chan error, 1)
 	stop := context.AfterFunc(c.ctx, func() { c.ch.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	defer c.beside()()
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())

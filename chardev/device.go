@@ -89,6 +89,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel) error {
 	defer stop()
 
 	h.device.Store(s)
+	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
 	var writing sync.WaitGroup
 	writing.Go(func() {

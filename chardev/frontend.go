@@ -80,7 +80,7 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel) error {
 		halfClose: f.cfg.HalfClose,
 	}
 	c.out, _ = channel.As[*channel.Outbox](ch)
-	if a := f.cfg.Address; f.cfg.Listen && a.Transport == "tcp" && len(a.Layers) == 0 && a.Get("http") != "allow" {
+	if f.cfg.Listen && rawToPages(f.cfg.Address) {
 		c.guard = new(requestGuard)
 	}
 	return c.serve(ctx, f.cfg.Replay, -1)

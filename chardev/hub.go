@@ -38,6 +38,7 @@ type hub struct {
 	gaps    atomic.Int64            // bytes that clients could not have
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
+	line    lineWatch
 
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish

@@ -61,6 +61,10 @@ func reach(f FrontendConfig) string {
 		return "openssl s_client -quiet -connect " + to
 	case "tls+unix":
 		return "openssl s_client -quiet -unix " + quote(a.Where)
+	case "telnet+tcp":
+		return fmt.Sprintf("telnet %s %s", host, a.Port())
+	case "rfc2217+tcp":
+		return "python3 -m serial.tools.miniterm rfc2217://" + to
 	case "ws+tcp":
 		return "python3 -m websockets ws://" + to + path(a)
 	case "ws+tls+tcp":

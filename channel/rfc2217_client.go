@@ -1,0 +1,399 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+var rfc2217Layer = &layerDef{
+	name: "rfc2217",
+	client: func(*Env, Address) (Layer, error) {
+		return telnetSide(func(under Channel) telnetEnd { return newComClient(under) }), nil
+	},
+	server: func(*Env, Address) (Layer, error) {
+		return telnetSide(func(under Channel) telnetEnd { return newComServer(under) }), nil
+	},
+}
+
+// comPatience is how long a server may take for an answer.
+const comPatience = 3 * time.Second
+
+// usualBreak is how long a break lasts that is to be of the usual length.
+const usualBreak = 250 * time.Millisecond
+
+var (
+	errNoComPort  = fmt.Errorf("the server refuses COM-PORT-OPTION, so it is no RFC 2217 server: %w", errors.ErrUnsupported)
+	errNoAnswerTo = "the server did not answer the question for its %s within %v"
+)
+
+// A comClient is the client's end: a Line, Breaker, Purger and Notifier whose port
+// the server has. Answers come with what Read reads, so somebody has to read. A
+// question that ctx does not end is given up after 3 s. What the server has said
+// once is not asked again: it tells of changes itself, and of settings only this
+// client's.
+type comClient struct {
+	*telnetClient
+
+	asking chan struct{} // has a value while nobody asks; capacity 1
+	ended  chan struct{} // closed by stop
+
+	mu       sync.Mutex
+	decided  chan struct{}         // closed when the server has agreed, or refused
+	agrees   bool                  // which of the two; it does not change any more
+	question func(sub []byte) bool // says whether this is its answer; nil: none is open
+	answered chan []byte           // gets the answer; capacity 1
+	line     LineConfig            // as far as it is known
+	modem    ModemLines            // those of lines that are known
+	known    ModemLines
+}
+
+func newComClient(under Channel) *comClient {
+	c := &comClient{
+		telnetClient: newTelnetClient(under, telnetComPort),
+		asking:       make(chan struct{}, 1),
+		ended:        make(chan struct{}),
+		decided:      make(chan struct{}),
+		answered:     make(chan []byte, 1),
+	}
+	c.asking <- struct{}{}
+	c.com = c
+	return c
+}
+
+func (c *comClient) agreed() {
+	if c.decide(true) {
+		c.sendMask()
+	}
+}
+
+func (c *comClient) refused() { c.decide(false) }
+
+// decide notes whether the server speaks RFC 2217; it says whether that is new.
+func (c *comClient) decide(agrees bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.decided:
+		return false
+	default:
+	}
+	c.agrees = agrees
+	close(c.decided)
+	return true
+}
+
+func (c *comClient) stop() { close(c.ended) }
+
+// command takes what the server says: an answer, or a change that nobody asked for.
+func (c *comClient) command(sub []byte) {
+	command, value := sub[0], sub[1:]
+	switch command {
+	case comFromServer + comSignature:
+		if len(value) == 0 {
+			// That it cannot be sent is told to who reads or writes.
+			_ = c.say(comCommand(comSignature, []byte(comSignatureText)...))
+		}
+	case comFromServer + comSuspend:
+		suspend(c, true)
+	case comFromServer + comResume:
+		suspend(c, false)
+	case comFromServer + comNotifyLine:
+		if len(value) == 1 {
+			c.lineState(value[0])
+		}
+	case comFromServer + comNotifyModem:
+		if len(value) == 1 {
+			c.modemState(value[0])
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learn(command, value)
+	if c.question != nil && c.question(sub) {
+		c.question = nil
+		c.answered <- value
+	}
+}
+
+// learn keeps what an answer says about the port. Called with mu held.
+func (c *comClient) learn(command byte, value []byte) {
+	for _, s := range comSettings {
+		if command != comFromServer+s.command || len(value) != s.size {
+			continue
+		}
+		if command != comFromServer+comSetControl || comGroup(value[0]) == comFlow {
+			var said LineConfig
+			s.get(&said, value)
+			c.line = c.line.With(said)
+			return
+		}
+		switch value[0] {
+		case comDTROn, comDTROff:
+			c.learnModem(DTR, comIf(value[0] == comDTROn, DTR))
+		case comRTSOn, comRTSOff:
+			c.learnModem(RTS, comIf(value[0] == comRTSOn, RTS))
+		}
+	}
+}
+
+// learnModem notes the state of some lines. Called with mu held.
+func (c *comClient) learnModem(which, on ModemLines) {
+	c.known |= which
+	c.modem = c.modem&^which | on
+}
+
+func comIf(on bool, m ModemLines) ModemLines {
+	if on {
+		return m
+	}
+	return 0
+}
+
+func (c *comClient) modemState(v byte) {
+	on, changed := modemOf(v)
+	c.mu.Lock()
+	c.learnModem(modemInputs, on)
+	all := c.modem
+	c.mu.Unlock()
+	c.notify.tell(Event{Kind: EventModem, Modem: all, Changed: changed})
+}
+
+func (c *comClient) lineState(v byte) {
+	if v&comLineBreak != 0 {
+		c.notify.tell(Event{Kind: EventBreak})
+	}
+	if errs := LineErrors(v&comLineErrors) >> 1; errs != 0 {
+		c.notify.tell(Event{Kind: EventErrors, Errors: errs})
+	}
+}
+
+// Notify is that of Notifier. What is wanted of the line's state the server is
+// asked to tell; it tells of modem lines anyway (section 3, the mask's default).
+func (c *comClient) Notify(want EventKind, f func(Event)) {
+	c.telnetClient.Notify(want, f)
+	select {
+	case <-c.decided:
+		c.sendMask()
+	default:
+	}
+}
+
+// sendMask tells the server what is to be told of the line, if it is one of RFC 2217.
+// That is decided.
+func (c *comClient) sendMask() {
+	mask := byte(0)
+	if c.notify.wants(EventBreak) {
+		mask |= comLineBreak
+	}
+	if c.notify.wants(EventErrors) {
+		mask |= comLineErrors
+	}
+	if c.agrees {
+		// That it cannot be sent is told to who reads or writes.
+		_ = c.say(comCommand(comSetLineMask, mask))
+	}
+}
+
+// ask sends a command and waits for the answer that fits, and returns its value.
+// what is for the error.
+func (c *comClient) ask(ctx context.Context, what string, command []byte, fits func(sub []byte) bool) ([]byte, error) {
+	within, cancel := context.WithTimeoutCause(ctx, comPatience, fmt.Errorf(errNoAnswerTo, what, comPatience))
+	defer cancel()
+	select {
+	case <-c.decided:
+	case <-c.ended:
+		return nil, net.ErrClosed
+	case <-within.Done():
+		return nil, context.Cause(within)
+	}
+	if !c.agrees {
+		return nil, errNoComPort
+	}
+	select {
+	case <-c.asking:
+	case <-c.ended:
+		return nil, net.ErrClosed
+	case <-within.Done():
+		return nil, context.Cause(within)
+	}
+	defer func() { c.asking <- struct{}{} }()
+	c.mu.Lock()
+	c.question = fits
+	c.mu.Unlock()
+	err := c.say(command)
+	if err == nil {
+		select {
+		case answer := <-c.answered:
+			return answer, nil
+		case <-c.ended:
+			err = net.ErrClosed
+		case <-within.Done():
+			err = context.Cause(within)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.question == nil { // it came at the last moment
+		<-c.answered
+	}
+	c.question = nil
+	return nil, err
+}
+
+// setting asks for one of the settings: to change it, or with all zero, what it is.
+func (c *comClient) setting(ctx context.Context, s comSetting, want LineConfig) error {
+	value := s.put(want)
+	_, err := c.ask(ctx, s.name, comCommand(s.command, value...), func(sub []byte) bool {
+		return sub[0] == comFromServer+s.command && len(sub) == 1+s.size && (s.command != comSetControl || comGroup(sub[1]) == comFlow)
+	})
+	return err
+}
+
+// Line is that of Line.
+func (c *comClient) Line(ctx context.Context) (LineConfig, error) {
+	for _, s := range comSettings {
+		if s.value(c.lineNow()) == s.value(LineConfig{}) {
+			if err := c.setting(ctx, s, LineConfig{}); err != nil {
+				return c.lineNow(), err
+			}
+		}
+	}
+	return c.lineNow(), nil
+}
+
+func (c *comClient) lineNow() LineConfig {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.line
+}
+
+// SetLine is that of Line.
+func (c *comClient) SetLine(ctx context.Context, want LineConfig) error {
+	if err := want.Check(); err != nil {
+		return err
+	}
+	for _, s := range comSettings {
+		if s.value(want) == s.value(LineConfig{}) {
+			continue
+		}
+		if err := c.setting(ctx, s, want); err != nil {
+			return err
+		}
+		if have := s.value(c.lineNow()); have != s.value(want) {
+			return fmt.Errorf("%s: asked for %v, and the server has %v", s.name, s.value(want), have)
+		}
+	}
+	return nil
+}
+
+// control sends a value of SET-CONTROL and returns the answer.
+func (c *comClient) setControl(ctx context.Context, what string, value byte) (byte, error) {
+	answer, err := c.ask(ctx, what, comCommand(comSetControl, value), func(sub []byte) bool {
+		return sub[0] == comFromServer+comSetControl && len(sub) == 2 && comGroup(sub[1]) == comGroup(value)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return answer[0], nil
+}
+
+// Modem is that of Line.
+func (c *comClient) Modem(ctx context.Context) (ModemLines, error) {
+	for _, q := range []struct {
+		line ModemLines
+		name string
+		ask  byte
+	}{{DTR, "DTR", comDTR}, {RTS, "RTS", comRTS}} {
+		if _, ok := c.modemNow(q.line); !ok {
+			if _, err := c.setControl(ctx, q.name, q.ask); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if _, ok := c.modemNow(modemInputs); !ok {
+		_, err := c.ask(ctx, "modem lines", comCommand(comNotifyModem), func(sub []byte) bool {
+			return sub[0] == comFromServer+comNotifyModem
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	m, _ := c.modemNow(0)
+	return m, nil
+}
+
+// modemNow is the state of the modem lines, and whether those in which are known.
+func (c *comClient) modemNow(which ModemLines) (ModemLines, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.modem, c.known&which == which
+}
+
+// SetModem is that of Line.
+func (c *comClient) SetModem(ctx context.Context, set, clear ModemLines) error {
+	if both := set | clear; both&^(DTR|RTS) != 0 {
+		return fmt.Errorf("%v: only DTR and RTS can be set: %w", both&^(DTR|RTS), errors.ErrUnsupported)
+	}
+	for _, l := range []struct {
+		line    ModemLines
+		name    string
+		on, off byte
+	}{{DTR, "DTR", comDTROn, comDTROff}, {RTS, "RTS", comRTSOn, comRTSOff}} {
+		var value byte
+		switch {
+		case set&l.line != 0:
+			value = l.on
+		case clear&l.line != 0:
+			value = l.off
+		default:
+			continue
+		}
+		answer, err := c.setControl(ctx, l.name, value)
+		if err != nil {
+			return err
+		}
+		if answer != value {
+			return fmt.Errorf("the server leaves %s as it is", l.name)
+		}
+	}
+	return nil
+}
+
+// SendBreak is that of Breaker.
+func (c *comClient) SendBreak(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		d = usualBreak
+	}
+	answer, err := c.setControl(ctx, "break", comBreakOn)
+	if err != nil {
+		return err
+	}
+	if answer != comBreakOn {
+		return errors.New("the server sends no break")
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-c.ended:
+		return net.ErrClosed
+	}
+	// It must end, whoever does not wait for it; and ser2net 4.3 says "on" to this.
+	if _, err := c.setControl(context.WithoutCancel(ctx), "break", comBreakOff); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// Purge is that of Purger.
+func (c *comClient) Purge(ctx context.Context, which Purge) error {
+	_, err := c.ask(ctx, "buffers", comCommand(comPurge, byte(which)), func(sub []byte) bool {
+		return sub[0] == comFromServer+comPurge
+	})
+	return err
+}

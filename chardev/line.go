@@ -1,0 +1,270 @@
+package chardev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"chardevd/channel"
+)
+
+// What stands beside the bytes goes between a client and the device here: breaks,
+// window sizes, the settings of the line and its modem lines.
+
+// beside has the client's channel tell what comes beside its bytes, until the
+// client ends, and gives it the device's line if it serves one (RFC 2217). Breaks
+// and settings are those of somebody who types, and take the same right.
+func (c *client) beside() (end func()) {
+	n, notifies := channel.As[channel.Notifier](c.ch)
+	if notifies {
+		n.Notify(channel.EventBreak|channel.EventWindow, c.happened)
+	}
+	if s, ok := channel.As[channel.PortServer](c.ch); ok {
+		s.SetPort(clientPort{c})
+	}
+	return func() {
+		if notifies {
+			n.Notify(0, nil)
+		}
+		c.hub.line.unwatch(c)
+		c.hub.watchLine()
+	}
+}
+
+// happened acts on what a client's channel tells. For a break it returns when that
+// is over, so that what the client sends behind it comes behind it.
+func (c *client) happened(e channel.Event) {
+	switch e.Kind {
+	case channel.EventWindow:
+		c.hub.resize(c, e.Cols, e.Rows)
+	case channel.EventBreak:
+		if err := c.hub.sendBreak(c, 0); err != nil {
+			c.tellOnce(err)
+		}
+	}
+}
+
+// tellOnce notes why something beside the bytes was not done, unless that was the
+// last thing of the client's that was not done.
+func (c *client) tellOnce(err error) {
+	text := err.Error()
+	c.mu.Lock()
+	known := c.undone == text
+	c.undone = text
+	c.mu.Unlock()
+	if !known {
+		c.hub.note("refused", c.String()+": "+text)
+	}
+}
+
+// A clientPort is the device's line for one client.
+type clientPort struct{ c *client }
+
+// errDown stands for a line that is away: what is asked of it is not done.
+var errDown = errors.New("the device is down")
+
+// errNoLine stands for a line that the device does not have.
+var errNoLine = fmt.Errorf("this kind of device has no such thing: %w", errors.ErrUnsupported)
+
+// lineOf finds an ability of the device.
+func lineOf[T any](h *hub) (T, error) {
+	var none T
+	s := h.device.Load()
+	if s == nil {
+		return none, errDown
+	}
+	if t, ok := channel.As[T](s.dev); ok {
+		return t, nil
+	}
+	return none, errNoLine
+}
+
+func (p clientPort) MaySet() error {
+	why, ok := p.c.hub.takeWriter(p.c)
+	if ok {
+		return nil
+	}
+	err := fmt.Errorf("the line was left as it is: %s", reasons[why])
+	p.c.tellOnce(err)
+	return err
+}
+
+func (p clientPort) Line(ctx context.Context) (channel.LineConfig, error) {
+	l, err := lineOf[channel.Line](p.c.hub)
+	if err != nil {
+		return channel.LineConfig{}, err
+	}
+	return l.Line(ctx)
+}
+
+func (p clientPort) SetLine(ctx context.Context, want channel.LineConfig) error {
+	l, err := lineOf[channel.Line](p.c.hub)
+	if err != nil {
+		return err
+	}
+	before, _ := l.Line(ctx)
+	err = l.SetLine(ctx, want)
+	return p.done(before.With(want) != before, "the line is set to "+before.With(want).String(), err)
+}
+
+func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
+	l, err := lineOf[channel.Line](p.c.hub)
+	if err != nil {
+		return 0, err
+	}
+	return l.Modem(ctx)
+}
+
+func (p clientPort) SetModem(ctx context.Context, set, clear channel.ModemLines) error {
+	l, err := lineOf[channel.Line](p.c.hub)
+	if err != nil {
+		return err
+	}
+	before, _ := l.Modem(ctx)
+	after := before&^clear | set
+	err = l.SetModem(ctx, set, clear)
+	return p.done(after != before, fmt.Sprintf("the modem lines that are on: %v", after), err)
+}
+
+func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
+	b, err := lineOf[channel.Breaker](p.c.hub)
+	if err != nil {
+		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
+		return err
+	}
+	p.c.hub.note("break", p.c.String())
+	return b.SendBreak(ctx, d)
+}
+
+func (p clientPort) Purge(ctx context.Context, which channel.Purge) error {
+	b, err := lineOf[channel.Purger](p.c.hub)
+	if err != nil {
+		return err
+	}
+	return b.Purge(ctx, which)
+}
+
+// Notify is for the lines of the device that is there, and of each that comes.
+func (p clientPort) Notify(want channel.EventKind, f func(channel.Event)) {
+	p.c.hub.line.watch(p.c, want, f)
+	p.c.hub.watchLine()
+}
+
+// done notes what a client changed of the line, or why it could not.
+func (p clientPort) done(changed bool, what string, err error) error {
+	switch {
+	case err == nil && changed:
+		p.c.hub.note("line", p.c.String()+": "+what)
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
+		p.c.tellOnce(fmt.Errorf("not done: %s: %w", what, err))
+	}
+	return err
+}
+
+// A lineWatch is who wants to know what of the device's line.
+type lineWatch struct {
+	mu     sync.Mutex
+	by     map[*client]lineWatcher
+	told   time.Time // when an event of the line was last noted
+	untold int       // how many were not since
+}
+
+type lineWatcher struct {
+	want channel.EventKind
+	f    func(channel.Event)
+}
+
+func (w *lineWatch) watch(c *client, want channel.EventKind, f func(channel.Event)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.by == nil {
+		w.by = map[*client]lineWatcher{}
+	}
+	w.by[c] = lineWatcher{want, f}
+}
+
+func (w *lineWatch) unwatch(c *client) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.by, c)
+}
+
+// wanted is what any of them wants, and breaks, which are events of the console.
+func (w *lineWatch) wanted() channel.EventKind {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	want := channel.EventBreak
+	for _, one := range w.by {
+		want |= one.want
+	}
+	return want
+}
+
+// who is to be told of events of a kind.
+func (w *lineWatch) who(kind channel.EventKind) []func(channel.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []func(channel.Event)
+	for _, one := range w.by {
+		if one.want&kind != 0 {
+			all = append(all, one.f)
+		}
+	}
+	return all
+}
+
+// watchLine has the device tell what is wanted. It is called when that changes, and
+// when a device has come.
+func (h *hub) watchLine() {
+	n, err := lineOf[channel.Notifier](h)
+	if err != nil {
+		return
+	}
+	for {
+		want := h.line.wanted()
+		n.Notify(want, h.lineEvent)
+		if h.line.wanted() == want { // else somebody else may have been first
+			return
+		}
+	}
+}
+
+// lineEvent is what the device's channel tells.
+func (h *hub) lineEvent(e channel.Event) {
+	if e.Kind == channel.EventBreak {
+		h.noteBreak()
+	}
+	for _, f := range h.line.who(e.Kind) {
+		f(e)
+	}
+}
+
+// noteBreak notes that the device sent a break, and of many only how many.
+func (h *hub) noteBreak() {
+	w := &h.line
+	w.mu.Lock()
+	w.untold++
+	n, now := w.untold, time.Now()
+	quiet := now.Sub(w.told) < gapQuiet
+	if !quiet {
+		w.told, w.untold = now, 0
+	}
+	w.mu.Unlock()
+	if !quiet {
+		h.note("break", fmt.Sprintf("received from the device (%d since last told)", n))
+	}
+}
+
+// rawToPages says whether what a web page can make a browser send to a listening
+// address would be taken for keys: there is no layer that keeps browsers out, and
+// telnet is none.
+func rawToPages(a channel.Address) bool {
+	for _, l := range a.Layers {
+		if l != "telnet" && l != "rfc2217" {
+			return false
+		}
+	}
+	return a.Transport == "tcp" && a.Get("http") != "allow"
+}
