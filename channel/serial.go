@@ -183,7 +183,7 @@ func dialSerial(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	fd, held := takeHeld(wanted)
 	if !held {
 		if fd, err = openSerial(device, cfg); err != nil {
-			return nil, fmt.Errorf("%s: %w", device, err)
+			return nil, about(a, device, err)
 		}
 	}
 	at := addr{"serial", device}
@@ -196,9 +196,17 @@ func dialSerial(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	if err := p.configure(); err != nil {
 		p.held = ""
 		p.Close()
-		return nil, fmt.Errorf("%s: %w", device, err)
+		return nil, about(a, device, err)
 	}
 	return p, nil
+}
+
+// about says which device an error is about, where the address does not.
+func about(a Address, device string, err error) error {
+	if device == a.Where {
+		return err
+	}
+	return fmt.Errorf("%s: %w", device, err)
 }
 
 // isInterface checks the number of a USB interface.

@@ -106,10 +106,6 @@ func (p *serialPort) Purge(_ context.Context, which Purge) error {
 	return plain("purge", p.drv.flush(queue[which]))
 }
 
-// usualBreak is how long a break is where nothing is said: tcsendbreak(3) has 0.25
-// to 0.5 s.
-const usualBreak = 250 * time.Millisecond
-
 // SendBreak sends a break when what was written before has left; on a line that is
 // stopped by its flow control it waits for ctx, or for the other side. One break
 // comes after the other. A pty has none.

@@ -412,7 +412,7 @@ func TestModemLinesAreTold(t *testing.T) {
 	}
 }
 
-// Errors name the device, and say what to do.
+// Errors say what to do. The device is named by who knows the address.
 func TestSerialErrors(t *testing.T) {
 	dir := t.TempDir()
 	plainFile := filepath.Join(dir, "file")
@@ -426,7 +426,7 @@ func TestSerialErrors(t *testing.T) {
 		"/dev/null":     "no serial port",
 	} {
 		_, err := Dial(t.Context(), MustParseAddress("serial:"+where))
-		if err == nil || !strings.Contains(err.Error(), where) || !strings.Contains(err.Error(), part) {
+		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("%s: %v; want %q", where, err, part)
 		}
 	}

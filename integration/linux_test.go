@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path"
@@ -212,27 +211,23 @@ func (l *linux) sh(command string) string {
 	return strings.ReplaceAll(text, "\r", "")
 }
 
-// unplug takes a device out of the machine and waits until it is out.
-func (l *linux) unplug(id string) {
+// unplug takes a device out of the machine and waits until its chardev is free.
+func (l *linux) unplug(id, chardev string) {
 	l.t.Helper()
 	l.qmp("device_del", map[string]any{"id": id})
 	eventually(l.t, patience, func() error {
-		var there []struct{ Name string }
-		if err := json.Unmarshal(l.qmp("qom-list", map[string]any{"path": "/machine/peripheral"}), &there); err != nil {
+		var all []struct {
+			Label string
+			Open  bool `json:"frontend-open"`
+		}
+		if err := json.Unmarshal(l.qmp("query-chardev", nil), &all); err != nil {
 			return err
 		}
-		for _, d := range there {
-			if d.Name == id {
+		for _, c := range all {
+			if c.Label == chardev && c.Open {
 				return fmt.Errorf("%s is still there", id)
 			}
 		}
 		return nil
 	})
-}
-
-// forwarded dials a TCP port of the guest's by way of the port of this host that
-// QEMU forwards, and sees that somebody is there.
-func (l *linux) forwarded(port int) *wire {
-	l.t.Helper()
-	return dial(l.t, "tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(port)))
 }

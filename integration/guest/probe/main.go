@@ -1,14 +1,17 @@
 // Probe runs in a guest and asks its serial ports, by package channel, what no
 // stream shows: for the tests of package integration.
 //
-//	probe loop PORT   tie the UART's own lines together and move them
 //	probe lines PORT  print the modem lines and the configuration
+//	probe loop PORT   tie the UART's own lines together, move them and print them
+//	probe watch PORT  watch the modem lines, and close the port while nothing happens
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,10 +25,14 @@ const loopBack = 0x8000
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: probe loop|lines PORT")
+		fmt.Fprintln(os.Stderr, "usage: probe lines|loop|watch PORT")
 		os.Exit(2)
 	}
-	ask := map[string]func(context.Context, string) error{"loop": loop, "lines": lines}[os.Args[1]]
+	ask, ok := map[string]func(context.Context, string) error{"lines": lines, "loop": loop, "watch": watch}[os.Args[1]]
+	if !ok {
+		fmt.Fprintln(os.Stderr, "no question:", os.Args[1])
+		os.Exit(2)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if err := ask(ctx, os.Args[2]); err != nil {
@@ -34,23 +41,22 @@ func main() {
 	}
 }
 
-// open opens a port and finds its abilities.
-func open(ctx context.Context, port string) (channel.Channel, channel.Line, channel.Notifier, error) {
+// open opens a port.
+func open(ctx context.Context, port string) (channel.Channel, channel.Line, error) {
 	a, err := channel.ParseAddress("serial:" + port)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	ch, err := channel.Dial(ctx, a)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	line, _ := channel.As[channel.Line](ch)
-	notifier, _ := channel.As[channel.Notifier](ch)
-	return ch, line, notifier, nil
+	return ch, line, nil
 }
 
 func lines(ctx context.Context, port string) error {
-	ch, line, _, err := open(ctx, port)
+	ch, line, err := open(ctx, port)
 	if err != nil {
 		return err
 	}
@@ -64,10 +70,8 @@ func lines(ctx context.Context, port string) error {
 	return err
 }
 
-// loop moves the lines of this side and prints how the driver told of those of the
-// other, which are the same ones.
 func loop(ctx context.Context, port string) error {
-	ch, line, notifier, err := open(ctx, port+"?exclusive=false")
+	ch, line, err := open(ctx, port+"?exclusive=false")
 	if err != nil {
 		return err
 	}
@@ -80,18 +84,54 @@ func loop(ctx context.Context, port string) error {
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCMSET, loopBack); err != nil {
 		return err
 	}
-	told := make(chan channel.Event, 10)
-	notifier.Notify(channel.EventModem, func(e channel.Event) { told <- e })
-	for _, move := range []struct{ set, clear channel.ModemLines }{{channel.DTR, 0}, {channel.RTS, 0}, {0, channel.DTR | channel.RTS}} {
+	for _, move := range []struct{ set, clear channel.ModemLines }{{0, 0}, {channel.DTR, 0}, {channel.RTS, 0}, {0, channel.DTR}} {
 		if err := line.SetModem(ctx, move.set, move.clear); err != nil {
 			return err
 		}
+		m, err := line.Modem(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println(m)
+	}
+	return unix.IoctlSetPointerInt(fd, unix.TIOCMSET, 0)
+}
+
+// watch prints how many threads wait for the modem lines: before it watches them,
+// while it does, and when Close has returned.
+func watch(ctx context.Context, port string) error {
+	ch, _, err := open(ctx, port)
+	if err != nil {
+		return err
+	}
+	defer ch.Close()
+	fmt.Println(waiting())
+	n, _ := channel.As[channel.Notifier](ch)
+	n.Notify(channel.EventModem, func(channel.Event) {})
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for waiting() == 0 {
 		select {
-		case e := <-told:
-			fmt.Printf("modem %v changed %v\n", e.Modem, e.Changed)
+		case <-tick.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
+	fmt.Println(waiting())
+	err = ch.Close()
+	fmt.Println(waiting())
+	return err
+}
+
+// waiting is how many threads are in the system call that waits for modem lines,
+// by proc(5): /proc/PID/task/TID/syscall begins with the call and its arguments.
+func waiting() (n int) {
+	calls, _ := filepath.Glob("/proc/self/task/*/syscall")
+	for _, c := range calls {
+		text, err := os.ReadFile(c)
+		if f := strings.Fields(string(text)); err == nil && len(f) > 2 && f[2] == fmt.Sprintf("%#x", unix.TIOCMIWAIT) {
+			n++
+		}
+	}
+	return n
 }
