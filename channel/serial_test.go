@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -513,4 +514,48 @@ func TestSerialHangsUp(t *testing.T) {
 	if _, err := p.Write([]byte("x")); err == nil {
 		t.Error("writing goes on")
 	}
+}
+
+// Ports that say nothing cost no threads, and each is closed at once.
+func TestSilentPortsCostNoThreads(t *testing.T) {
+	noLeaks(t)
+	const n = 64
+	var ports []*serialPort
+	for range n {
+		p, _ := dialSerialPTY(t, "")
+		ports = append(ports, p)
+	}
+	before := threads(t)
+	var reading sync.WaitGroup
+	for _, p := range ports {
+		reading.Go(func() {
+			if _, err := p.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("a silent port: %v", err)
+			}
+		})
+	}
+	// By the time that a byte has come through another one, they wait.
+	p, pair := dialSerialPTY(t, "")
+	unix.Write(pair.fd, []byte("x"))
+	want(t, p, "x")
+	if now := threads(t); now > before+n/4 {
+		t.Errorf("%d threads before, %d while %d ports are read", before, now, n)
+	}
+	start := time.Now()
+	for _, p := range ports {
+		p.Close()
+	}
+	reading.Wait()
+	if took := time.Since(start); took > watchdog/2 {
+		t.Errorf("%d silent ports were closed in %v", n, took)
+	}
+}
+
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(tasks)
 }

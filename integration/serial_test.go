@@ -310,6 +310,7 @@ func (b *board) asks(t *testing.T) {
 		"probe lines '/dev/ttyUSB0?baud=31250'":     "line 31250n81\n",
 		"probe lines '/dev/ttyS2?baud=230400'":      "the driver refuses 230400 baud",
 		"probe loop /dev/ttyS2":                     "none\ndtr,dsr\ndtr,rts,cts,dsr\nrts,cts\n",
+		"probe hold /dev/ttyS1":                     "dtr,rts\nrts\n",
 		"probe watch /dev/ttyS2":                    "0\n1\n0\n",
 		"probe watch /dev/ttyUSB0":                  "0\n1\n0\n",
 		"chgrp 20 /dev/ttyS1; chmod 660 /dev/ttyS1; su user -c 'probe lines /dev/ttyS1'": "permission denied: add the daemon's user to the group dialout",

@@ -3,6 +3,8 @@
 //
 //	probe lines PORT  print the modem lines and the configuration
 //	probe loop PORT   tie the UART's own lines together, move them and print them
+//	probe hold PORT   drop DTR, close the port, open it again and print the lines:
+//	                  first without hold=true, then with it
 //	probe watch PORT  watch the modem lines, and close the port while nothing happens
 package main
 
@@ -25,10 +27,10 @@ const loopBack = 0x8000
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: probe lines|loop|watch PORT")
+		fmt.Fprintln(os.Stderr, "usage: probe lines|loop|hold|watch PORT")
 		os.Exit(2)
 	}
-	ask, ok := map[string]func(context.Context, string) error{"lines": lines, "loop": loop, "watch": watch}[os.Args[1]]
+	ask, ok := map[string]func(context.Context, string) error{"lines": lines, "loop": loop, "hold": hold, "watch": watch}[os.Args[1]]
 	if !ok {
 		fmt.Fprintln(os.Stderr, "no question:", os.Args[1])
 		os.Exit(2)
@@ -95,6 +97,29 @@ func loop(ctx context.Context, port string) error {
 		fmt.Println(m)
 	}
 	return unix.IoctlSetPointerInt(fd, unix.TIOCMSET, 0)
+}
+
+func hold(ctx context.Context, port string) error {
+	for _, held := range []string{"", "&hold=true"} {
+		ch, _, err := open(ctx, port+"?dtr=off"+held)
+		if err != nil {
+			return err
+		}
+		if err := ch.Close(); err != nil {
+			return err
+		}
+		again, line, err := open(ctx, port+"?baud=9600"+held)
+		if err != nil {
+			return err
+		}
+		m, err := line.Modem(ctx)
+		again.Close()
+		if err != nil {
+			return err
+		}
+		fmt.Println(m & (channel.DTR | channel.RTS))
+	}
+	return nil
 }
 
 // watch prints how many threads wait for the modem lines: before it watches them,
