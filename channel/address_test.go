@@ -36,6 +36,8 @@ func TestParseAddress(t *testing.T) {
 		{"wss+unix:/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/x"}, "ws+tls+unix:/x"},
 		{"ws+tls+unix:/run/x", Address{Layers: []string{"ws", "tls"}, Transport: "unix", Where: "/run/x"}, ""},
 		{"ws+ws+tcp://h:1", Address{Layers: []string{"ws", "ws"}, Transport: "tcp", Where: "h:1"}, "ws+ws://h:1"},
+		{"telnet://h:1", Address{Layers: []string{"telnet"}, Transport: "tcp", Where: "h:1"}, ""},
+		{"rfc2217+tls+unix:/x", Address{Layers: []string{"rfc2217", "tls"}, Transport: "unix", Where: "/x"}, ""},
 		{"tls+exec:x", Address{Layers: tls, Transport: "exec", Where: "x"}, ""},
 	} {
 		a, err := ParseAddress(c.text)

@@ -9,7 +9,8 @@
 // Layers are written from the outermost, nearest the user's bytes, to the
 // transport. Where the transport crosses a network, // and host:port follow, as in
 // any URL, and for ws a path; else a path, a command or a name. A layer in the
-// transport's place stands over tcp (tls://host:port), and wss is ws+tls. %3F is
+// transport's place stands over tcp (tls://host:port, telnet://host:port), and wss
+// is ws+tls. rfc2217 is telnet with RFC 2217's option, and stands alone. %3F is
 // a ? that begins no options. ParseAddress checks all of it against the tables; an
 // option that nothing in the stack knows is an error.
 //
@@ -22,7 +23,11 @@
 //
 // What changes or consumes the stream is in Channel, so that every layer has to
 // answer it. What stands beside the stream (Breaker, Resizer, Secured, Local, an
-// Outbox) is found with As, which goes down a stack by Unwrap.
+// Outbox) is found with As, which goes down a stack by Unwrap. So is what belongs to
+// serial lines (line.go): Line has settings and modem lines, Purger throws away what
+// is buffered, and a Notifier (notify.go) tells of what arrives beside the stream: a
+// break, a window's size, modem lines. A PortServer is the other side of it: a
+// channel whose peer has a serial port there, which is to be given to it.
 //
 // # To add one
 //

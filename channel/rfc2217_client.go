@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,8 +27,8 @@ const comPatience = 3 * time.Second
 const usualBreak = 250 * time.Millisecond
 
 var (
-	errNoComPort  = fmt.Errorf("the server refuses COM-PORT-OPTION, so it is no RFC 2217 server: %w", errors.ErrUnsupported)
-	errNoAnswerTo = "the server did not answer the question for its %s within %v"
+	errNoComPort = fmt.Errorf("the server refuses COM-PORT-OPTION, so it is no RFC 2217 server: %w", errors.ErrUnsupported)
+	errComSilent = fmt.Errorf("no answer from the server within %v", comPatience)
 )
 
 // A comClient is the client's end: a Line, Breaker, Purger and Notifier whose port
@@ -47,8 +48,8 @@ type comClient struct {
 	question func(sub []byte) bool // says whether this is its answer; nil: none is open
 	answered chan []byte           // gets the answer; capacity 1
 	line     LineConfig            // as far as it is known
-	modem    ModemLines            // those of lines that are known
-	known    ModemLines
+	modem    ModemLines
+	told     bool // the server has told its modem lines, or will not
 }
 
 func newComClient(under Channel) *comClient {
@@ -58,15 +59,20 @@ func newComClient(under Channel) *comClient {
 		ended:        make(chan struct{}),
 		decided:      make(chan struct{}),
 		answered:     make(chan []byte, 1),
+		modem:        DTR | RTS,
 	}
 	c.asking <- struct{}{}
 	c.com = c
 	return c
 }
 
+// agreed asks for the lines that a server does not tell of itself. Nobody waits for
+// the answers: pyserial's server has none.
 func (c *comClient) agreed() {
 	if c.decide(true) {
 		c.sendMask()
+		// That it cannot be sent is told to who reads or writes.
+		_ = c.say(slices.Concat(comCommand(comSetControl, comDTR), comCommand(comSetControl, comRTS)))
 	}
 }
 
@@ -132,31 +138,22 @@ func (c *comClient) learn(command byte, value []byte) {
 			return
 		}
 		switch value[0] {
-		case comDTROn, comDTROff:
-			c.learnModem(DTR, comIf(value[0] == comDTROn, DTR))
-		case comRTSOn, comRTSOff:
-			c.learnModem(RTS, comIf(value[0] == comRTSOn, RTS))
+		case comDTROn:
+			c.modem |= DTR
+		case comDTROff:
+			c.modem &^= DTR
+		case comRTSOn:
+			c.modem |= RTS
+		case comRTSOff:
+			c.modem &^= RTS
 		}
 	}
-}
-
-// learnModem notes the state of some lines. Called with mu held.
-func (c *comClient) learnModem(which, on ModemLines) {
-	c.known |= which
-	c.modem = c.modem&^which | on
-}
-
-func comIf(on bool, m ModemLines) ModemLines {
-	if on {
-		return m
-	}
-	return 0
 }
 
 func (c *comClient) modemState(v byte) {
 	on, changed := modemOf(v)
 	c.mu.Lock()
-	c.learnModem(modemInputs, on)
+	c.modem, c.told = c.modem&^modemInputs|on, true
 	all := c.modem
 	c.mu.Unlock()
 	c.notify.tell(Event{Kind: EventModem, Modem: all, Changed: changed})
@@ -201,7 +198,7 @@ func (c *comClient) sendMask() {
 // ask sends a command and waits for the answer that fits, and returns its value.
 // what is for the error.
 func (c *comClient) ask(ctx context.Context, what string, command []byte, fits func(sub []byte) bool) ([]byte, error) {
-	within, cancel := context.WithTimeoutCause(ctx, comPatience, fmt.Errorf(errNoAnswerTo, what, comPatience))
+	within, cancel := context.WithTimeoutCause(ctx, comPatience, fmt.Errorf("%s: %w", what, errComSilent))
 	defer cancel()
 	select {
 	case <-c.decided:
@@ -301,36 +298,31 @@ func (c *comClient) setControl(ctx context.Context, what string, value byte) (by
 	return answer[0], nil
 }
 
-// Modem is that of Line.
+// Modem is that of Line. DTR and RTS count as on, as servers have them for a client
+// that has come, until they are told; a server that does not tell the others has
+// none.
 func (c *comClient) Modem(ctx context.Context) (ModemLines, error) {
-	for _, q := range []struct {
-		line ModemLines
-		name string
-		ask  byte
-	}{{DTR, "DTR", comDTR}, {RTS, "RTS", comRTS}} {
-		if _, ok := c.modemNow(q.line); !ok {
-			if _, err := c.setControl(ctx, q.name, q.ask); err != nil {
-				return 0, err
-			}
-		}
+	m, known := c.modemNow()
+	if known {
+		return m, nil
 	}
-	if _, ok := c.modemNow(modemInputs); !ok {
-		_, err := c.ask(ctx, "modem lines", comCommand(comNotifyModem), func(sub []byte) bool {
-			return sub[0] == comFromServer+comNotifyModem
-		})
-		if err != nil {
-			return 0, err
-		}
+	_, err := c.ask(ctx, "modem lines", comCommand(comNotifyModem), func(sub []byte) bool {
+		return sub[0] == comFromServer+comNotifyModem
+	})
+	if errors.Is(err, errComSilent) {
+		c.mu.Lock()
+		c.told = true
+		c.mu.Unlock()
 	}
-	m, _ := c.modemNow(0)
-	return m, nil
+	m, _ = c.modemNow()
+	return m, err
 }
 
-// modemNow is the state of the modem lines, and whether those in which are known.
-func (c *comClient) modemNow(which ModemLines) (ModemLines, bool) {
+// modemNow is the state of the modem lines, and whether the server has told it.
+func (c *comClient) modemNow() (ModemLines, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.modem, c.known&which == which
+	return c.modem, c.told
 }
 
 // SetModem is that of Line.

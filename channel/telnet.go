@@ -297,6 +297,9 @@ func (c *telnet) Writev(bufs [][]byte) (int64, error) {
 	if total == 0 {
 		return 0, c.dead.check()
 	}
+	if err := c.sendBeside(); err != nil {
+		return 0, err
+	}
 	f := telnetFrames.Get().(*telnetFrame)
 	defer f.release()
 	var done int64

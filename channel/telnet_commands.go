@@ -207,22 +207,37 @@ func (b *telnetBeside) add(c *telnet, out []byte, also func()) error {
 
 // send sends until nothing waits.
 func (b *telnetBeside) send(c *telnet) {
-	for {
-		b.mu.Lock()
-		out, binary, going := b.out, b.binary, b.dirty
-		b.out, b.dirty, b.sending = nil, false, going
-		b.mu.Unlock()
-		if !going {
-			return
-		}
+	for going := true; going; {
 		c.write.Lock()
-		if out = c.enc.command(out, binary); len(out) > 0 && c.dead.check() == nil {
-			// An error has killed the write side: the next write tells it.
-			_, err := c.under.Write(out)
-			c.dead.note(plain("write", err))
-		}
+		// An error has killed the write side: the next write tells it.
+		_ = c.sendBeside()
 		c.write.Unlock()
+		b.mu.Lock()
+		going = b.dirty
+		b.sending = going
+		b.mu.Unlock()
 	}
+}
+
+// sendBeside sends what waits. The write lock is held. Whoever writes does it
+// first, so that what was agreed on holds for what is written then.
+func (c *telnet) sendBeside() error {
+	b := &c.beside
+	b.mu.Lock()
+	out, binary, dirty := b.out, b.binary, b.dirty
+	b.out, b.dirty = nil, false
+	b.mu.Unlock()
+	if err := c.dead.check(); err != nil || !dirty {
+		return err
+	}
+	if out = c.enc.command(out, binary); len(out) == 0 {
+		return nil
+	}
+	_, err := c.under.Write(out)
+	if err != nil && c.closed.Load() {
+		err = net.ErrClosed
+	}
+	return c.dead.note(plain("write", err))
 }
 
 // end takes nothing more and waits until what waited is sent, or cannot be.

@@ -88,7 +88,8 @@ func (c *client) serve(ctx context.Context, replay int, from int64) error {
 	c.keysDone = make(chan error, 1)
 	stop := context.AfterFunc(c.ctx, func() { c.ch.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	defer c.beside()()
+	c.beside()
+	defer c.endBeside()
 
 	c.hub.attach(c, replay, from)
 	c.hub.note("attach", c.String())

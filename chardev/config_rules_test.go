@@ -119,6 +119,8 @@ func TestRules(t *testing.T) {
 
 		// what would let strangers in
 		{"a frontend without TLS", dev + ">>>frontends = ['tcp://192.0.2.1:1']\n", []string{"insecure=true"}},
+		{"a telnet frontend without TLS", dev + ">>>frontends = ['telnet://192.0.2.1:1']\n", []string{"insecure=true"}},
+		{"an RFC 2217 device without TLS", "[[chardev]]\nname = 'x'\n>>>device = 'rfc2217://192.0.2.1:1'\n", []string{"insecure=true"}},
 		{"a frontend without TLS on all hosts", dev + ">>>frontends = ['tcp://:1']\n", []string{"insecure=true"}},
 		{"a frontend without TLS that dials", dev + "[[chardev.frontend]]\n>>>connect = 'tcp://collector:9000'\n", []string{"insecure=true"}},
 		{"a device without TLS", "[[chardev]]\nname = 'x'\n>>>device = 'tcp://192.0.2.1:1'\n", []string{"insecure=true"}},

@@ -13,22 +13,21 @@ import (
 // What stands beside the bytes goes between a client and the device here: breaks,
 // window sizes, the settings of the line and its modem lines.
 
-// beside has the client's channel tell what comes beside its bytes, until the
-// client ends, and gives it the device's line if it serves one (RFC 2217). Breaks
-// and settings are those of somebody who types, and take the same right.
-func (c *client) beside() (end func()) {
-	n, notifies := channel.As[channel.Notifier](c.ch)
-	if notifies {
+// beside has the client's channel tell what comes beside its bytes, until
+// endBeside, and gives it the device's line if it serves one (RFC 2217). Breaks and
+// settings are those of somebody who types, and take the same right.
+func (c *client) beside() {
+	if n, ok := channel.As[channel.Notifier](c.ch); ok {
 		n.Notify(channel.EventBreak|channel.EventWindow, c.happened)
 	}
 	if s, ok := channel.As[channel.PortServer](c.ch); ok {
 		s.SetPort(clientPort{c})
 	}
-	return func() {
-		if notifies {
-			n.Notify(0, nil)
-		}
-		c.hub.line.unwatch(c)
+}
+
+// endBeside is called when the client is gone: its channel is closed.
+func (c *client) endBeside() {
+	if c.hub.line.unwatch(c) {
 		c.hub.watchLine()
 	}
 }
@@ -185,10 +184,13 @@ func (w *lineWatch) watch(c *client, want channel.EventKind, f func(channel.Even
 	w.by[c] = lineWatcher{want, f}
 }
 
-func (w *lineWatch) unwatch(c *client) {
+// unwatch forgets c; it says whether c was there.
+func (w *lineWatch) unwatch(c *client) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	_, was := w.by[c]
 	delete(w.by, c)
+	return was
 }
 
 // wanted is what any of them wants, and breaks, which are events of the console.

@@ -26,6 +26,7 @@ func TestDevices(t *testing.T) {
 		{name: "unix", device: `"unix:@dir@/guest"`, backend: "socket,path=@dir@/guest,server=on,wait=off"},
 		{name: "tcp", device: `"tcp://127.0.0.1:@port@"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off"},
 		{name: "pty", device: `"pty:@pty@"`, backend: "pty"},
+		{name: "telnet", device: `"telnet://127.0.0.1:@port@"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,telnet=on"},
 		{name: "websocket", device: `"ws://127.0.0.1:@port@"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on"},
 		{name: "tls", device: `"tls://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,tls-creds=tls0", more: creds("server")},
 		{name: "wss", device: `"wss://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on,tls-creds=tls0", more: creds("server")},

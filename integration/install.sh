@@ -20,14 +20,17 @@ need nftables nft                       # the dead peer
 need iproute2 ip
 need util-linux unshare
 need util-linux nsenter
+need ser2net ser2net                    # telnet and serial ports
+need inetutils-telnet telnet
+need ckermit kermit
+need busybox-static busybox             # the guest with Debian's kernel
+need xz-utils xz
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+/usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"
 /usr/bin/python3 -c 'import websockets' 2>/dev/null || missing="$missing python3 python3-websockets"
 
-need busybox-static busybox             # the guest with a kernel
-need xz-utils xz
-
-# The kernel of that guest is fetched, not installed.
+# The kernel of the Linux guest is fetched, not installed.
 kernel=${XDG_CACHE_HOME:-$HOME/.cache}/chardevd/linux-image.deb
 
 [ -n "$missing" ] || [ ! -e "$kernel" ] || exit 0

@@ -183,7 +183,7 @@ func startLinux(t testing.TB, files map[string]file, devices ...string) *linux {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-accel", "tcg", "-M", "pc", "-cpu", "qemu64", "-m", "256", "-S",
 		"-kernel", k.image, "-initrd", dir + "/initrd",
-		"-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on",
+		"-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on 8250.nr_uarts=8",
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
 		"-chardev", "socket,id=c0,path=" + dir + "/c0,server=on,wait=off", "-serial", "chardev:c0",
 	}, devices...)}}

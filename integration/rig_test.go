@@ -72,6 +72,9 @@ var debian = map[string]string{
 	"busybox":            "busybox-static",
 	"dpkg-deb":           "dpkg",
 	"xz":                 "xz-utils",
+	"ser2net":            "ser2net",
+	"telnet":             "inetutils-telnet",
+	"kermit":             "ckermit",
 }
 
 // program finds a program, or fails the test with the package that has it.

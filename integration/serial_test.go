@@ -305,6 +305,7 @@ func reads(t *testing.T, c net.Conn, text string) {
 // asks has the probe ask ports that nobody uses.
 func (b *board) asks(t *testing.T) {
 	for command, want := range map[string]string{
+		"probe lines /dev/ttyS5":                    "no hardware is behind it",
 		"probe lines /dev/ttyS1":                    "modem dtr,rts,cts,dsr,dcd line 115200n81\n",
 		"probe lines '/dev/ttyS1?mode=7e2&dtr=off'": "modem rts,cts,dsr,dcd line 115200e72\n",
 		"probe lines '/dev/ttyUSB0?baud=31250'":     "line 31250n81\n",
@@ -340,7 +341,12 @@ func (b *board) toldErrors(t *testing.T) {
 // hotplug pulls the adapter out and puts it back, in every state that it may be in.
 func (b *board) hotplug(t *testing.T, client, u0 *wire) {
 	fds := b.count("fd")
+	// Where no node is seen to come, the kernel's uevents tell of it.
+	b.sh("unshare -m sh -c 'mount -t tmpfs none /dev; exec probe await usb?vid=0403' >/tmp/await & until grep -q waiting /tmp/await; do usleep 10000; done")
 	b.replug(t, "/dev/ttyUSB0")
+	if told := b.sh("wait; cat /tmp/await"); !strings.Contains(told, "told") {
+		t.Errorf("who waits for uevents says %q", told)
+	}
 	b.logged("down", "usb")
 	b.logged("up", "usb")
 	exchange(t, client, u0, 4<<10)

@@ -5,6 +5,7 @@
 //	probe loop PORT   tie the UART's own lines together, move them and print them
 //	probe hold PORT   drop DTR, close the port, open it again and print the lines:
 //	                  first without hold=true, then with it
+//	probe await PORT  wait until something tells that the port may be there
 //	probe watch PORT  watch the modem lines, and close the port while nothing happens
 package main
 
@@ -27,10 +28,10 @@ const loopBack = 0x8000
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: probe lines|loop|hold|watch PORT")
+		fmt.Fprintln(os.Stderr, "usage: probe lines|loop|hold|await|watch PORT")
 		os.Exit(2)
 	}
-	ask, ok := map[string]func(context.Context, string) error{"lines": lines, "loop": loop, "hold": hold, "watch": watch}[os.Args[1]]
+	ask, ok := map[string]func(context.Context, string) error{"lines": lines, "loop": loop, "hold": hold, "await": await, "watch": watch}[os.Args[1]]
 	if !ok {
 		fmt.Fprintln(os.Stderr, "no question:", os.Args[1])
 		os.Exit(2)
@@ -120,6 +121,26 @@ func hold(ctx context.Context, port string) error {
 		fmt.Println(m & (channel.DTR | channel.RTS))
 	}
 	return nil
+}
+
+func await(ctx context.Context, port string) error {
+	a, err := channel.ParseAddress("serial:" + port)
+	if err != nil {
+		return err
+	}
+	w, err := a.Watch()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	fmt.Println("waiting")
+	select {
+	case <-w.C:
+		fmt.Println("told")
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // watch prints how many threads wait for the modem lines: before it watches them,

@@ -1,0 +1,332 @@
+package chardev
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"chardevd/channel"
+)
+
+// A port is a serial port at the far end of an RFC 2217 device.
+type port struct {
+	mu     sync.Mutex
+	line   channel.LineConfig
+	modem  channel.ModemLines
+	breaks int
+	want   channel.EventKind
+	notify func(channel.Event)
+}
+
+func (p *port) MaySet() error { return nil }
+
+func (p *port) Line(context.Context) (channel.LineConfig, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.line, nil
+}
+
+func (p *port) SetLine(_ context.Context, c channel.LineConfig) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.line = p.line.With(c)
+	return nil
+}
+
+func (p *port) Modem(context.Context) (channel.ModemLines, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.modem, nil
+}
+
+func (p *port) SetModem(_ context.Context, set, clear channel.ModemLines) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.modem = p.modem&^clear | set
+	return nil
+}
+
+func (p *port) SendBreak(context.Context, time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.breaks++
+	return nil
+}
+
+func (p *port) Purge(context.Context, channel.Purge) error { return nil }
+
+func (p *port) Notify(want channel.EventKind, f func(channel.Event)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.want, p.notify = want, f
+}
+
+func (p *port) broken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.breaks
+}
+
+// A lineRig is a server whose chardev has the port as its device, by way of layers.
+type lineRig struct {
+	t     *testing.T
+	dir   string
+	hub   *hub
+	port  *port
+	guest channel.Channel
+}
+
+// newLineRig runs a server whose device are the layers over a UNIX socket that the
+// test listens on; config is the rest of its chardev.
+func newLineRig(t *testing.T, device, config string) *lineRig {
+	t.Helper()
+	r := &lineRig{t: t, dir: t.TempDir(), port: &port{
+		line:  channel.LineConfig{Baud: 9600, DataBits: 8, Parity: channel.ParityNone, StopBits: channel.StopOne, Flow: channel.FlowNone},
+		modem: channel.DTR | channel.CTS,
+	}}
+	l, err := channel.Listen(t.Context(), channel.MustParseAddress(device+"unix:"+filepath.Join(r.dir, "dev")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	file := filepath.Join(r.dir, "chardev.toml")
+	text := "state = \"state\"\ncontrol = \"unix:control\"\n[[chardev]]\nname = \"it\"\ndevice = \"" + device + "unix:dev\"\n" + config
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, func() {}) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		s.Close()
+	})
+	if r.guest, err = l.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := channel.As[channel.PortServer](r.guest); ok {
+		p.SetPort(r.port)
+	}
+	r.read(r.guest)
+	r.hub = s.console("it").hub
+	await(t, "the device to be up", func() bool { return r.hub.device.Load() != nil })
+	return r
+}
+
+// read reads a channel to its end, and sees that this comes.
+func (r *lineRig) read(c channel.Channel) {
+	var reading sync.WaitGroup
+	reading.Go(func() { io.Copy(io.Discard, c) })
+	r.t.Cleanup(func() { c.Close(); reading.Wait() })
+}
+
+// dial comes in over one of the frontends.
+func (r *lineRig) dial(address string) channel.Channel {
+	r.t.Helper()
+	layers, file, _ := strings.Cut(address, ":")
+	at := channel.MustParseAddress(layers + ":" + filepath.Join(r.dir, file))
+	var c channel.Channel
+	await(r.t, "the frontend "+address, func() (ok bool) {
+		var err error
+		c, err = channel.Dial(r.t.Context(), at)
+		return err == nil
+	})
+	r.read(c)
+	return c
+}
+
+func (r *lineRig) events(kind string) (texts []string) {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	for _, e := range r.hub.events {
+		if e.Kind == kind {
+			texts = append(texts, e.Text)
+		}
+	}
+	return texts
+}
+
+func TestTheLineFollowsWhoMayType(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", `input = "exclusive"
+frontends = ["rfc2217+unix:a"]
+[[chardev.frontend]]
+listen = "rfc2217+unix:ro"
+mode = "read-only"
+`)
+	first, second, looker := r.dial("rfc2217+unix:a"), r.dial("rfc2217+unix:a"), r.dial("rfc2217+unix:ro")
+	ctx := t.Context()
+	line := func(c channel.Channel) channel.Line { l, _ := channel.As[channel.Line](c); return l }
+	want, _ := r.port.Line(ctx)
+	if have, err := line(looker).Line(ctx); err != nil || have != want {
+		t.Errorf("who looks on is told %v, %v; want %v", have, err, want)
+	}
+	if err := line(looker).SetLine(ctx, channel.LineConfig{Baud: 300}); err == nil {
+		t.Error("who looks on sets the line")
+	}
+	if err := line(first).SetLine(ctx, channel.LineConfig{Baud: 115200}); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if err := line(second).SetLine(ctx, channel.LineConfig{Baud: 300}); err == nil || !strings.Contains(err.Error(), "115200") {
+		t.Errorf("the second sets the line of who has the input: %v", err)
+	}
+	if err := line(second).SetModem(ctx, 0, channel.DTR); err == nil {
+		t.Error("the second drops DTR of who has the input")
+	}
+	if have, _ := r.port.Line(ctx); have.Baud != 115200 {
+		t.Errorf("the port is at %d baud", have.Baud)
+	}
+	if err := line(first).SetModem(ctx, channel.RTS, channel.DTR); err != nil {
+		t.Error(err)
+	}
+	if m, err := line(first).Modem(ctx); m != channel.RTS|channel.CTS || err != nil {
+		t.Errorf("modem lines %v, %v", m, err)
+	}
+	if got := r.events("refused"); len(got) != 2 {
+		t.Errorf("%d refusals are told, want one for each of the two: %q", len(got), got)
+	}
+}
+
+func TestBreaksReachTheDevice(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", `frontends = ["rfc2217+unix:a", "telnet+unix:b"]`)
+	for i, address := range []string{"rfc2217+unix:a", "telnet+unix:b"} {
+		b, _ := channel.As[channel.Breaker](r.dial(address))
+		if err := b.SendBreak(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the break by "+address, func() bool { return r.port.broken() == i+1 })
+	}
+	await(t, "an event for each", func() bool { return len(r.events("break")) == 2 })
+}
+
+// A telnet device gets an IAC BRK, whoever's break it was.
+func TestABreakOverTelnet(t *testing.T) {
+	r := newLineRig(t, "telnet+", `frontends = ["rfc2217+unix:a"]`)
+	n, _ := channel.As[channel.Notifier](r.guest)
+	breaks := make(chan channel.Event, 1)
+	n.Notify(channel.EventBreak, func(e channel.Event) { breaks <- e })
+	b, _ := channel.As[channel.Breaker](r.dial("rfc2217+unix:a"))
+	if err := b.SendBreak(t.Context(), time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	<-breaks
+}
+
+func TestABreakThatTheDeviceDoesNotHaveIsToldOnce(t *testing.T) {
+	r := newLineRig(t, "", `frontends = ["telnet+unix:b"]`)
+	c := r.dial("telnet+unix:b")
+	b, _ := channel.As[channel.Breaker](c)
+	for range 3 {
+		if err := b.SendBreak(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "what is behind the breaks", func() bool { return r.hub.bytesIn.Load() == 1 })
+	if got := r.events("refused"); len(got) != 1 || !strings.Contains(got[0], "no break was sent") {
+		t.Errorf("events %q, want one", got)
+	}
+}
+
+func TestModemLinesAreHandedThrough(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", `frontends = ["rfc2217+unix:a"]`)
+	n, _ := channel.As[channel.Notifier](r.dial("rfc2217+unix:a"))
+	seen := make(chan channel.Event, 100)
+	n.Notify(channel.EventModem, func(e channel.Event) { seen <- e })
+	await(t, "somebody to want them", func() bool { return r.hub.line.wanted()&channel.EventModem != 0 })
+	r.port.mu.Lock()
+	tell := r.port.notify
+	r.port.mu.Unlock()
+	tell(channel.Event{Kind: channel.EventModem, Modem: channel.CTS | channel.RI, Changed: channel.RI})
+	timeout := time.After(20 * time.Second)
+	for {
+		select {
+		case e := <-seen:
+			if e.Modem&channel.RI != 0 {
+				return
+			}
+		case <-timeout:
+			t.Fatal("RI is not seen")
+		}
+	}
+}
+
+// What nobody wants to know any more the device need not tell.
+func TestLinesAreWatchedWhileSomebodyAsks(t *testing.T) {
+	var w lineWatch
+	a, b := new(client), new(client)
+	told := ""
+	w.watch(a, channel.EventModem, func(channel.Event) { told += "a" })
+	w.watch(b, channel.EventErrors|channel.EventModem, func(channel.Event) { told += "b" })
+	if got := w.wanted(); got != channel.EventBreak|channel.EventErrors|channel.EventModem {
+		t.Errorf("wanted %b", got)
+	}
+	for _, f := range w.who(channel.EventErrors) {
+		f(channel.Event{})
+	}
+	w.watch(b, 0, nil)
+	for _, f := range w.who(channel.EventModem) {
+		f(channel.Event{})
+	}
+	w.unwatch(a)
+	if got := w.wanted(); got != channel.EventBreak || told != "ba" {
+		t.Errorf("wanted %b, told %q", got, told)
+	}
+}
+
+func TestABreakFromTheDeviceIsAnEvent(t *testing.T) {
+	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
+	for range 100 {
+		h.lineEvent(channel.Event{Kind: channel.EventBreak})
+	}
+	r := lineRig{hub: h}
+	if got := r.events("break"); len(got) != 1 {
+		t.Errorf("%d events of 100 breaks in a moment", len(got))
+	}
+}
+
+func TestTheLineOfADeviceThatIsAway(t *testing.T) {
+	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
+	p := clientPort{&client{hub: h}}
+	if _, err := p.Line(t.Context()); !errors.Is(err, errDown) || errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("error %v", err)
+	}
+	for what, err := range map[string]error{
+		"set":   p.SetLine(t.Context(), channel.LineConfig{Baud: 300}),
+		"modem": p.SetModem(t.Context(), channel.DTR, 0),
+		"break": p.SendBreak(t.Context(), 0),
+		"purge": p.Purge(t.Context(), channel.PurgeReceive),
+	} {
+		if !errors.Is(err, errDown) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestTelnetIsRawToPages(t *testing.T) {
+	for address, want := range map[string]bool{
+		"tcp://127.0.0.1:1": true, "telnet://127.0.0.1:1": true, "rfc2217://127.0.0.1:1": true, "telnet+tls://127.0.0.1:1": false,
+		"telnet://127.0.0.1:1?http=allow": false, "ws://127.0.0.1:1": false, "telnet+unix:/x": false,
+	} {
+		if got := rawToPages(channel.MustParseAddress(address)); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+}
