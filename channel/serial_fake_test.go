@@ -131,9 +131,9 @@ func (d *fakeDriver) setExclusive(on bool) error {
 	return nil
 }
 
-// fakePort is a port of a fake driver, whose bytes are those of a pty: what is
+// fakeSerial is a port of a fake driver, whose bytes are those of a pty: what is
 // typed into the returned master arrives, with marks as typed.
-func fakePort(t *testing.T, options string, d *fakeDriver) (*serialPort, *ptyPair, error) {
+func fakeSerial(t *testing.T, options string, d *fakeDriver) (*serialPort, *ptyPair, error) {
 	t.Helper()
 	pair, slave, err := openPty()
 	if err != nil {
@@ -155,9 +155,9 @@ func fakePort(t *testing.T, options string, d *fakeDriver) (*serialPort, *ptyPai
 	return p, pair, p.configure()
 }
 
-func mustFakePort(t *testing.T, options string, d *fakeDriver) *serialPort {
+func mustFakeSerial(t *testing.T, options string, d *fakeDriver) *serialPort {
 	t.Helper()
-	p, _, err := fakePort(t, options, d)
+	p, _, err := fakeSerial(t, options, d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -179,7 +179,7 @@ func TestPurge(t *testing.T) {
 func TestMarksAreToldWhereTheyStood(t *testing.T) {
 	for _, size := range []int{1, 2, 3, 100} {
 		d := newFakeDriver()
-		p, pair, err := fakePort(t, "?mode=8e1", d)
+		p, pair, err := fakeSerial(t, "?mode=8e1", d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestMarksAreToldWhereTheyStood(t *testing.T) {
 // What was wrong with a byte is known by the counters.
 func TestDamageIsNamed(t *testing.T) {
 	d := newFakeDriver()
-	p, pair, err := fakePort(t, "", d)
+	p, pair, err := fakeSerial(t, "", d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestDamageIsNamed(t *testing.T) {
 
 func TestBreakIsSent(t *testing.T) {
 	d := newFakeDriver()
-	p := mustFakePort(t, "", d)
+	p := mustFakeSerial(t, "", d)
 	const long = 30 * time.Millisecond
 	start := time.Now()
 	if err := p.SendBreak(t.Context(), long); err != nil {
@@ -273,7 +273,7 @@ func TestBreakIsSent(t *testing.T) {
 func TestBreakOnAStoppedLine(t *testing.T) {
 	d := newFakeDriver()
 	d.stopped = true
-	p := mustFakePort(t, "", d)
+	p := mustFakeSerial(t, "", d)
 	done := make(chan error, 2)
 	for range 2 { // the second waits for the first
 		go func() { done <- p.SendBreak(t.Context(), time.Millisecond) }()
@@ -289,16 +289,16 @@ func TestBreakOnAStoppedLine(t *testing.T) {
 
 func TestRS485(t *testing.T) {
 	d := newFakeDriver()
-	mustFakePort(t, "?rs485=on&rs485_before=5ms&rs485_after=7ms", d)
+	mustFakeSerial(t, "?rs485=on&rs485_before=5ms&rs485_after=7ms", d)
 	if want := (serialRS485{flags: rs485Enabled | rs485RTSOnSend, beforeSend: 5, afterSend: 7}); d.rs485 != want {
 		t.Errorf("the driver has %+v, want %+v", d.rs485, want)
 	}
-	mustFakePort(t, "?rs485=inverted&rs485_echo=true", d)
+	mustFakeSerial(t, "?rs485=inverted&rs485_echo=true", d)
 	if want := (serialRS485{flags: rs485Enabled | rs485RTSAfterSend | rs485RXDuringTX}); d.rs485 != want {
 		t.Errorf("inverted, the driver has %+v, want %+v", d.rs485, want)
 	}
 	d.no485 = rs485RXDuringTX
-	if _, _, err := fakePort(t, "?rs485=on&rs485_echo=true", d); err == nil || !strings.Contains(err.Error(), "rs485") {
+	if _, _, err := fakeSerial(t, "?rs485=on&rs485_echo=true", d); err == nil || !strings.Contains(err.Error(), "rs485") {
 		t.Errorf("what the driver cannot do: %v", err)
 	}
 }
@@ -312,7 +312,7 @@ func TestRareModes(t *testing.T) {
 		"8n1":   unix.CS8,
 	} {
 		d := newFakeDriver()
-		p := mustFakePort(t, "?mode="+mode, d)
+		p := mustFakeSerial(t, "?mode="+mode, d)
 		const mask = unix.CSIZE | unix.CSTOPB | parityMask
 		if got := d.t.Cflag & mask; got != want {
 			t.Errorf("%s is %#x, want %#x", mode, got, want)
@@ -323,7 +323,7 @@ func TestRareModes(t *testing.T) {
 	}
 	// A change of the data bits alone keeps a long stop bit long.
 	d := newFakeDriver()
-	p := mustFakePort(t, "?mode=8n2", d)
+	p := mustFakeSerial(t, "?mode=8n2", d)
 	if err := p.SetLine(t.Context(), LineConfig{DataBits: 5}); err != nil {
 		t.Error(err)
 	}
@@ -356,7 +356,7 @@ func TestRefusedSettings(t *testing.T) {
 	} {
 		d := newFakeDriver()
 		d.refuse = refuse.by
-		_, _, err := fakePort(t, options, d)
+		_, _, err := fakeSerial(t, options, d)
 		if refuse.part == "" && err != nil || refuse.part != "" && (err == nil || !strings.Contains(err.Error(), refuse.part)) {
 			t.Errorf("%s: %v; want %q", options, err, refuse.part)
 		}
@@ -365,7 +365,7 @@ func TestRefusedSettings(t *testing.T) {
 
 func TestModemLinesAtOpen(t *testing.T) {
 	d := newFakeDriver()
-	p := mustFakePort(t, "?dtr=off&rts=on", d)
+	p := mustFakeSerial(t, "?dtr=off&rts=on", d)
 	if m, err := p.Modem(t.Context()); err != nil || m != RTS|CTS {
 		t.Errorf("with DTR off the lines are %v, %v", m, err)
 	}
@@ -384,7 +384,7 @@ func TestModemLinesAtOpen(t *testing.T) {
 func TestModemLinesAreTold(t *testing.T) {
 	noLeaks(t)
 	d := newFakeDriver()
-	p := mustFakePort(t, "", d)
+	p := mustFakeSerial(t, "", d)
 	c := events(t, p, EventModem)
 	next(t, d.waiting)
 	d.move(unix.TIOCM_DTR|unix.TIOCM_RTS|unix.TIOCM_CD, serialCounters{})
