@@ -31,9 +31,12 @@ func openSerial(device string, cfg serialConfig) (int, error) {
 
 // takeSerial is openSerial of a device that is open.
 func takeSerial(fd int, device string, cfg serialConfig) error {
-	if _, err := (ioctls{plainFD(fd)}).termios(); errors.Is(err, errors.ErrUnsupported) {
+	switch _, err := (ioctls{plainFD(fd)}).termios(); {
+	case errors.Is(err, errors.ErrUnsupported):
 		return errors.New("no serial port: serial wants the path of a tty")
-	} else if err != nil {
+	case errors.Is(err, unix.EIO): // what the 8250 driver says of a ttyS that is only a name
+		return errors.New("the kernel knows this port, but no hardware is behind it")
+	case err != nil:
 		return fmt.Errorf("settings: %w", err)
 	}
 	if err := lockSerial(fd, device, cfg.exclusive); err != nil {

@@ -68,15 +68,10 @@ func (p *serialPort) configure() error {
 			return errors.New("rs485: the driver cannot do it so: try rs485=on, without rs485_echo")
 		}
 	}
-	switch _, err := p.drv.modem(); {
-	case errors.Is(err, unix.EIO):
-		return errors.New("the kernel knows this port, but no hardware is behind it")
-	case err == nil && p.cfg.set|p.cfg.clear != 0:
+	if p.cfg.set|p.cfg.clear != 0 {
 		if err := p.drv.setModem(tiocm(p.cfg.set), tiocm(p.cfg.clear)); err != nil {
 			return fmt.Errorf("dtr and rts: %w", err)
 		}
-	case p.cfg.set|p.cfg.clear != 0:
-		return fmt.Errorf("dtr and rts: %w", err)
 	}
 	if c, err := p.drv.counters(); err == nil {
 		p.last = c

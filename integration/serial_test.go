@@ -344,9 +344,12 @@ func (b *board) hotplug(t *testing.T, client, u0 *wire) {
 	// Where no node is seen to come, the kernel's uevents tell of it.
 	b.sh("unshare -m sh -c 'mount -t tmpfs none /dev; exec probe await usb?vid=0403' >/tmp/await & until grep -q waiting /tmp/await; do usleep 10000; done")
 	b.replug(t, "/dev/ttyUSB0")
-	if told := b.sh("wait; cat /tmp/await"); !strings.Contains(told, "told") {
-		t.Errorf("who waits for uevents says %q", told)
-	}
+	eventually(t, patience, func() error {
+		if told := b.sh("cat /tmp/await"); !strings.Contains(told, "told") {
+			return fmt.Errorf("who waits for uevents says %q", told)
+		}
+		return nil
+	})
 	b.logged("down", "usb")
 	b.logged("up", "usb")
 	exchange(t, client, u0, 4<<10)
@@ -405,6 +408,7 @@ func (b *board) hotplug(t *testing.T, client, u0 *wire) {
 	down = b.usbIs("down", time.Time{})
 	close(stop)
 	load.Wait()
+	client.SetWriteDeadline(time.Time{})
 	u0 = b.holder(t)
 	u0.drain(u0.Conn)
 	b.usbIs("up", down)
