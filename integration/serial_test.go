@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -68,11 +69,16 @@ device = "serial:/dev/ttyS9"
 name = "no-tty"
 device = "serial:/dev/null"
 [[chardev]]
-name = "in-use"
-device = "serial:/dev/ttyS1?baud=300"
-[[chardev]]
 name = "no-usb"
 device = "serial:usb?vid=1234"
+`
+
+// A second daemon, which wants what the first has.
+const secondConfig = `
+state = "/second"
+[[chardev]]
+name = "in-use"
+device = "serial:/dev/ttyS1?baud=300"
 `
 
 func startBoard(t *testing.T) *board {
@@ -87,6 +93,7 @@ func startBoard(t *testing.T) *board {
 	files := map[string]file{
 		"bin/chardevd": {staticProgram(t, "../cmd/chardevd"), aProgram},
 		"bin/probe":    {staticProgram(t, "./guest/probe"), aProgram},
+		"etc/2.toml":   {[]byte(secondConfig), aPlainFile},
 		"etc/group":    {[]byte("root:x:0:\ndialout:x:20:\n"), aPlainFile},
 		"etc/passwd":   {[]byte("root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n"), aPlainFile},
 	}
@@ -326,14 +333,20 @@ func (b *board) asks(t *testing.T) {
 // others run.
 func (b *board) toldErrors(t *testing.T) {
 	list := b.sh("chardevd list --control unix:/state/control")
-	for _, want := range []string{"open: no such file or directory: is it plugged in?", "no serial port", "in use: process", "no port is vid=1234: there are ttyUSB0 (vid=0403&pid=6001&"} {
+	for _, want := range []string{"open: no such file or directory: is it plugged in?", "no serial port", "no port is vid=1234: there are ttyUSB0 (vid=0403&pid=6001&"} {
 		if !strings.Contains(list, want) || !strings.Contains(b.log.out.text(), want) {
 			t.Errorf("the list and the log do not say %q: %s", want, list)
 		}
 	}
+	b.sh("chardevd serve -c /etc/2.toml >/tmp/second 2>&1 & echo $! >/tmp/pid; until grep -q ready /tmp/second; do usleep 10000; done")
+	const inUse = `in use: process \d+ \(chardevd\) has it for itself alone`
+	list = b.sh("chardevd list --control unix:/second/control; cat /tmp/second; kill $(cat /tmp/pid); wait $(cat /tmp/pid)")
+	if n := len(regexp.MustCompile(inUse).FindAllString(list, -1)); n < 2 {
+		t.Errorf("a port in use is told %d times: %s", n, list)
+	}
 	// A user whose group may open the port is kept out by the kernel.
 	b.sh("echo friend:x:1001:20::/tmp:/bin/sh >>/etc/passwd")
-	if got := b.sh("su friend -c 'probe lines /dev/ttyS1'"); !strings.Contains(got, "in use: process") || !strings.Contains(got, "(chardevd)") {
+	if got := b.sh("su friend -c 'probe lines /dev/ttyS1'"); !regexp.MustCompile(inUse).MatchString(got) {
 		t.Errorf("a port in use: %q", got)
 	}
 }
