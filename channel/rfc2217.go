@@ -159,10 +159,9 @@ func modemOf(v byte) (on, changed ModemLines) {
 // The bits of NOTIFY-LINESTATE (section 4) besides those of LineErrors, which are
 // one bit higher there.
 const (
-	comLineBreak   = 16
-	comLineEmpty   = 32 | 64 // nothing waits to be sent
-	comLineErrors  = 2 | 4 | 8
-	comLineTrouble = comLineErrors | comLineBreak
+	comLineBreak  = 16
+	comLineEmpty  = 32 | 64 // nothing waits to be sent
+	comLineErrors = 2 | 4 | 8
 )
 
 // comLine is the value of NOTIFY-LINESTATE for an event.

@@ -49,7 +49,8 @@ type comClient struct {
 	answered chan []byte           // gets the answer; capacity 1
 	line     LineConfig            // as far as it is known
 	modem    ModemLines
-	told     bool // the server has told its modem lines, or will not
+	told     bool       // the server has told its modem lines, or will not
+	queried  ModemLines // those whose state agreed has asked for, not answered yet
 }
 
 func newComClient(under Channel) *comClient {
@@ -71,6 +72,9 @@ func newComClient(under Channel) *comClient {
 func (c *comClient) agreed() {
 	if c.decide(true) {
 		c.sendMask()
+		c.mu.Lock()
+		c.queried = DTR | RTS
+		c.mu.Unlock()
 		// That it cannot be sent is told to who reads or writes.
 		_ = c.say(slices.Concat(comCommand(comSetControl, comDTR), comCommand(comSetControl, comRTS)))
 	}
@@ -118,11 +122,11 @@ func (c *comClient) command(sub []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.learn(command, value)
 	if c.question != nil && c.question(sub) {
 		c.question = nil
-		c.answered <- value
+		c.answered <- value // who gets it waits for mu before it looks at more
 	}
+	c.learn(command, value)
 }
 
 // learn keeps what an answer says about the port. Called with mu held.
@@ -137,17 +141,26 @@ func (c *comClient) learn(command byte, value []byte) {
 			c.line = c.line.With(said)
 			return
 		}
+		line := comDriven(value[0])
+		c.queried &^= line
 		switch value[0] {
-		case comDTROn:
-			c.modem |= DTR
-		case comDTROff:
-			c.modem &^= DTR
-		case comRTSOn:
-			c.modem |= RTS
-		case comRTSOff:
-			c.modem &^= RTS
+		case comDTROn, comRTSOn:
+			c.modem |= line
+		case comDTROff, comRTSOff:
+			c.modem &^= line
 		}
 	}
+}
+
+// comDriven is the line that a value of SET-CONTROL is about, 0 if about none.
+func comDriven(value byte) ModemLines {
+	switch comGroup(value) {
+	case comDTR:
+		return DTR
+	case comRTS:
+		return RTS
+	}
+	return 0
 }
 
 func (c *comClient) modemState(v byte) {
@@ -287,10 +300,14 @@ func (c *comClient) SetLine(ctx context.Context, want LineConfig) error {
 	return nil
 }
 
-// control sends a value of SET-CONTROL and returns the answer.
+// setControl sends a value of SET-CONTROL and returns the answer, which is not the
+// one to what agreed asked, if that is still to come.
 func (c *comClient) setControl(ctx context.Context, what string, value byte) (byte, error) {
 	answer, err := c.ask(ctx, what, comCommand(comSetControl, value), func(sub []byte) bool {
-		return sub[0] == comFromServer+comSetControl && len(sub) == 2 && comGroup(sub[1]) == comGroup(value)
+		if sub[0] != comFromServer+comSetControl || len(sub) != 2 || comGroup(sub[1]) != comGroup(value) {
+			return false
+		}
+		return sub[1] == value || c.queried&comDriven(value) == 0
 	})
 	if err != nil {
 		return 0, err

@@ -357,6 +357,24 @@ func TestRFC2217ClientGivesUp(t *testing.T) {
 	}
 }
 
+// What was asked at the beginning may be answered when something else is asked.
+func TestRFC2217ClientTakesLateAnswers(t *testing.T) {
+	client, _ := testStack(t, "rfc2217")
+	c, p := telnetAgainst(t, client, "\xff\xfd\x2c\xff\xfb\x03\xff\xfd\x00\xff\xfb\x00")
+	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0\xff\xfa\x2c\x05\x07\xff\xf0\xff\xfa\x2c\x05\x0a\xff\xf0")
+	l, _ := As[Line](c)
+	set := make(chan error)
+	for i, answer := range []string{"\xff\xfa\x2c\x69\x08\xff\xf0\xff\xfa\x2c\x69\x09\xff\xf0.", "\xff\xfa\x2c\x69\x08\xff\xf0."} {
+		go func() { set <- l.SetModem(context.Background(), 0, DTR) }()
+		p.want("\xff\xfa\x2c\x05\x09\xff\xf0")
+		p.send(answer)
+		wantRead(t, c, ".")
+		if err := <-set; (err == nil) != (i == 0) {
+			t.Errorf("DTR off, answered %q: %v", answer, err)
+		}
+	}
+}
+
 // ser2net 4.3 says "on" to the end of a break.
 func TestRFC2217ClientTakesSer2netsBreak(t *testing.T) {
 	client, _ := testStack(t, "rfc2217")

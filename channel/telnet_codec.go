@@ -193,6 +193,13 @@ func (e *telnetEncoder) plain(b []byte) bool {
 
 // append encodes src behind dst: at most twice as many bytes.
 func (e *telnetEncoder) append(dst, src []byte) []byte {
+	if e.binary {
+		for i := bytes.IndexByte(src, telnetIAC); i >= 0; i = bytes.IndexByte(src, telnetIAC) {
+			dst = append(append(dst, src[:i+1]...), telnetIAC)
+			src = src[i+1:]
+		}
+		return append(dst, src...)
+	}
 	for _, c := range src {
 		if e.cr && c != '\n' {
 			dst = append(dst, 0)
@@ -202,9 +209,9 @@ func (e *telnetEncoder) append(dst, src []byte) []byte {
 		switch {
 		case c == telnetIAC:
 			dst = append(dst, telnetIAC)
-		case c == '\r' && !e.binary && e.server:
+		case c == '\r' && e.server:
 			e.cr = true
-		case c == '\r' && !e.binary:
+		case c == '\r':
 			dst = append(dst, 0)
 		}
 	}

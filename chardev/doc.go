@@ -37,6 +37,12 @@
 // who answers; until then the buffer is the writer's. Input that is not taken is
 // counted by its reason, and never kept for later.
 //
+// Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
+// to the device, from whoever may type: a client's channel tells of them from within
+// its Read, so that they keep their place in what the client sends, and overtake what
+// others have waiting. Modem lines and breaks of the device go the other way, while a
+// client asks for them.
+//
 // # Who owns what
 //
 // Server.Run waits for frontends, then for devices; a supervisor owns each
