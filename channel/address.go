@@ -329,7 +329,7 @@ func (a Address) Network() bool { t, ok := transportNamed(a.Transport); return o
 // it has none.
 func (a Address) File() string {
 	t, ok := transportNamed(a.Transport)
-	if !ok || !t.file || a.Transport == "unix" && strings.HasPrefix(a.Where, "@") {
+	if !ok || !t.file || t.notFile != nil && t.notFile(a.Where) {
 		return ""
 	}
 	return a.Where

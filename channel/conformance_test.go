@@ -24,6 +24,7 @@ var conformance = []struct {
 	{"tcp", conformTCP},
 	{"unix", conformUnix},
 	{"pty", conformPTY},
+	{"serial", conformSerial},
 	{"exec", conformExec},
 	{"tls", conformTLS},
 	{"ws", conformWS},

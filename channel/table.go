@@ -14,17 +14,21 @@ import (
 // A transport is one row of the table of what carries bytes.
 type transport struct {
 	name     string
-	what     string // what stands behind the colon, for messages
-	hostport bool   // Where is //host:port: it crosses a network
-	raw      bool   // everything behind the colon is Where; no options
-	nowhere  bool   // Where may be empty
-	file     bool   // Where is a path
+	what     string                  // what stands behind the colon, for messages
+	hostport bool                    // Where is //host:port: it crosses a network
+	raw      bool                    // everything behind the colon is Where; no options
+	nowhere  bool                    // Where may be empty
+	file     bool                    // Where is a path
+	notFile  func(where string) bool // a Where that is none all the same; nil: there is no such
 	options  []optionDef
 	check    func(Address) error // more checks without opening anything
 
 	// One of the two may be nil: it cannot.
 	dial   func(context.Context, *Env, Address) (Channel, error)
 	listen func(context.Context, *Env, Address) (accepter, error)
+
+	// watch tells when a Where that is no path may be there; nil: nothing does.
+	watch func() (*Watch, error)
 }
 
 // A layerDef is one row of the table of layers. client and server are called
@@ -42,6 +46,7 @@ func transports() []*transport {
 		tcpTransport,
 		unixTransport,
 		ptyTransport,
+		serialTransport,
 		execTransport,
 		nullTransport,
 		simTransport,

@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -18,6 +19,28 @@ var ttyTraits = channeltest.Traits{
 
 func conformPTY(t *testing.T) {
 	channeltest.Run(t, channeltest.OverFunc(func(t testing.TB) string { return "pty:" + t.TempDir() + "/tty" }), ttyTraits)
+}
+
+// conformSerial opens a pty as the serial port that it is to a program: bytes,
+// deadlines and closing are those of any tty.
+func conformSerial(t *testing.T) {
+	channeltest.Run(t, func(t testing.TB) (a, b channel.Channel) {
+		link := t.TempDir() + "/tty"
+		l, err := channel.Listen(t.Context(), channel.MustParseAddress("pty:"+link))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		if a, err = channel.Dial(t.Context(), channel.MustParseAddress("serial:"+link+"?baud=250000")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if b, err = l.Accept(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return a, b
+	}, ttyTraits)
 }
 
 func conformExec(t *testing.T) {

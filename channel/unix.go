@@ -20,6 +20,7 @@ var unixTransport = &transport{
 	name:    "unix",
 	what:    "a path or @name",
 	file:    true,
+	notFile: func(where string) bool { return strings.HasPrefix(where, "@") },
 	options: fileOptions,
 	check:   func(a Address) error { return checkSocketPath(a.Where) },
 	dial:    dialUnix,

@@ -151,7 +151,10 @@ func (s *session) end(err error) {
 	s.ended(err)
 }
 
-var errDeviceEnded = errors.New("the device closed the connection")
+var (
+	errDeviceEnded = errors.New("the device closed the connection")
+	errHungUp      = errors.New("the serial port is gone: it was unplugged, or hung up")
+)
 
 // endOf is why a device's stream has ended in an orderly way.
 func endOf(dev channel.Channel) error {
@@ -159,6 +162,9 @@ func endOf(dev channel.Channel) error {
 		if status, ok := x.Exited(); ok {
 			return fmt.Errorf("the command ended: %s", status)
 		}
+	}
+	if p, ok := channel.As[channel.HangUpper](dev); ok && p.HungUp() {
+		return errHungUp
 	}
 	return errDeviceEnded
 }

@@ -139,32 +139,31 @@ func (s *supervisor) set(state string, err error) {
 	}
 }
 
-// A nodeWatch watches for an endpoint's file while the endpoint is not open; one
-// that is open, or has no file, costs nothing.
+// A nodeWatch watches for what an endpoint opens while that is not open; one that
+// is open, or that nothing tells of, costs nothing.
 type nodeWatch struct {
 	env   *channel.Env
-	path  string // "": nothing to watch
-	watch *channel.PathWatch
+	of    *channel.Address
+	none  bool           // nothing can be watched
+	watch *channel.Watch // nil: not while it is open
 }
 
 func (s *supervisor) node() nodeWatch {
-	return nodeWatch{env: s.env, path: s.ep.Address.File()}
+	return nodeWatch{env: s.env, of: &s.ep.Address}
 }
 
 // start starts the watch. It returns true if it does so only now: what came
 // between the last try and this moment is not told, so try at once.
 func (n *nodeWatch) start() bool {
-	if n.path == "" || n.watch != nil {
+	if n.none || n.watch != nil {
 		return false
 	}
-	w, err := channel.WatchPath(n.path)
+	w, err := n.of.Watch()
 	if err != nil {
-		n.env.Log.Warn("cannot watch the path, trying every second instead", "path", n.path, "error", err)
-		n.path = ""
-		return false
+		n.env.Log.Warn("cannot watch for it, trying every second instead", "endpoint", n.of.String(), "error", err)
 	}
-	n.watch = w
-	return true
+	n.watch, n.none = w, w == nil
+	return w != nil
 }
 
 func (n *nodeWatch) stop() {
@@ -174,7 +173,7 @@ func (n *nodeWatch) stop() {
 	}
 }
 
-// news has a value when something may have changed at the path.
+// news has a value when something may have changed there.
 func (n *nodeWatch) news() <-chan struct{} {
 	if n.watch == nil {
 		return nil

@@ -1,6 +1,7 @@
 // Package integration tests the built daemon from outside, against programs
 // that nobody here wrote: QEMU with a guest of one boot sector (guest/guest.S)
-// behind the console, and socat, openssl s_client, picocom, ncat and Python's
+// behind the console, or with Debian's kernel and its serial drivers and the daemon
+// inside (linux_test.go), and socat, openssl s_client, picocom, ncat and Python's
 // websockets in front of it.
 //
 //	integration/run.sh          everything, in minutes: what the README calls the tests

@@ -99,7 +99,7 @@ func (g *guest) reply(key string) json.RawMessage {
 			err = json.Unmarshal(line, &m)
 		}
 		if err != nil {
-			g.t.Fatalf("qmp: %v\n%s", err, g.stderr.text())
+			g.t.Fatalf("qmp: %v\n%s%s", err, g.stderr.text(), g.ended())
 		}
 		if e, ok := m["error"]; ok {
 			g.t.Fatalf("qmp: %s", e)
@@ -108,6 +108,14 @@ func (g *guest) reply(key string) json.RawMessage {
 			return v
 		}
 	}
+}
+
+// ended says how QEMU ended, if it did: it may crash.
+func (g *guest) ended() string {
+	if _, ok := g.out.ends(time.Second); ok {
+		return "QEMU ended: " + g.cmd.ProcessState.String()
+	}
+	return ""
 }
 
 // cont lets the guest run, pause stops it between two instructions.

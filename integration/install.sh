@@ -24,12 +24,17 @@ need util-linux nsenter
 need ser2net ser2net                    # telnet and serial ports
 need inetutils-telnet telnet
 need ckermit kermit
+need busybox-static busybox             # the guest with Debian's kernel
+need xz-utils xz
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 /usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"
 /usr/bin/python3 -c 'import websockets' 2>/dev/null || missing="$missing python3 python3-websockets"
 
-[ -n "$missing" ] || exit 0
+# The kernel of the Linux guest is fetched, not installed.
+kernel=${XDG_CACHE_HOME:-$HOME/.cache}/chardevd/linux-image.deb
+
+[ -n "$missing" ] || [ ! -e "$kernel" ] || exit 0
 
 sudo=
 if [ "$(id -u)" != 0 ]; then
@@ -43,10 +48,21 @@ command -v apt-get >/dev/null 2>&1 || {
 	echo "install.sh: no apt-get here; install what these Debian packages hold:$missing" >&2
 	exit 1
 }
-echo "install.sh: installing$missing"
 apt() {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
 }
 apt update
-# shellcheck disable=SC2086 # a list of words
-apt install -y --no-install-recommends $missing >/dev/null
+if [ -n "$missing" ]; then
+	echo "install.sh: installing$missing"
+	# shellcheck disable=SC2086 # a list of words
+	apt install -y --no-install-recommends $missing >/dev/null
+fi
+if [ ! -e "$kernel" ]; then
+	package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -n 1)
+	echo "install.sh: fetching $package"
+	fetch=$(mktemp -d)
+	trap 'rm -rf "$fetch"' EXIT
+	(cd "$fetch" && apt-get -qq download "$package")
+	mkdir -p "${kernel%/*}"
+	mv "$fetch/$package"_*.deb "$kernel"
+fi

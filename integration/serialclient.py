@@ -41,6 +41,7 @@ def main():
         port.baudrate = baud
         step("baud", port.baudrate)
     for bits, parity, stop in ((7, "E", 2), (5, "O", 1.5), (6, "M", 1), (8, "S", 1), (8, "N", 1)):
+        port.stopbits = 1  # what a UART has with any number of data bits
         port.bytesize, port.parity, port.stopbits = bits, parity, stop
         step("mode", "%d%s%s" % (port.bytesize, port.parity, port.stopbits))
     for flow in ("rtscts", "xonxoff"):
