@@ -89,7 +89,7 @@ type boxed struct {
 }
 
 // boxedMax is how much a boxed client is given at once: what its outbox can keep.
-const boxedMax = 64 << 10
+const boxedMax = 62 << 10
 
 func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
 	var few [4][]byte

@@ -19,7 +19,7 @@ const (
 	// A busy one reads up to this much at once. It is what both ends of a UNIX socket
 	// hold: of more, a client like the device could never be given all (measured:
 	// 256 KiB cost a third of the rate there, and 64 KiB a quarter on TCP).
-	maxBlock = 192 << 10
+	maxBlock = 3 * 62 << 10
 )
 
 // A block is a run of the stream. Its bytes up to n are never changed while it
