@@ -117,8 +117,8 @@ func printLine(w io.Writer, i chardev.LineInfo) error {
 	}
 	if n := i.Counters; n != nil {
 		rows = append(rows,
-			row{"received", fmt.Sprintf("%d bytes, %d breaks", n.Received, n.Break)},
-			row{"sent", fmt.Sprintf("%d bytes", n.Sent)},
+			row{"received", fmt.Sprintf("bytes %d, breaks %d", n.Received, n.Break)},
+			row{"sent", fmt.Sprintf("bytes %d", n.Sent)},
 			row{"errors", fmt.Sprintf("framing %d, parity %d, overrun %d, buffer overrun %d", n.Frame, n.Parity, n.Overrun, n.BufferOverrun)},
 			row{"changes", fmt.Sprintf("cts %d, dsr %d, ri %d, dcd %d", n.CTS, n.DSR, n.RI, n.DCD)})
 	}

@@ -38,8 +38,8 @@ mode      8n1
 flow      none
 on        dtr cts
 off       rts dsr ri dcd
-received  6 bytes, 5 breaks
-sent      7 bytes
+received  bytes 6, breaks 5
+sent      bytes 7
 errors    framing 1, parity 2, overrun 3, buffer overrun 4
 changes   cts 8, dsr 9, ri 10, dcd 11
 not told  some` + "\uFFFD\n"
