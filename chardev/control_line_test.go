@@ -1,7 +1,9 @@
 package chardev
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,14 +20,11 @@ import (
 // the status and the answer.
 func (r *lineRig) ask(method, path, body string) (int, string) {
 	r.t.Helper()
-	under, err := net.DialTimeout("unix", filepath.Join(r.dir, "control"), 20*time.Second)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer under.Close()
 	c := http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return under, nil },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(r.dir, "control"))
+		},
 	}}
 	q, err := http.NewRequest(method, "http://localhost/api/v1/chardevs/it"+path, strings.NewReader(body))
 	if err != nil {
@@ -156,6 +155,48 @@ func TestNoLine(t *testing.T) {
 		await(t, "the device to be down", func() bool { return r.hub.device.Load() == nil })
 	}
 	if got := append(r.events("break"), r.events("line")...); got != nil {
+		t.Errorf("events %q", got)
+	}
+}
+
+// A stuckPort is a port of this host whose adapter does not do all it should.
+type stuckPort struct {
+	*channel.PipeEnd
+	port
+}
+
+func (*stuckPort) Modem(context.Context) (channel.ModemLines, error) {
+	return 0, errors.New("modem lines: input/output error")
+}
+
+func (*stuckPort) LineCounters() (channel.LineCounters, error) {
+	return channel.LineCounters{Frame: 1, CTS: 2}, nil
+}
+
+func (*stuckPort) SendBreak(ctx context.Context, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestAPortThatIsStuck(t *testing.T) {
+	b := newBench(t, 16<<10, "off")
+	far, near := channel.Pipe(1 << 10)
+	defer far.Close()
+	b.wg.Add(1)
+	go b.hub.session(b.ctx, channel.NewOutbox(&stuckPort{PipeEnd: near, port: port{line: channel.LineConfig{Baud: 300}}}), func(error) { b.wg.Done() })
+	await(t, "the device to be up", func() bool { return b.hub.device.Load() != nil })
+
+	info, err := b.hub.lineInfo(b.ctx)
+	if err != nil || info.Baud != 300 || info.Modem != nil || info.Counters == nil || info.Counters.Frame != 1 || info.Counters.CTS != 2 || info.Error != "modem lines: input/output error" {
+		t.Errorf("%+v, %v", info, err)
+	}
+	soon, cancel := context.WithTimeout(b.ctx, time.Millisecond)
+	defer cancel()
+	if err := b.hub.breakDevice(soon, "me", time.Second); !errors.Is(err, errBreakLate) {
+		t.Errorf("a break that does not begin: %v", err)
+	}
+	r := lineRig{hub: b.hub}
+	if got := r.events("break"); got != nil {
 		t.Errorf("events %q", got)
 	}
 }
