@@ -31,6 +31,13 @@ type Line interface {
 	SetModem(ctx context.Context, set, clear ModemLines) error
 }
 
+// A LineKnower is a Line that can tell its configuration without asking a server.
+type LineKnower interface {
+	// KnownLine is the configuration in force as far as it is known here: what this
+	// host's driver says, or what the server has said until now. The rest is zero.
+	KnownLine() LineConfig
+}
+
 // A Purger can throw away what a serial line has buffered (tcflush(3), RFC 2217
 // PURGE-DATA).
 type Purger interface {

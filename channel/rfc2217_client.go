@@ -266,16 +266,17 @@ func (c *comClient) setting(ctx context.Context, s comSetting, want LineConfig) 
 // Line is that of Line.
 func (c *comClient) Line(ctx context.Context) (LineConfig, error) {
 	for _, s := range comSettings {
-		if s.value(c.lineNow()) == s.value(LineConfig{}) {
+		if s.value(c.KnownLine()) == s.value(LineConfig{}) {
 			if err := c.setting(ctx, s, LineConfig{}); err != nil {
-				return c.lineNow(), err
+				return c.KnownLine(), err
 			}
 		}
 	}
-	return c.lineNow(), nil
+	return c.KnownLine(), nil
 }
 
-func (c *comClient) lineNow() LineConfig {
+// KnownLine is that of LineKnower: what the server has said.
+func (c *comClient) KnownLine() LineConfig {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.line
@@ -293,7 +294,7 @@ func (c *comClient) SetLine(ctx context.Context, want LineConfig) error {
 		if err := c.setting(ctx, s, want); err != nil {
 			return err
 		}
-		if have := s.value(c.lineNow()); have != s.value(want) {
+		if have := s.value(c.KnownLine()); have != s.value(want) {
 			return fmt.Errorf("%s: asked for %v, and the server has %v", s.name, s.value(want), have)
 		}
 	}

@@ -69,6 +69,12 @@ func (p *serialPort) Line(context.Context) (LineConfig, error) {
 	return lineOf(t), nil
 }
 
+// KnownLine is that of the driver; of a port that is gone nothing is known.
+func (p *serialPort) KnownLine() LineConfig {
+	c, _ := p.Line(p.ctx)
+	return c
+}
+
 // SetLine changes the line at once; bytes that are under way feel it.
 func (p *serialPort) SetLine(_ context.Context, c LineConfig) error {
 	return plain("line", p.change(c))

@@ -9,9 +9,15 @@ import "time"
 //	GET    /api/v1/chardevs/NAME                Info
 //	GET    /api/v1/chardevs/NAME/clients        []ClientInfo
 //	DELETE /api/v1/chardevs/NAME/clients/ID     204: the client is cut
+//	POST   /api/v1/chardevs/NAME/break          BreakRequest, or no body → 204: the break is over
+//	GET    /api/v1/chardevs/NAME/line           LineInfo
+//	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
 //
-// Errors are RFC 9457 problems (application/problem+json, type Problem).
+// Errors are RFC 9457 problems (application/problem+json, type Problem). A break and
+// a line are answered with 409 while the device is down, with 501 if this kind of
+// device has none, and with 502 if the device, its driver or its server refuses.
+// They need no right to type: who is at the control socket is the operator.
 //
 // Attach offers the subprotocol AttachProtocol. Binary frames are the stream,
 // both ways. Text frames are Messages, in order with the stream: the first one
@@ -39,9 +45,10 @@ type Info struct {
 	Input     string           `json:"input"`           // shared, exclusive, off
 	Writer    string           `json:"writer,omitempty"`
 	Clients   int              `json:"clients"`
-	BytesIn   int64            `json:"bytes_in"`  // typed, and taken by the device
-	BytesOut  int64            `json:"bytes_out"` // printed by the device
-	LastByte  *time.Time       `json:"last_byte"` // when the device last printed; null: never yet
+	BytesIn   int64            `json:"bytes_in"`       // typed, and taken by the device
+	BytesOut  int64            `json:"bytes_out"`      // printed by the device
+	LastByte  *time.Time       `json:"last_byte"`      // when the device last printed; null: never yet
+	Line      string           `json:"line,omitempty"` // how the device's serial line is set, as far as it is known without asking anybody: 115200n81
 	Epoch     string           `json:"epoch"`
 	Offset    int64            `json:"offset"`  // of the next byte
 	Oldest    int64            `json:"oldest"`  // the first offset still in memory
@@ -79,8 +86,44 @@ type ClientInfo struct {
 type Event struct {
 	Time   time.Time `json:"time"`
 	Offset int64     `json:"offset"`
-	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, frontend
+	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, line, refused, frontend
 	Text   string    `json:"text"`
+}
+
+// BreakRequest says how a break is to be.
+type BreakRequest struct {
+	Duration string `json:"duration,omitempty"` // like 250ms, the default; at most MaxBreak. A device whose break has no length, as over telnet, sends its one
+}
+
+// LineSettings are what can be set of a serial line. What is absent is not known,
+// or is to stay as it is.
+type LineSettings struct {
+	Baud  int             `json:"baud,omitempty"`  // bits per second
+	Mode  string          `json:"mode,omitempty"`  // data bits, parity, stop bits: 8n1
+	Flow  string          `json:"flow,omitempty"`  // none, rtscts, xonxoff
+	Modem map[string]bool `json:"modem,omitempty"` // dtr, rts, cts, dsr, ri, dcd: true is on; the first two can be set
+}
+
+// LineInfo is a serial line as the device tells it.
+type LineInfo struct {
+	LineSettings
+	Counters *LineCounters `json:"counters,omitempty"` // absent: the device does not count
+	Error    string        `json:"error,omitempty"`    // what the device did not tell, and why
+}
+
+// LineCounters are what the device's driver counted since the port was found.
+type LineCounters struct {
+	Frame         int `json:"frame"`          // bytes that came with a framing error
+	Parity        int `json:"parity"`         // bytes that came with a parity error
+	Overrun       int `json:"overrun"`        // bytes that the hardware lost
+	BufferOverrun int `json:"buffer_overrun"` // bytes that were lost because nobody read them in time
+	Break         int `json:"break"`          // breaks received
+	Received      int `json:"received"`       // bytes
+	Sent          int `json:"sent"`           // bytes
+	CTS           int `json:"cts"`            // changes of the modem line, and of those that follow
+	DSR           int `json:"dsr"`
+	RI            int `json:"ri"`
+	DCD           int `json:"dcd"`
 }
 
 // Problem is an error of the API (RFC 9457).

@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -88,23 +89,15 @@ func (con *console) message(cl *client, text []byte) {
 // defaultBreak is how long a break lasts if nobody says.
 const defaultBreak = 250 * time.Millisecond
 
-// sendBreak sends a break to the device, past whatever input waits.
+// sendBreak sends a break of a client to the device, past whatever input waits.
 func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if why, ok := h.takeWriter(c); !ok {
 		return fmt.Errorf("no break was sent: %s", reasons[why])
 	}
-	s := h.device.Load()
-	if s == nil {
-		return fmt.Errorf("no break was sent: the device is down")
-	}
-	b, ok := channel.As[channel.Breaker](s.in.ch)
-	if !ok {
-		return fmt.Errorf("no break was sent: this kind of device knows none")
-	}
 	if d <= 0 {
 		d = defaultBreak
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, d+finishTime)
+	ctx, cancel := context.WithTimeout(context.Background(), d+finishTime)
 	var watch sync.WaitGroup
 	defer watch.Wait()
 	defer cancel()
@@ -115,10 +108,25 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 		case <-ctx.Done():
 		}
 	})
-	if err := b.SendBreak(ctx, d); err != nil {
+	return h.breakDevice(ctx, c.String(), d)
+}
+
+var errBreakLate = errors.New("what was written before has not left the device in time: its flow control may hold it")
+
+// breakDevice sends a break to the device and notes by whom. It returns when the
+// break is over, or fails: at ctx's end, or the session's, whose device is closed.
+func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) error {
+	b, err := lineOf[channel.Breaker](h)
+	if err == nil {
+		err = b.SendBreak(ctx, d)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errBreakLate
+	}
+	if err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.note("break", fmt.Sprintf("%s, %v", c, d))
+	h.note("break", fmt.Sprintf("%s, %v", who, d))
 	return nil
 }
 

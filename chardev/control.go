@@ -31,6 +31,9 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/chardevs/{name}", c.withChardev(c.show))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/clients", c.withChardev(c.clients))
 	mux.HandleFunc("DELETE /api/v1/chardevs/{name}/clients/{id}", c.withChardev(c.kick))
+	mux.HandleFunc("POST /api/v1/chardevs/{name}/break", c.withChardev(c.sendBreak))
+	mux.HandleFunc("GET /api/v1/chardevs/{name}/line", c.withChardev(c.line))
+	mux.HandleFunc("PATCH /api/v1/chardevs/{name}/line", c.withChardev(c.setLine))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", c.withChardev(c.attach))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
@@ -128,6 +131,7 @@ func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
 		IdleTimeout:  time.Minute,
 		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 		BaseContext:  func(net.Listener) context.Context { return ctx },
+		ConnContext:  withPeer,
 	}
 	err := hs.Serve(netListener{ctx, l})
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -40,7 +40,8 @@
 // is counted by its reason, and never kept for later.
 //
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
-// to the device, from whoever may type: a client's channel tells of them from within
+// to the device, from whoever may type, and from the operator at the control socket
+// (control_line.go): a client's channel tells of them from within
 // its Read, so that they keep their place in what the client sends, and overtake what
 // others have waiting. Modem lines and breaks of the device go the other way, while a
 // client asks for them.

@@ -3,6 +3,8 @@ package chardev
 import (
 	"slices"
 	"time"
+
+	"chardevd/channel"
 )
 
 // info is the chardev as the API shows it, with its events if they are wanted.
@@ -17,6 +19,9 @@ func (c *console) info(events bool) Info {
 	if ns := h.lastOut.Load(); ns != 0 {
 		t := time.Unix(0, ns)
 		i.LastByte = &t
+	}
+	if l, err := lineOf[channel.LineKnower](h); err == nil {
+		i.Line = l.KnownLine().String()
 	}
 	for why, name := range reasons {
 		i.Refused[name] = h.refused[why].Load()

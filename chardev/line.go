@@ -64,8 +64,13 @@ type clientPort struct{ c *client }
 // errDown stands for a line that is away: what is asked of it is not done.
 var errDown = errors.New("the device is down")
 
-// errNoLine stands for a line that the device does not have.
-var errNoLine = fmt.Errorf("this kind of device has no such thing: %w", errors.ErrUnsupported)
+// errNone stands for what the device does not have. It is errors.ErrUnsupported.
+var errNone = lacking{}
+
+type lacking struct{}
+
+func (lacking) Error() string        { return "this kind of device has none" }
+func (lacking) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // lineOf finds an ability of the device.
 func lineOf[T any](h *hub) (T, error) {
@@ -77,7 +82,7 @@ func lineOf[T any](h *hub) (T, error) {
 	if t, ok := channel.As[T](s.in.ch); ok {
 		return t, nil
 	}
-	return none, errNoLine
+	return none, errNone
 }
 
 func (p clientPort) MaySet() error {
@@ -99,13 +104,7 @@ func (p clientPort) Line(ctx context.Context) (channel.LineConfig, error) {
 }
 
 func (p clientPort) SetLine(ctx context.Context, want channel.LineConfig) error {
-	l, err := lineOf[channel.Line](p.c.hub)
-	if err != nil {
-		return err
-	}
-	before, _ := l.Line(ctx)
-	err = l.SetLine(ctx, want)
-	return p.done(before.With(want) != before, "the line is set to "+before.With(want).String(), err)
+	return p.done(p.c.hub.setLine(ctx, p.c.String(), want))
 }
 
 func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
@@ -117,14 +116,7 @@ func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
 }
 
 func (p clientPort) SetModem(ctx context.Context, set, clear channel.ModemLines) error {
-	l, err := lineOf[channel.Line](p.c.hub)
-	if err != nil {
-		return err
-	}
-	before, _ := l.Modem(ctx)
-	after := before&^clear | set
-	err = l.SetModem(ctx, set, clear)
-	return p.done(after != before, fmt.Sprintf("the modem lines that are on: %v", after), err)
+	return p.done(p.c.hub.setModem(ctx, p.c.String(), set, clear))
 }
 
 func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
@@ -134,7 +126,11 @@ func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	p.c.hub.note("break", p.c.String())
-	return b.SendBreak(ctx, d)
+	err = b.SendBreak(ctx, d)
+	if err != nil && ctx.Err() == nil { // else it lasted until the client ended it
+		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
+	}
+	return err
 }
 
 func (p clientPort) Purge(ctx context.Context, which channel.Purge) error {
@@ -151,15 +147,47 @@ func (p clientPort) Notify(want channel.EventKind, f func(channel.Event)) {
 	p.c.hub.watchLine()
 }
 
-// done notes what a client changed of the line, or why it could not.
-func (p clientPort) done(changed bool, what string, err error) error {
-	switch {
-	case err == nil && changed:
-		p.c.hub.note("line", p.c.String()+": "+what)
-	case err != nil && !errors.Is(err, errors.ErrUnsupported):
-		p.c.tellOnce(fmt.Errorf("not done: %s: %w", what, err))
+// done notes why the client could not change the line, unless there is none now.
+func (p clientPort) done(err error) error {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, errDown) {
+		p.c.tellOnce(err)
 	}
 	return err
+}
+
+// setLine sets the device's line and, if that changes it, notes by whom.
+func (h *hub) setLine(ctx context.Context, who string, want channel.LineConfig) error {
+	l, err := lineOf[channel.Line](h)
+	if err != nil {
+		return fmt.Errorf("the line is not set: %w", err)
+	}
+	before, _ := l.Line(ctx)
+	after := before.With(want)
+	if err := l.SetLine(ctx, want); err != nil {
+		return fmt.Errorf("the line is not set to %v: %w", after, err)
+	}
+	if after != before {
+		h.note("line", who+": the line is set to "+after.String())
+	}
+	return nil
+}
+
+// setModem raises and drops modem lines of the device and, if that changes them,
+// notes by whom.
+func (h *hub) setModem(ctx context.Context, who string, set, clear channel.ModemLines) error {
+	l, err := lineOf[channel.Line](h)
+	if err != nil {
+		return fmt.Errorf("the modem lines are not set: %w", err)
+	}
+	before, _ := l.Modem(ctx)
+	after := before&^clear | set
+	if err := l.SetModem(ctx, set, clear); err != nil {
+		return fmt.Errorf("the modem lines are not set to %v: %w", after, err)
+	}
+	if after != before {
+		h.note("line", fmt.Sprintf("%s: the modem lines that are on: %v", who, after))
+	}
+	return nil
 }
 
 // A lineWatch is who wants to know what of the device's line.

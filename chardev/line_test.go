@@ -81,6 +81,7 @@ type lineRig struct {
 	dir   string
 	hub   *hub
 	port  *port
+	wall  channel.Listener // where the device is reached
 	guest channel.Channel
 }
 
@@ -92,11 +93,11 @@ func newLineRig(t *testing.T, device, config string) *lineRig {
 		line:  channel.LineConfig{Baud: 9600, DataBits: 8, Parity: channel.ParityNone, StopBits: channel.StopOne, Flow: channel.FlowNone},
 		modem: channel.DTR | channel.CTS,
 	}}
-	l, err := channel.Listen(t.Context(), channel.MustParseAddress(device+"unix:"+filepath.Join(r.dir, "dev")))
-	if err != nil {
+	var err error
+	if r.wall, err = channel.Listen(t.Context(), channel.MustParseAddress(device+"unix:"+filepath.Join(r.dir, "dev"))); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
+	t.Cleanup(func() { r.wall.Close() })
 	file := filepath.Join(r.dir, "chardev.toml")
 	text := "state = \"state\"\ncontrol = \"unix:control\"\n[[chardev]]\nname = \"it\"\ndevice = \"" + device + "unix:dev\"\n" + config
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -118,7 +119,7 @@ func newLineRig(t *testing.T, device, config string) *lineRig {
 		<-ended
 		s.Close()
 	})
-	if r.guest, err = l.Accept(t.Context()); err != nil {
+	if r.guest, err = r.wall.Accept(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if p, ok := channel.As[channel.PortServer](r.guest); ok {

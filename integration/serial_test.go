@@ -267,6 +267,7 @@ func TestSerialInAGuest(t *testing.T) {
 		c1.types(t, "after\xff")
 		reads(t, client, "after\xff")
 	})
+	t.Run("line", b.lines)
 	t.Run("rfc2217", func(t *testing.T) {
 		echoing := make(chan struct{})
 		go func() {

@@ -18,8 +18,9 @@ func newList() *cobra.Command {
 		Short: "List the consoles, their state and their frontends",
 		Long: `List the consoles: the state of each device and since when, how many clients
 are attached, how many bytes were typed into it (IN) and printed by it (OUT), and
-how long ago it printed last. Below a console stand its frontends, if one of
-them or the device is not up, or with -v.`,
+how long ago it printed last; and how its serial line is set, where there is one and
+as far as no server has to be asked for it ("chardevd line" asks). Below a console
+stand its frontends, if one of them or the device is not up, or with -v.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -46,13 +47,13 @@ them or the device is not up, or with -v.`,
 
 // printList prints the table of chardevs.
 func printList(w io.Writer, now time.Time, infos []chardev.Info, verbose bool) error {
-	rows := []row{{"NAME", "STATE", "SINCE", "DEVICE", "CLIENTS", "IN", "OUT", "LAST-BYTE"}}
+	rows := []row{{"NAME", "STATE", "SINCE", "DEVICE", "CLIENTS", "IN", "OUT", "LAST-BYTE", "LINE"}}
 	for _, i := range infos {
 		last := "never"
 		if i.LastByte != nil {
 			last = age(now, *i.LastByte)
 		}
-		rows = append(rows, row{i.Name, i.State, age(now, i.Since), i.Device, fmt.Sprint(i.Clients), size(i.BytesIn), size(i.BytesOut), last})
+		rows = append(rows, row{i.Name, i.State, age(now, i.Since), i.Device, fmt.Sprint(i.Clients), size(i.BytesIn), size(i.BytesOut), last, i.Line})
 	}
 	for n, line := range align(rows) {
 		if _, err := fmt.Fprintln(w, line); err != nil {

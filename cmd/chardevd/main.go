@@ -79,7 +79,7 @@ time, from one shared history.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newBreak(), newLine(), newVersion())
 	return root
 }
 

@@ -42,6 +42,7 @@ type testDaemon struct {
 	infos   []chardev.Info
 	clients []chardev.ClientInfo
 	kicked  []string
+	asked   []string             // of lines and breaks
 	sockets []*channel.Websocket // of those attached
 
 	attach   attachFunc
@@ -102,6 +103,8 @@ func (d *testDaemon) start(t *testing.T) {
 		d.mu.Unlock()
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("/api/v1/chardevs/{name}/line", d.line)
+	mux.HandleFunc("/api/v1/chardevs/{name}/break", d.line)
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", func(w http.ResponseWriter, r *http.Request) {
 		messages := make(chan chardev.Message, 64)
 		ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
@@ -208,7 +211,7 @@ func TestCommandLines(t *testing.T) {
 func TestListIsAlignedAndSafe(t *testing.T) {
 	d := newTestDaemon(t, nil)
 	_, got, _ := chardevd("list", "--control", "unix:"+d.path)
-	want := `NAME   STATE  SINCE  DEVICE       CLIENTS  IN  OUT       LAST-BYTE
+	want := `NAME   STATE  SINCE  DEVICE       CLIENTS  IN  OUT       LAST-BYTE  LINE
 demo   up     60m    sim:boot     2        17  120.6KiB  3m
 shell  down   0s     exec:sh` + "\uFFFD" + `[2J  0        0   0         never
   device                 down  exit status 1

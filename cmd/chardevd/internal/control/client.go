@@ -26,7 +26,8 @@ const api = "http://localhost/api/v1/"
 // answerMax is how long an answer may be, in bytes.
 const answerMax = 64 << 20
 
-// answerTime is how long an answer may take: the daemon answers from memory.
+// answerTime is how long an answer may take: the daemon answers from memory, or
+// gives up to ask a device before.
 const answerTime = 10 * time.Second
 
 // A Client speaks to one daemon. It keeps no connection between calls.
@@ -74,32 +75,49 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("the daemon answers with status %d", r.Status)
 }
 
-// call makes one request and returns the body of the answer.
+// call makes one request without a body and returns that of the answer.
 func (c *Client) call(ctx context.Context, method string, path ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	return c.send(ctx, answerTime, method, nil, path...)
+}
+
+// send makes one request, with body as its JSON unless it is nil, and returns the
+// body of the answer, which has to come within the given time.
+func (c *Client) send(ctx context.Context, within time.Duration, method string, body any, path ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, apiURL(path...), nil)
+	var sent io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, apiURL(path...), sent)
 	if err != nil {
 		return nil, err
 	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.plain(err)
+		return nil, c.plain(err, within)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerMax))
 	if err != nil {
 		return nil, fmt.Errorf("daemon on %v: %w", c.Place, err)
 	}
 	if resp.StatusCode/100 != 2 {
 		r := &Refused{}
 		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
-			json.Unmarshal(body, r) // without words the status still tells
+			json.Unmarshal(answer, r) // without words the status still tells
 		}
 		r.Status = resp.StatusCode
 		return nil, r
 	}
-	return body, nil
+	return answer, nil
 }
 
 // apiURL is the URL of an API's resource.
@@ -112,13 +130,13 @@ func apiURL(path ...string) string {
 
 // plain takes the request's method and URL, which say nothing to a user, off an
 // error of net/http.
-func (c *Client) plain(err error) error {
+func (c *Client) plain(err error, within time.Duration) error {
 	if u, ok := errors.AsType[*Unreachable](err); ok {
 		return u
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		if u.Timeout() {
-			return fmt.Errorf("daemon on %v: no answer within %v", c.Place, answerTime)
+			return fmt.Errorf("daemon on %v: no answer within %v", c.Place, within)
 		}
 		err = u.Err
 	}
@@ -129,6 +147,11 @@ func get[T any](ctx context.Context, c *Client, path ...string) (v T, raw []byte
 	if raw, err = c.call(ctx, http.MethodGet, path...); err != nil {
 		return v, nil, err
 	}
+	return decoded[T](c, raw)
+}
+
+// decoded is an answer as a T, and as it came.
+func decoded[T any](c *Client, raw []byte) (v T, _ []byte, err error) {
 	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&v); err != nil {
 		return v, nil, fmt.Errorf("daemon on %v: an answer that is not of this API: %w", c.Place, err)
 	}
