@@ -118,7 +118,7 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if err := b.SendBreak(ctx, d); err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.note("break", fmt.Sprintf("%s, %v", c, d))
+	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", c, d))
 	return nil
 }
 
