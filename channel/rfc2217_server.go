@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 )
@@ -57,6 +58,16 @@ func newComServer(under Channel) *comServer {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.com = c
 	return c
+}
+
+// Read is that of telnet. A client whose input has ended can resume nothing: what
+// it suspended goes on, so that it gets what is there and its end is seen.
+func (c *comServer) Read(p []byte) (int, error) {
+	n, err := c.telnet.Read(p)
+	if err == io.EOF {
+		suspend(c, false)
+	}
+	return n, err
 }
 
 // SetPort is that of PortServer.
