@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 )
@@ -48,7 +49,8 @@ type comServer struct {
 	spoken    bool // the client speaks RFC 2217
 	lineMask  byte
 	modemMask byte
-	endBreak  func() // ends the break that lasts and waits for it; nil: there is none
+	endBreak  func()        // ends the break that was begun and waits for it; nil: there is none
+	breakOver chan struct{} // closed when that is over, by itself maybe
 }
 
 func newComServer(under Channel) *comServer {
@@ -57,6 +59,16 @@ func newComServer(under Channel) *comServer {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.com = c
 	return c
+}
+
+// Read is that of telnet. A client whose input has ended can resume nothing: what
+// it suspended goes on, so that it gets what is there and its end is seen.
+func (c *comServer) Read(p []byte) (int, error) {
+	n, err := c.telnet.Read(p)
+	if err == io.EOF {
+		suspend(c, false)
+	}
+	return n, err
 }
 
 // SetPort is that of PortServer.
@@ -270,22 +282,39 @@ func (c *comServer) breaking() bool {
 	return c.endBreak != nil
 }
 
-// breakOn begins a break, which lasts until breakOff, or for comLongest.
+// breakOn begins a break, which lasts until breakOff, or for comLongest. Then the
+// client may begin another one, whether or not it ended the first.
 func (c *comServer) breakOn() {
 	port := c.thePort()
-	if c.breaking() || port.MaySet() != nil {
+	if c.breakLasts() || port.MaySet() != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	over := make(chan struct{})
 	c.breaks.Go(func() {
 		defer close(over)
+		defer cancel()
 		// Its end by breakOff is an error too, and one that failed is over.
 		_ = port.SendBreak(ctx, comLongest)
 	})
 	c.mu.Lock()
-	c.endBreak = func() { cancel(); <-over }
+	c.endBreak, c.breakOver = func() { cancel(); <-over }, over
 	c.mu.Unlock()
+}
+
+// breakLasts says whether a break is not over yet.
+func (c *comServer) breakLasts() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.endBreak == nil {
+		return false
+	}
+	select {
+	case <-c.breakOver:
+		return false
+	default:
+		return true
+	}
 }
 
 // breakOff ends the break and waits until it is over: what the client sends next

@@ -393,7 +393,8 @@ func TestRFC2217ClientTakesSer2netsBreak(t *testing.T) {
 	}
 }
 
-// Suspended, nothing goes to the client, and later all of it.
+// Suspended, nothing goes to the client, and later all of it: when it resumes, or
+// its input has ended and it never will.
 func TestRFC2217Suspend(t *testing.T) {
 	a, b := Pipe(64 << 10)
 	defer b.Close()
@@ -418,6 +419,16 @@ func TestRFC2217Suspend(t *testing.T) {
 	wantRead(t, c, ".")
 	p.want("later")
 	<-out.Drained()
+	comStep{"\x08", ""}.run(t, c, p)
+	if _, err := c.Write([]byte("at last")); err != nil {
+		t.Fatal(err)
+	}
+	b.CloseWrite()
+	if n, err := c.Read(make([]byte, 1)); err != io.EOF {
+		t.Fatalf("read %d, %v", n, err)
+	}
+	<-out.Drained()
+	p.want("at last")
 }
 
 func TestOutboxHoldEndsWithClose(t *testing.T) {

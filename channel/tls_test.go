@@ -49,13 +49,15 @@ func TestTLSWritevFillsRecords(t *testing.T) {
 	for _, test := range []struct {
 		what    string
 		bufs    []int
-		records int
+		records int // each is 22 bytes more than its data (RFC 8446 §5.2)
+		writes  int
 	}{
-		{"3000 small slices", slicesOfSize(3000, 5), 1},
-		{"a head and 64 KiB", []int{10, 64 << 10}, 5},
-		{"64 KiB alone", []int{64 << 10}, 4},
-		{"nothing", []int{0, 0}, 0},
-		{"four halves of a record", []int{8 << 10, 8 << 10, 8 << 10, 8 << 10}, 2},
+		{"3000 small slices", slicesOfSize(3000, 5), 1, 1},
+		{"a head and 64 KiB", []int{10, 64 << 10}, 5, 3},
+		{"62 KiB alone", []int{62 << 10}, 4, 1},
+		{"64 KiB alone", []int{64 << 10}, 5, 2},
+		{"nothing", []int{0, 0}, 0, 0},
+		{"four halves of a record", []int{8 << 10, 8 << 10, 8 << 10, 8 << 10}, 2, 2},
 	} {
 		count.sizes = nil
 		var bufs [][]byte
@@ -75,8 +77,12 @@ func TestTLSWritevFillsRecords(t *testing.T) {
 				t.Errorf("%s: a slice was changed", test.what)
 			}
 		}
-		if len(count.sizes) != test.records {
-			t.Errorf("%s: %d records, want %d: %v", test.what, len(count.sizes), test.records, count.sizes)
+		size := len(want) + 22*test.records
+		for _, n := range count.sizes {
+			size -= n
+		}
+		if len(count.sizes) != test.writes || size != 0 {
+			t.Errorf("%s: the writes are %v, want %d, %d bytes more in all, for %d records", test.what, count.sizes, test.writes, size, test.records)
 		}
 		got := make([]byte, len(want))
 		if _, err := io.ReadFull(s, got); err != nil || !bytes.Equal(got, want) {

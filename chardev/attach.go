@@ -126,7 +126,7 @@ func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) erro
 	if err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.note("break", fmt.Sprintf("%s, %v", who, d))
+	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", who, d))
 	return nil
 }
 

@@ -77,6 +77,7 @@ const finishTime = time.Second
 var (
 	errLagged   = errors.New("it fell too far behind (on_lag = close)")
 	errShutdown = errors.New("chardevd is going down")
+	errNoRoom   = errors.New("the client takes nothing any more")
 )
 
 func (c *client) String() string {
@@ -275,15 +276,22 @@ func (c *client) give(bufs [][]byte) (room bool) {
 	c.got.Add(n)
 	c.cursor.Add(n)
 	if err != nil {
-		c.dead = err
-		close(c.mute)
+		c.die(err)
 	}
 	return room && err == nil
 }
 
-// pump gives the client whatever has gathered until it is at the head. When its
-// last step is done the client may be in other hands already, those of the next
-// pump too.
+// die notes that the client can be given nothing any more. Called with mu held.
+func (c *client) die(err error) {
+	if c.dead == nil {
+		c.dead = err
+		close(c.mute)
+	}
+}
+
+// pump gives the client whatever has gathered until it is at the head, or until
+// there will never be room for it. When its last step is done the client may be in
+// other hands already, those of the next pump too.
 func (c *client) pump() {
 	defer c.hub.moved()
 	c.mu.Lock()
@@ -299,6 +307,10 @@ func (c *client) pump() {
 		}
 		c.hub.moved()
 	}
+	c.mu.Lock()
+	c.die(errNoRoom)
+	c.mu.Unlock()
+	c.hub.abandon(c)
 }
 
 // step gives the client its next chunk; it returns true when the pump is done,

@@ -2,6 +2,8 @@ package chardev
 
 import (
 	"context"
+	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -94,4 +96,46 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 	if left[0] != errReplaced.Error() || left[1] != errShutdown.Error() {
 		t.Errorf("the guests left because of %q", left)
 	}
+}
+
+// A client that has shut down what it reads takes nothing any more, but its input
+// goes on. Nobody waits for it, the device neither.
+func TestAClientThatReadsNoMoreHoldsUpNobody(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	b.plug()
+	at := socketPath(t)
+	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}, OnLag: "block"})
+	f.start(b.ctx, &b.wg)
+	<-f.status.tried()
+	peer, err := net.Dial("unix", at.Where)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	await(t, "the client to be served", func() bool { return f.info().Clients == 1 })
+	peer.(*net.UnixConn).CloseRead()
+	b.wg.Go(func() { b.print(1 << 20) })
+	await(t, "the device to be read", func() bool { return b.hub.hist.Head() == 1<<20 })
+	io.WriteString(peer, "x")
+	got := make([]byte, 1)
+	if io.ReadFull(b.guest, got); string(got) != "x" {
+		t.Errorf("the device got %q", got)
+	}
+}
+
+// A client whose input has ended, and that then breaks off while nothing can be
+// written to it, is gone.
+func TestAHalfClosedClientThatBreaksOffEnds(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	b.plug()
+	far, c := b.attach(1<<10, 0, func(c *client) { c.halfClose = true })
+	b.print(8 << 10)
+	far.CloseWrite()
+	await(t, "the client to be full", func() bool {
+		b.hub.mu.Lock()
+		defer b.hub.mu.Unlock()
+		return c.got.Load() == 1<<10 && b.hub.lagging == 1
+	})
+	far.Break()
+	await(t, "the client to be gone", func() bool { return len(b.hub.clientInfos()) == 0 })
 }

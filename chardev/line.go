@@ -54,7 +54,7 @@ func (c *client) tellOnce(err error) {
 	c.undone = text
 	c.mu.Unlock()
 	if !known {
-		c.hub.note("refused", c.String()+": "+text)
+		c.hub.noteSome(&c.hub.line.refusals, "refused", c.String()+": "+text)
 	}
 }
 
@@ -125,7 +125,7 @@ func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
 		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
 		return err
 	}
-	p.c.hub.note("break", p.c.String())
+	p.c.hub.noteSome(&p.c.hub.line.breaks, "break", p.c.String())
 	err = b.SendBreak(ctx, d)
 	if err != nil && ctx.Err() == nil { // else it lasted until the client ended it
 		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
@@ -167,7 +167,7 @@ func (h *hub) setLine(ctx context.Context, who string, want channel.LineConfig) 
 		return fmt.Errorf("the line is not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.note("line", who+": the line is set to "+after.String())
+		h.noteSome(&h.line.changes, "line", who+": the line is set to "+after.String())
 	}
 	return nil
 }
@@ -185,17 +185,21 @@ func (h *hub) setModem(ctx context.Context, who string, set, clear channel.Modem
 		return fmt.Errorf("the modem lines are not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.note("line", fmt.Sprintf("%s: the modem lines that are on: %v", who, after))
+		h.noteSome(&h.line.changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", who, after))
 	}
 	return nil
 }
 
-// A lineWatch is who wants to know what of the device's line.
+// A lineWatch is who wants to know what of the device's line, and what was noted
+// about it.
 type lineWatch struct {
-	mu     sync.Mutex
-	by     map[*client]lineWatcher
-	told   time.Time // when an event of the line was last noted
-	untold int       // how many were not since
+	mu sync.Mutex
+	by map[*client]lineWatcher
+
+	received flood // breaks of the device
+	breaks   flood // those of clients
+	changes  flood
+	refusals flood
 }
 
 type lineWatcher struct {
@@ -264,26 +268,10 @@ func (h *hub) watchLine() {
 // lineEvent is what the device's channel tells.
 func (h *hub) lineEvent(e channel.Event) {
 	if e.Kind == channel.EventBreak {
-		h.noteBreak()
+		h.noteSome(&h.line.received, "break", "received from the device")
 	}
 	for _, f := range h.line.who(e.Kind) {
 		f(e)
-	}
-}
-
-// noteBreak notes that the device sent a break, and of many only how many.
-func (h *hub) noteBreak() {
-	w := &h.line
-	w.mu.Lock()
-	w.untold++
-	n, now := w.untold, time.Now()
-	quiet := now.Sub(w.told) < gapQuiet
-	if !quiet {
-		w.told, w.untold = now, 0
-	}
-	w.mu.Unlock()
-	if !quiet {
-		h.note("break", fmt.Sprintf("received from the device (%d since last told)", n))
 	}
 }
 

@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -320,8 +321,46 @@ func TestABreakFromTheDeviceIsAnEvent(t *testing.T) {
 		h.lineEvent(channel.Event{Kind: channel.EventBreak})
 	}
 	r := lineRig{hub: h}
-	if got := r.events("break"); len(got) != 1 {
+	if got := r.events("break"); len(got) != floodMost {
 		t.Errorf("%d events of 100 breaks in a moment", len(got))
+	}
+}
+
+// Who sends breaks without end, or changes the line, or wants to and may not, does
+// not push everything else out of the events.
+func TestAFloodBesideTheBytesIsNotedInPart(t *testing.T) {
+	r := newLineRig(t, "telnet+", `frontends = ["telnet+unix:b"]`)
+	c := r.dial("telnet+unix:b")
+	b, _ := channel.As[channel.Breaker](c)
+	for range 200 {
+		if err := b.SendBreak(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Write([]byte("x"))
+	await(t, "what is behind the breaks", func() bool { return r.hub.bytesIn.Load() == 1 })
+	watcher := &client{hub: r.hub, readOnly: true}
+	for i := range 200 {
+		r.hub.noteSome(&r.hub.line.changes, "line", fmt.Sprint("the line is set to ", i))
+		watcher.tellOnce(fmt.Errorf("no %d", i))
+	}
+	for _, kind := range []string{"break", "line", "refused"} {
+		if n := len(r.events(kind)); n != floodMost {
+			t.Errorf("%d events %q", n, kind)
+		}
+	}
+}
+
+func TestAFloodIsToldWhenItIsOver(t *testing.T) {
+	var f flood
+	now := time.Now()
+	for i := range 100 {
+		if untold, ok := f.pass(now); ok != (i < floodMost) || untold != "" {
+			t.Fatalf("event %d: %v, %q", i, ok, untold)
+		}
+	}
+	if untold, ok := f.pass(now.Add(gapQuiet)); !ok || !strings.Contains(untold, "and 92 before") {
+		t.Errorf("the next one: %v, %q", ok, untold)
 	}
 }
 

@@ -202,6 +202,8 @@ type opener struct {
 	settled func() bool // says whether it was told that the endpoint is open
 	short   int         // sessions in a row that did not live
 	last    string      // why the last one ended
+	gone    time.Time   // when it ended
+	failing string      // what was last told of why it cannot be opened again
 }
 
 // run tries until the endpoint is open.
@@ -211,7 +213,7 @@ func (o *opener) run() {
 		ch, err := o.dial()
 		if err == nil {
 			o.node.stop()
-			o.began = time.Now()
+			o.began, o.failing = time.Now(), ""
 			o.settled = o.up(o.short >= shortTold)
 			o.use(o.ctx, ch, o.ended)
 			return
@@ -219,7 +221,7 @@ func (o *opener) run() {
 		if o.node.start() {
 			continue
 		}
-		if !o.down(err, true) {
+		if !o.failed(err) {
 			return
 		}
 	}
@@ -245,14 +247,6 @@ func (o *opener) ended(err error) {
 	if after >= lived {
 		o.short = 0
 	}
-	if o.down(err, told) {
-		go o.run() // not from within use
-	}
-}
-
-// down notes why the endpoint is not open and waits until it is to be tried again;
-// it returns false if it is not. told says whether it was told that it was open.
-func (o *opener) down(err error, told bool) bool {
 	if o.ctx.Err() == nil {
 		text := reason(err)
 		if o.status.set(StateDown, err) && (told || !sameReason(text, o.last)) {
@@ -261,10 +255,35 @@ func (o *opener) down(err error, told bool) bool {
 			}
 			o.news(StateDown, err)
 		}
-		o.last = text
-		if o.retry.pause(o.ctx, o.node.news()) {
-			return true
+		o.last, o.gone = text, time.Now()
+	}
+	if o.again() {
+		go o.run() // not from within use
+	}
+}
+
+// failed notes why a try to open the endpoint failed; its result is that of again.
+// Of what comes and goes it is told only when that lasts: whatever is gone for a
+// moment cannot be opened in it.
+func (o *opener) failed(err error) bool {
+	if o.ctx.Err() == nil {
+		news := o.status.set(StateDown, err)
+		if o.short >= shortTold {
+			news = time.Since(o.gone) >= lived && !sameReason(reason(err), o.failing)
 		}
+		if news {
+			o.failing = reason(err)
+			o.news(StateDown, err)
+		}
+	}
+	return o.again()
+}
+
+// again waits until the endpoint is to be tried again; it returns false if it is
+// not.
+func (o *opener) again() bool {
+	if o.ctx.Err() == nil && o.retry.pause(o.ctx, o.node.news()) {
+		return true
 	}
 	o.node.stop()
 	o.done()

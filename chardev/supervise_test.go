@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,21 +18,7 @@ import (
 // told is what a supervisor tells of a null endpoint whose sessions end at once,
 // but for the lasting-th, which lives until the test ends.
 func told(t *testing.T, lasting int) (news func() []string, stop func()) {
-	a, err := channel.ParseAddress("null:")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	var lines []string
-	s := &supervisor{
-		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
-		retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
-		news: func(state string, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			lines = append(lines, state+" "+reason(err))
-		},
-	}
+	s, news := telling(channel.MustParseAddress("null:"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	n := 0
@@ -42,11 +30,71 @@ func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 		ch.Close()
 		ended(io.ErrUnexpectedEOF)
 	}, wg.Done)
-	return func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return append([]string(nil), lines...)
-	}, func() { cancel(); wg.Wait() }
+	return news, func() { cancel(); wg.Wait() }
+}
+
+// telling is a supervisor of an address, and what it has told.
+func telling(a channel.Address) (s *supervisor, news func() []string) {
+	var mu sync.Mutex
+	var lines []string
+	return &supervisor{
+			env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
+			retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
+			news: func(state string, err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				lines = append(lines, state+" "+reason(err))
+			},
+		}, func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			return append([]string(nil), lines...)
+		}
+}
+
+// A cable that is pulled out and put in again ends the session, and then there is
+// nothing to open: both are told a few times.
+func TestWhatIsGoneBetweenIsNotToldForEver(t *testing.T) {
+	at := socketPath(t)
+	s, news := telling(at)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Add(1)
+	for i := range 20 {
+		l, err := net.Listen("unix", at.Where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			s.open(ctx, func(_ context.Context, ch channel.Channel, ended func(error)) {
+				_, err := ch.Read(make([]byte, 1))
+				ch.Close()
+				ended(err)
+			}, wg.Done)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		await(t, "it to be up", func() bool { state, _, _ := s.status.get(); return state == StateUp })
+		os.Remove(at.Where)
+		l.Close()
+		c.Close()
+		await(t, "a try in vain", func() bool { _, err, _ := s.status.get(); return strings.Contains(err, "connect") })
+	}
+	n := news()
+	tries := 0
+	for _, line := range n {
+		if strings.Contains(line, "connect: ") {
+			tries++ // of a socket that is bound and not listened on yet, too
+		}
+	}
+	if sessions := len(n) - tries; sessions != 2*shortTold || tries < shortTold-1 || tries > 2*shortTold {
+		t.Errorf("of 20 short sessions were told:\n%s", strings.Join(n, "\n"))
+	}
+	await(t, "that it stays away to be told", func() bool { return len(news()) > len(n) })
 }
 
 // What comes and goes at once, again and again, is told a few times and then not

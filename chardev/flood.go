@@ -1,0 +1,47 @@
+package chardev
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A flood bounds how many events of one kind are noted: a client may send breaks,
+// or change the line, thousands of times a second, and that must not fill the log
+// and push out other events. The first floodMost in gapQuiet are noted; the others
+// are counted, and told with the next one that is.
+type flood struct {
+	mu     sync.Mutex
+	since  time.Time // the beginning of the gapQuiet under way
+	noted  int       // since then
+	untold int       // were not noted since one was
+}
+
+const floodMost = 8
+
+// pass says whether one more is to be noted now, and in words how many were not,
+// to be put behind it.
+func (f *flood) pass(now time.Time) (untold string, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.since) >= gapQuiet {
+		f.since, f.noted = now, 0
+	}
+	if f.noted == floodMost {
+		f.untold++
+		return "", false
+	}
+	f.noted++
+	if f.untold > 0 {
+		untold = fmt.Sprintf(" (and %d before that were not told)", f.untold)
+		f.untold = 0
+	}
+	return untold, true
+}
+
+// noteSome notes an event that may be one of very many.
+func (h *hub) noteSome(f *flood, kind, text string) {
+	if untold, ok := f.pass(time.Now()); ok {
+		h.note(kind, text+untold)
+	}
+}
