@@ -48,7 +48,7 @@ type client struct {
 	missed  atomic.Int64 // bytes it could not have
 	refused atomic.Int64 // bytes of its input that nobody took
 
-	mu     sync.Mutex // the output; held over writes, which do not wait
+	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room
 	reader *history.Reader
 	dead   error // why it can be given nothing any more
@@ -67,8 +67,9 @@ type client struct {
 	hasty    time.Time // no patience with it before
 }
 
-// chunkMax is how much a pump gives at once.
-const chunkMax = 256 << 10
+// chunkMax is how much a pump gives at once. Like a chunk of the history it leaves
+// no tiny segment of TCP behind.
+const chunkMax = 4 * 62 << 10
 
 // finishTime is how long a client whose end has come gets for what was
 // published before.

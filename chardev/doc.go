@@ -10,17 +10,21 @@
 //
 // Brackets are goroutines, of which those that read are there only while there is
 // something to read: a channel that is silent rests (reading.go), and so does a
-// listener. An idle console costs no goroutine. A device writes one history; everything else reads it
-// with a cursor of its own. Bytes are addressed by their offset since the daemon
-// began, and an epoch tells one daemon's offsets from another's.
+// listener. An idle console costs no goroutine. A device writes one history;
+// everything else reads it with a cursor of its own. Bytes are addressed by their
+// offset since the daemon began, and an epoch tells one daemon's offsets from
+// another's.
 //
-// Below the layers of every channel of the hub stands a channel.Outbox, so no
-// write waits. A client that keeps up is written to on the spot by the goroutine
-// that reads the device. When its outbox has to keep something, the client lags:
-// its own pump gives it up to 64 KiB whenever the outbox is empty, and hands it
-// back at the head. What it wants and memory no longer has is a gap, whose size is
-// told; on_lag says what happens then. pace.go says when the device is made to
-// wait for somebody who lags.
+// A client that keeps up is written to on the spot by the goroutine that reads the
+// device, who has help when that takes long (round.go). Nobody waits in a write
+// (outlet.go): a plain client is given what its socket takes, as the rest is still
+// in the history; below the layers of any other stands a channel.Outbox, which
+// keeps the rest of a record or a frame. When something is left the client lags:
+// its own pump gives it what has gathered whenever there is room, and hands it back
+// at the head. Only a client with whom nobody else keeps up is borne with for a
+// moment (patience). What a client wants and memory no longer has is a gap, whose
+// size is told; on_lag says what happens then. pace.go says when the device is made
+// to wait for somebody who lags.
 //
 // A client is in one of these states, which say who moves its cursor:
 //
@@ -31,9 +35,10 @@
 //	                detached         nobody; only now its channel is closed
 //
 // A cursor changes under the client's mutex, a state under the hub's; where both
-// are held the client's is taken first. Neither is held over anything that waits.
-// publish passes over a client whose cursor is not where its chunk begins, so that
-// one who changes hands gets no byte twice and misses none.
+// are held the client's is taken first. Neither is held over anything that waits,
+// but the client's over patience. publish passes over a client who is in his pump's
+// hands, or whose cursor is not where its chunk begins, so that one who changes
+// hands gets no byte twice and misses none.
 //
 // Input is given to the device by the goroutine that reads the client, in the order
 // of coming, when the device has taken what came before. Input that is not taken
@@ -41,10 +46,10 @@
 //
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type, and from the operator at the control socket
-// (control_line.go): a client's channel tells of them from within
-// its Read, so that they keep their place in what the client sends, and overtake what
-// others have waiting. Modem lines and breaks of the device go the other way, while a
-// client asks for them.
+// (control_line.go): a client's channel tells of them from within its Read, so that
+// they keep their place in what the client sends, and overtake what others have
+// waiting. Modem lines and breaks of the device go the other way, while a client asks
+// for them.
 //
 // # Who owns what
 //

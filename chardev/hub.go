@@ -17,8 +17,8 @@ import (
 //  1. readDevice reads into the history's own space, while the device speaks;
 //  2. publish commits it and writes it on the spot, without ever waiting, to
 //     every client that keeps up (the live ones);
-//  3. a client whose outbox had to keep something lags: its own pump writes
-//     whatever has gathered in the history until it is at the head again.
+//  3. a client who did not take all of it lags: its own pump writes whatever has
+//     gathered in the history until it is at the head again.
 //
 // A client's cursor belongs to whoever holds its mutex; publish passes over a
 // client whose cursor is not where its chunk begins, so a client can change

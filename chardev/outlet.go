@@ -88,7 +88,8 @@ type boxed struct {
 	once    sync.Once
 }
 
-// boxedMax is how much a boxed client is given at once: what its outbox can keep.
+// boxedMax is how much a boxed client is given at once: what its outbox can keep,
+// and with a frame's head what fits into a segment of TCP.
 const boxedMax = 62 << 10
 
 func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
