@@ -11,7 +11,7 @@ const (
 	callCost = 32 << 10
 
 	// longRound is the cost from which on a second core pays for being woken, some
-	// 300 µs: 128 clients who get a line of text, 20 who get a chunk of 192 KiB, or 4
+	// 300 µs: 128 clients who get a line of text, 20 who get a chunk of 186 KiB, or 4
 	// who get one under TLS (measured).
 	longRound = 4 << 20
 

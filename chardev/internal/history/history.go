@@ -48,13 +48,13 @@ type History struct {
 }
 
 // New returns an empty history that holds the newest size bytes, and up to a
-// block (192 KiB) more. A writer that never fills a block wastes up to half of it.
+// block (186 KiB) more. A writer that never fills a block wastes up to half of it.
 func New(size int) *History {
 	return &History{size: size}
 }
 
 // Space returns where the writer may put the next bytes: at least one byte, at
-// most 192 KiB. It stays valid until Commit. To a writer who wrote much the rest
+// most 186 KiB. It stays valid until Commit. To a writer who wrote much the rest
 // of a block is not given if it is less than that: it would cut the next read short.
 func (h *History) Space() []byte {
 	h.mu.Lock()
