@@ -41,6 +41,20 @@ func (l *layered) close(lastWords func()) error {
 	return l.closeErr
 }
 
+// sendEncoded writes what size bytes of data were encoded as, in order with other
+// writes of the layer, and returns how many of them are out at least.
+func (l *layered) sendEncoded(out [][]byte, size int64) (int64, error) {
+	whole := int64(0)
+	for _, b := range out {
+		whole += int64(len(b))
+	}
+	n, err := l.under.Writev(out)
+	if err != nil && l.closed.Load() {
+		err = net.ErrClosed
+	}
+	return max(0, n-(whole-size)), l.dead.note(plain("write", err))
+}
+
 // Unwrap is the channel below.
 func (l *layered) Unwrap() Channel { return l.under }
 

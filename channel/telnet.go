@@ -321,15 +321,7 @@ func (c *telnet) send(f *telnetFrame, bufs [][]byte, skip, size int64) (int64, e
 	}
 	f.payload = slicesOf(f.payload[:0], bufs, skip, size)
 	out := f.encode(&c.enc, f.payload, int(size))
-	whole := int64(0)
-	for _, b := range out {
-		whole += int64(len(b))
-	}
-	n, err := c.under.Writev(out)
-	if err != nil && c.closed.Load() {
-		err = net.ErrClosed
-	}
-	return max(0, n-(whole-size)), c.dead.note(plain("write", err))
+	return c.sendEncoded(out, size)
 }
 
 // CloseWrite half-closes the channel below. Answers to commands are lost then.

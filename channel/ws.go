@@ -316,15 +316,7 @@ func (c *Websocket) send(f *wsFrame, op ws.OpCode, bufs [][]byte, skip, size int
 	}
 	f.payload = slicesOf(f.payload[:0], bufs, skip, size)
 	out := c.encode(f, op, f.payload, int(size))
-	whole := int64(0)
-	for _, b := range out {
-		whole += int64(len(b))
-	}
-	n, err := c.under.Writev(out)
-	if err != nil && c.closed.Load() {
-		err = net.ErrClosed
-	}
-	return max(0, n-(whole-size)), c.dead.note(plain("write", err))
+	return c.sendEncoded(out, size)
 }
 
 // encodePlain makes a server's frame: the payload stays where it is.
