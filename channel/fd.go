@@ -104,8 +104,8 @@ func (c *fdChannel) AwaitWrite() error {
 
 func writable(fd uintptr) bool {
 	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	n, _ := unix.Poll(p[:], 0) // EINTR: look again when the poller says so
-	return n > 0
+	n, _ := unix.Poll(p[:], 0)
+	return n != 0 // after an error the next write tells: who parks here may have missed the poller's word
 }
 
 func (c *fdChannel) Close() error {

@@ -160,6 +160,7 @@ func (h *hub) fallBehind(c *client) {
 	defer h.mu.Unlock()
 	if c.state == live {
 		h.lag(c, lagging)
+		c.out.bear(false) // its pump need not hold a thread
 		c.hasty = time.Now().Add(20 * patience)
 	}
 }

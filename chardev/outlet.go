@@ -7,8 +7,8 @@ import (
 	"chardevd/channel"
 )
 
-// An outlet is how a client's bytes leave. Only await ever waits. Its user gives
-// one thing at a time, and nothing while it waits.
+// An outlet is how a client's bytes leave. Only await waits, and give within
+// patience. Its user gives one thing at a time, and nothing while it waits.
 type outlet interface {
 	// give writes what of bufs is taken at once and returns how much that was, and
 	// whether more would be.
