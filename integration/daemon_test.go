@@ -135,6 +135,7 @@ type info struct {
 	BytesIn   int64  `json:"bytes_in"`
 	BytesOut  int64  `json:"bytes_out"`
 	LastByte  string `json:"last_byte"`
+	Epoch     string
 	Offset    int64
 	Oldest    int64
 	Refused   map[string]int64
