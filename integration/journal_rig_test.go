@@ -32,7 +32,7 @@ func (d *daemon) current(name string) string {
 func (d *daemon) compressed(name string, n int) []string {
 	d.t.Helper()
 	var all []string
-	eventually(d.t, patience, func() error {
+	eventually(d.t, 3*patience, func() error {
 		all = d.segments(name)
 		for _, s := range all {
 			if !strings.HasSuffix(s, ".log.zst") {

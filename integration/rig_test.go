@@ -77,6 +77,7 @@ var debian = map[string]string{
 	"telnet":             "inetutils-telnet",
 	"kermit":             "ckermit",
 	"zstdcat":            "zstd",
+	"mount":              "mount",
 	"tail":               "coreutils",
 	"grep":               "grep",
 	"asciinema":          "asciinema",
