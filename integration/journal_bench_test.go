@@ -36,7 +36,7 @@ func BenchmarkLogGrep(b *testing.B) {
 	d := startDaemon(b, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 log = { max_size = "64MiB", keep = 100, compress = true }
 `, nil)
 	p := newPrinter(b, d, "vm")

@@ -21,7 +21,7 @@ func TestJournalKilled(t *testing.T) {
 	d := newDaemon(t, folder(t), `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 log = { max_size = "1MiB", keep = 16, compress = true }
 `, nil)
 	seed := rand.Uint64()

@@ -61,7 +61,7 @@ func TestJournalDamagedIndex(t *testing.T) {
 			d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 log = { max_size = @size@, keep = 100 }
 `, map[string]any{"size": size})
 			p := newPrinter(t, d, "vm")
@@ -132,7 +132,7 @@ func TestJournalOfNewerVersion(t *testing.T) {
 	d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 `, nil)
 	p := newPrinter(t, d, "vm")

@@ -21,7 +21,7 @@ func TestJournalOfLinux(t *testing.T) {
 	d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 log = { max_size = @segment@, keep = 1000, compress = true }
 `, map[string]any{"segment": segment})
@@ -29,7 +29,7 @@ log = { max_size = @segment@, keep = 1000, compress = true }
 	d.has("vm", 1)
 
 	// The last -append counts: with the kernel's own words.
-	l := bootLinux(t, nil, "path="+d.path("guest"), d.path("front"),
+	l := bootLinux(t, nil, "path="+d.path("vm.guest"), d.path("front"),
 		"-append", "console=ttyS0 loglevel=7 panic=-1 mitigations=off nokaslr random.trust_cpu=on")
 	eventually(t, patience, func() error { _, err := os.Stat(d.current("vm")); return err })
 	tail := start(t, program(t, "tail"), "-c", "+1", "-F", d.current("vm"))

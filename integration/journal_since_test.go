@@ -17,7 +17,7 @@ func TestSince(t *testing.T) {
 	d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 history = "256KiB"
 log = { max_size = "1MiB", keep = 100, compress = true }
 `, nil)

@@ -14,7 +14,7 @@ func TestJournalFeedsTheStalled(t *testing.T) {
 	d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 log = { max_size = "64MiB", keep = 100 }
 `, nil)

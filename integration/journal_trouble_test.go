@@ -74,7 +74,7 @@ func TestJournalDiskFull(t *testing.T) {
 	d := newDaemon(t, dir, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 log = { max_size = "4MiB", keep = 100 }
 `, nil)
@@ -173,7 +173,7 @@ func TestJournalReadOnly(t *testing.T) {
 	d := newDaemon(t, dir, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 `, nil)
 	d.prefix = s.enter()
@@ -214,7 +214,7 @@ func TestJournalInAnothersPlace(t *testing.T) {
 			d := newDaemon(t, folder(t), `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 `, nil)
 			if err := os.MkdirAll(filepath.Dir(d.path(test.path)), 0o700); err != nil {

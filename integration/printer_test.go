@@ -11,7 +11,7 @@ import (
 )
 
 // A printer is a guest by hand: the test says what it prints, and how fast. It
-// connects to a chardev whose device is { listen = "unix:guest" }.
+// connects to a chardev vm whose device is { listen = "unix:vm.guest" }.
 type printer struct {
 	net.Conn
 	printed int64 // bytes, since the console's first one
@@ -19,7 +19,7 @@ type printer struct {
 
 func newPrinter(t testing.TB, d *daemon, name string) *printer {
 	t.Helper()
-	p := &printer{Conn: dialSilent(t, "unix", d.path("guest")).Conn}
+	p := &printer{Conn: dialSilent(t, "unix", d.path(name+".guest")).Conn}
 	d.is(name, "up")
 	return p
 }

@@ -16,7 +16,7 @@ func TestRecord(t *testing.T) {
 	d := startDaemon(t, `
 [[chardev]]
 name = "vm"
-device = { listen = "unix:guest" }
+device = { listen = "unix:vm.guest" }
 frontends = ["unix:front"]
 `, nil)
 	p := newPrinter(t, d, "vm")
