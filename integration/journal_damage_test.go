@@ -2,8 +2,10 @@ package integration
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,11 +106,12 @@ log = { max_size = @size@, keep = 100 }
 					t.Errorf("at offset %d it is not what was printed there", s.at+int64(i))
 				}
 			}
-			d.told("vm", filepath.Base(victim), t0)
-			after := files(t, dir)
+			d.told("vm", "index", t0)
+			after := files(t, dir) // maybe by another name: the current one is sealed then
 			for name, data := range before {
-				if strings.HasSuffix(name, ".log") && !bytes.Equal(after[name], data) {
-					t.Errorf("%s had %d bytes and has %d, or others", name, len(data), len(after[name]))
+				same := func(other []byte) bool { return bytes.Equal(other, data) }
+				if !slices.ContainsFunc(slices.Collect(maps.Values(after)), same) && strings.HasSuffix(name, ".log") {
+					t.Errorf("%s had %d bytes, which are not there any more", name, len(data))
 				}
 			}
 
@@ -160,12 +163,7 @@ frontends = ["unix:front"]
 	d.has("vm", 1)
 	p = newPrinter(t, d, "vm")
 	var seen pageChecker
-	if err := p.prints(1 << 20); err != nil {
-		t.Fatal(err)
-	}
-	if err := seen.reads(live.Conn, 1<<20); err != nil {
-		t.Fatal(err)
-	}
+	p.shows(t, 1<<20, 20<<20, live, &seen)
 	d.told("vm", "newer", t0)
 	d.stops()
 	after := files(t, dir)

@@ -55,6 +55,19 @@ func (p *printer) paced(n, rate int64) error {
 	return nil
 }
 
+// shows prints n bytes at a rate, which somebody reads meanwhile, and checks.
+func (p *printer) shows(t testing.TB, n, rate int64, to *wire, seen *pageChecker) {
+	t.Helper()
+	failed := make(chan error, 1)
+	go func() { failed <- p.paced(n, rate) }()
+	if err := seen.reads(to.Conn, n); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // pageSize is how often the number in the page changes.
 const pageSize = 4096
 
