@@ -127,7 +127,7 @@ func TestLongLines(t *testing.T) {
 	fmt.Fprintf(&want, "needle\n%s\n", long)
 	told(5*maxLine + 10)
 	fmt.Fprintf(&want, "%s\n", long)
-	for _, most := range []int{0, 1, 7, maxLine - 1, maxLine, maxLine + 1, 2*maxLine + 1} {
+	for _, most := range []int{0, 777, maxLine - 1, maxLine, maxLine + 1, 2*maxLine + 1} {
 		src.most = most
 		if got, _ := show(t, Query{}, src); got != want.String() {
 			t.Errorf("in parts of %d: %d bytes are shown, want %d", most, len(got), want.Len())
