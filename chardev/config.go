@@ -13,6 +13,7 @@ type Config struct {
 	Control     channel.Address
 	HTTP        []channel.Address
 	Credentials map[string]*channel.Credentials
+	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but not acted on
 }
@@ -47,11 +48,19 @@ type FrontendConfig struct {
 // Reconnect is how long to wait between tries.
 type Reconnect struct{ Min, Max time.Duration }
 
-// LogConfig is what the journal keeps.
+// LogConfig is what the journal of a chardev keeps; zero where it keeps nothing.
 type LogConfig struct {
 	Enabled  bool
-	MaxSize  int64
-	Keep     int
-	MaxAge   time.Duration
-	Compress bool
+	MaxSize  int64         // bytes of a segment, which is sealed then
+	MaxSpan  time.Duration // a segment is sealed when its first byte is that old; 0: no such limit
+	Keep     int           // segments, the current one counted
+	MaxAge   time.Duration // segments whose last byte is older are removed; 0: never
+	MaxTotal int64         // bytes on disk of all its segments; 0: no limit
+	Compress bool          // what is sealed
+}
+
+// JournalConfig is what holds for the journals of all chardevs together.
+type JournalConfig struct {
+	MaxTotal int64         // bytes on disk
+	Sync     time.Duration // how long a byte may not be on disk yet; 0: until its segment is sealed
 }

@@ -15,7 +15,6 @@ var (
 		Input:   "shared",
 		Log:     builtinLog,
 	}
-	builtinLog      = LogConfig{Enabled: true, MaxSize: 4 * mib, Keep: 4}
 	builtinFrontend = FrontendConfig{Mode: "read-write", OnLag: "catch-up"}
 )
 
@@ -28,28 +27,6 @@ func (l *loader) readChardev(t *table, c *ChardevConfig) {
 	if v, ok := t.get("log"); ok {
 		l.log(v, &c.Log)
 	}
-}
-
-// log reads what the journal is to keep.
-func (l *loader) log(v *value, c *LogConfig) {
-	if on, ok := v.v.(bool); ok && !on {
-		*c = LogConfig{}
-		return
-	}
-	l.warn(v.spot(), "log: the journal comes in a later version; not kept yet")
-	*c = builtinLog
-	if _, ok := v.v.(bool); ok {
-		return
-	}
-	t, ok := v.table("log", "true, false or a table of max_size, keep, max_age and compress")
-	if !ok {
-		return
-	}
-	t.size("max_size", &c.MaxSize, 64*kib, 1024*gib)
-	t.number("keep", &c.Keep, 1, 10000)
-	t.duration("max_age", &c.MaxAge, time.Minute, 36500*day)
-	t.flag("compress", &c.Compress)
-	t.done()
 }
 
 // readFrontend reads the keys that [[chardev.frontend]] and [defaults] have in

@@ -70,7 +70,8 @@ type loader struct {
 	credentials map[string]*credentials
 	names       map[string]spot // of chardevs
 	uses        []*use
-	holes       bool // chardevs may be missing, because something could not be read
+	total       *value // max_total of [journal], if it is given
+	holes       bool   // chardevs may be missing, because something could not be read
 }
 
 func (l *loader) mistake(at spot, format string, args ...any) {
@@ -97,6 +98,7 @@ func load(path, text string) (*Config, error) {
 	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
 		l.main(t)
 		l.check()
+		l.folders()
 	}
 	if len(l.notes) > 0 {
 		return nil, &ConfigError{mistakes(l.notes)}
@@ -152,6 +154,7 @@ func (l *loader) main(t *table) {
 	l.state(t)
 	l.control(t)
 	l.http(t)
+	l.journal(t)
 	if v, ok := t.get("defaults"); ok {
 		if d, ok := v.table("[defaults]", "a table [defaults]"); ok {
 			l.readChardev(d, &l.defaults)

@@ -79,6 +79,10 @@ include = ["conf.d/*.toml"]
 [http]
 listen = ["tcp://127.0.0.1:7681"]
 
+[journal]
+max_total = "200GiB"
+sync = "0s"
+
 [credentials.default]
 cert = "c.pem"
 key = "c.pem"
@@ -106,7 +110,7 @@ frontends = ["pty:run/vm1", "tcp://127.0.0.1:7001"]
 name = "router"
 device = { listen = "unix:router" }
 input = "exclusive"
-log = { max_size = "100MiB", keep = 10, max_age = "90d", compress = true }
+log = { max_size = "100MiB", keep = 10, max_age = "90d", compress = true, max_span = "1d", max_total = "2GiB" }
   [[chardev.frontend]]
   listen = "tls://0.0.0.0:7002?credentials=default"
   mode = "read-only"
@@ -161,10 +165,8 @@ func TestLoad(t *testing.T) {
 	check("http", cfg.HTTP, []channel.Address{channel.MustParseAddress("tcp://127.0.0.1:7681")})
 	check("warnings", cfg.Warnings, []string{
 		main(6, 1) + ": [http]: pages and API over http come in a later version; not served yet",
-		main(20, 1) + ": log: the journal comes in a later version; not kept yet",
-		main(28, 7) + ": log: the journal comes in a later version; not kept yet",
-		main(36, 7) + ": log: the journal comes in a later version; not kept yet",
 	})
+	check("journal", cfg.Journal, JournalConfig{200 << 30, 0})
 	for _, name := range []string{"default", "more"} {
 		if cfg.Credentials[name] == nil {
 			t.Errorf("no credentials %q", name)
@@ -175,28 +177,28 @@ func TestLoad(t *testing.T) {
 	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{
 		{
-			Name: "vm0", Device: Endpoint{channel.MustParseAddress("sim:boot"), false, main(25, 10)},
+			Name: "vm0", Device: Endpoint{channel.MustParseAddress("sim:boot"), false, main(29, 10)},
 			History: 512 << 10, Input: "shared", Log: logged,
 		},
 		{
-			Name: "vm1", Device: Endpoint{channel.MustParseAddress("unix:/run/qemu/vm1.serial"), false, main(29, 10)},
+			Name: "vm1", Device: Endpoint{channel.MustParseAddress("unix:/run/qemu/vm1.serial"), false, main(33, 10)},
 			History: 512 << 10, Input: "shared", Log: log,
 			Frontends: []FrontendConfig{
-				with(Endpoint{channel.Address{Transport: "pty", Where: filepath.Join(dir, "run/vm1")}, true, main(30, 14)}, same),
-				with(Endpoint{channel.MustParseAddress("tcp://127.0.0.1:7001"), true, main(30, 29)}, same),
+				with(Endpoint{channel.Address{Transport: "pty", Where: filepath.Join(dir, "run/vm1")}, true, main(34, 14)}, same),
+				with(Endpoint{channel.MustParseAddress("tcp://127.0.0.1:7001"), true, main(34, 29)}, same),
 			},
 		},
 		{
-			Name: "router", Device: Endpoint{unixAt("router"), true, main(34, 21)},
-			History: 512 << 10, Input: "exclusive", Log: LogConfig{true, 100 << 20, 10, 90 * 24 * time.Hour, true},
+			Name: "router", Device: Endpoint{unixAt("router"), true, main(38, 21)},
+			History: 512 << 10, Input: "exclusive", Log: LogConfig{true, 100 << 20, day, 10, 90 * day, 2 << 30, true},
 			Frontends: []FrontendConfig{
-				with(Endpoint{channel.MustParseAddress("tls://0.0.0.0:7002?credentials=default"), true, main(38, 12)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("tls://0.0.0.0:7002?credentials=default"), true, main(42, 12)}, func(f *FrontendConfig) {
 					f.Mode, f.Replay, f.OnLag, f.HalfClose = "read-only", 64<<10, "skip", false
 				}),
-				with(Endpoint{channel.MustParseAddress("tls://collector:9000"), false, main(44, 13)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("tls://collector:9000"), false, main(48, 13)}, func(f *FrontendConfig) {
 					f.Reconnect = Reconnect{200 * time.Millisecond, time.Minute}
 				}),
-				with(Endpoint{channel.MustParseAddress("exec:cat"), false, main(47, 13)}, func(f *FrontendConfig) {
+				with(Endpoint{channel.MustParseAddress("exec:cat"), false, main(51, 13)}, func(f *FrontendConfig) {
 					f.Reconnect = Reconnect{20 * time.Millisecond, time.Second}
 				}),
 			},
@@ -228,6 +230,9 @@ func TestLoadDefaults(t *testing.T) {
 			}
 			if len(cfg.Warnings) > 0 {
 				t.Errorf("warnings of nothing: %q", cfg.Warnings)
+			}
+			if cfg.Journal != (JournalConfig{20 << 30, 5 * time.Second}) {
+				t.Errorf("the journals are %+v", cfg.Journal)
 			}
 			d := cfg.Chardevs[0]
 			want := FrontendConfig{Endpoint: d.Frontends[0].Endpoint, Mode: "read-write", OnLag: "catch-up"}

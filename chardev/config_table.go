@@ -55,6 +55,13 @@ var misplaced = map[string]string{
 	"history":    "[[chardev]] or [defaults]",
 	"input":      "[[chardev]] or [defaults]",
 	"log":        "[[chardev]] or [defaults]",
+	"max_size":   "log = { … } of [[chardev]] or [defaults]",
+	"max_span":   "log = { … } of [[chardev]] or [defaults]",
+	"keep":       "log = { … } of [[chardev]] or [defaults]",
+	"max_age":    "log = { … } of [[chardev]] or [defaults]",
+	"max_total":  "[journal], or log = { … } of [[chardev]] or [defaults]",
+	"compress":   "log = { … } of [[chardev]] or [defaults]",
+	"sync":       "[journal]",
 	"name":       "[[chardev]]",
 	"device":     "[[chardev]]",
 	"frontends":  "[[chardev]]",
@@ -69,6 +76,7 @@ var misplaced = map[string]string{
 	"control":    "the top of the main file, before the first [table]",
 	"include":    "the top of the main file, before the first [table]",
 	"http":       "the main file, as [http]",
+	"journal":    "the main file, as [journal]",
 	"defaults":   "the main file, as [defaults]",
 }
 

@@ -62,9 +62,12 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 // Close gives the state folder back. Run must have returned.
 func (s *Server) Close() error { return s.lock.Close() }
 
-// lockState locks the folder by the file "lock" in it, which tells whose it is.
+// lockFile is what a state folder is locked by.
+const lockFile = "lock"
+
+// lockState locks the folder by a file in it, which tells whose it is.
 func lockState(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}

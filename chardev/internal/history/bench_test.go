@@ -19,7 +19,7 @@ func round(h *History, readers []*Reader) {
 
 // busy is a history whose blocks have grown to their full size.
 func busy(n int) (*History, []*Reader) {
-	h := New(256 << 10)
+	h := New(256<<10, 0, nil)
 	readers := make([]*Reader, n)
 	for i := range readers {
 		readers[i] = h.Reader()

@@ -9,6 +9,7 @@
 package history
 
 import (
+	"math"
 	"sort"
 	"sync"
 )
@@ -39,18 +40,24 @@ func (b *block) end() int64 { return b.at + int64(b.n) }
 // A History is the window. Space and Commit belong to the one writer; all else
 // may be called from anywhere.
 type History struct {
-	size int // how many bytes it holds at least, once there were so many
+	size  int    // how many bytes it holds at least, once there were so many
+	start int64  // offset of the first byte
+	spare *Spare // for what is kept beyond that; nil: nothing is
 
 	mu     sync.Mutex
+	keep   int64    // from here on
+	taken  int64    // of the spare
 	last   int      // of the last Commit: there will be as much again
 	blocks []*block // oldest first; the last one is being written
 	free   []*block
 }
 
-// New returns an empty history that holds the newest size bytes, and up to a
-// block (186 KiB) more. A writer that never fills a block wastes up to half of it.
-func New(size int) *History {
-	return &History{size: size}
+// New returns an empty history whose first byte has the given offset. It holds the
+// newest size bytes, and up to a block (186 KiB) more. A writer that never fills a
+// block wastes up to half of it. What Keep asks for beyond that is taken from the
+// spare; nil: there is none.
+func New(size int, start int64, spare *Spare) *History {
+	return &History{size: size, start: start, spare: spare, keep: math.MaxInt64}
 }
 
 // Space returns where the writer may put the next bytes: at least one byte, at
@@ -59,7 +66,7 @@ func New(size int) *History {
 func (h *History) Space() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var at int64
+	at := h.start
 	if k := len(h.blocks); k > 0 {
 		last := h.blocks[k-1]
 		if left := last.buf[last.n:]; len(left) > h.last {
@@ -98,12 +105,14 @@ func (h *History) Commit(n int) {
 	h.last = n
 	last.n += n
 	h.drop(h.past(0))
+	h.settle()
 }
 
-// past counts the blocks that are out of the window when n more bytes are there.
+// past counts the blocks that are out of the window when n more bytes are there,
+// and not kept beyond it.
 func (h *History) past(n int) int {
-	k := 0
-	for k+1 < len(h.blocks) && h.head()+int64(n)-h.blocks[k+1].at >= int64(h.size) {
+	k, edge := 0, h.head()+int64(n)-int64(h.size)
+	for k+1 < len(h.blocks) && h.blocks[k+1].at <= edge && !h.kept(h.blocks[k], edge) {
 		k++
 	}
 	return k
@@ -131,14 +140,14 @@ func (h *History) head() int64 {
 	if k := len(h.blocks); k > 0 {
 		return h.blocks[k-1].end()
 	}
-	return 0
+	return h.start
 }
 
 func (h *History) oldest() int64 {
 	if len(h.blocks) > 0 {
 		return h.blocks[0].at
 	}
-	return 0
+	return h.start
 }
 
 func (h *History) held() int { return int(h.head() - h.oldest()) }
@@ -164,7 +173,7 @@ func (h *History) OldestAfter(n int) int64 {
 	if k := h.past(n); k < len(h.blocks) {
 		return h.blocks[k].at
 	}
-	return 0
+	return h.start
 }
 
 // A Reader holds what one reader is reading. It belongs to one goroutine at a time.

@@ -2,6 +2,7 @@ package history
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -32,22 +33,36 @@ func commit(h *History, n int) {
 func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.SampledFrom([]int{1, 100, 4 << 10, 20000, 256 << 10}).Draw(t, "size")
-		h := New(size)
+		start := rapid.Int64Range(0, 1<<40).Draw(t, "start")
+		var spare *Spare
+		if spareSize := rapid.SampledFrom([]int64{0, 10000, 1 << 30}).Draw(t, "spare"); spareSize > 0 {
+			spare = NewSpare(spareSize)
+		}
+		h := New(size, start, spare)
+		keep := int64(math.MaxInt64)
 		readers := []*Reader{h.Reader(), h.Reader(), h.Reader()}
-		cursors := make([]int64, len(readers))
+		cursors := []int64{start, start, start}
 		type held struct{ got, want []byte }
 		holds := make([][]held, len(readers))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch i := rapid.IntRange(-2, len(readers)-1).Draw(t, "who"); {
+			switch i := rapid.IntRange(-3, len(readers)-1).Draw(t, "who"); {
+			case i == -3:
+				keep = h.Head() - int64(rapid.IntRange(0, size).Draw(t, "kept"))
+				h.Keep(keep)
 			case i < 0:
 				commit(h, rapid.IntRange(0, 3*size+5000).Draw(t, "n"))
-				if have, want := h.held(), min(int(h.Head()), size); have < want || have > size+2*maxBlock {
-					t.Fatalf("holds %d bytes of %d, window %d", have, h.Head(), size)
+				want, most := min(int(h.Head()-start), size), size+2*maxBlock
+				if spare != nil {
+					want = max(want, int(min(h.Head()-keep, h.Head()-start, h.taken)))
+					most += int(min(keepMost, h.taken+spare.left.Load(), max(0, h.Head()-keep)))
+				}
+				if have := h.held(); have < want || have > most {
+					t.Fatalf("holds %d bytes of %d, want %d to %d; window %d", have, h.Head()-start, want, most, size)
 				}
 			case holds[i] == nil:
 				r, at := readers[i], cursors[i]
 				if rapid.Bool().Draw(t, "late") {
-					at = h.Head() - min(h.Head(), int64(rapid.IntRange(0, 2*size).Draw(t, "replay")))
+					at = h.Head() - min(h.Head()-start, int64(rapid.IntRange(0, 2*size).Draw(t, "replay")))
 				}
 				bufs, missing := r.Next(at, rapid.IntRange(1, 100000).Draw(t, "max"))
 				cursors[i] = at
@@ -87,7 +102,7 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 
 // OldestAfter foretells what Commit will drop, exactly: the pace depends on it.
 func TestOldestAfter(t *testing.T) {
-	h := New(50000)
+	h := New(50000, 0, nil)
 	for range 500 {
 		n := 1 + rand.IntN(len(h.Space()))
 		want := h.OldestAfter(n)
@@ -98,10 +113,36 @@ func TestOldestAfter(t *testing.T) {
 	}
 }
 
+// What is kept is there up to the spare's end, given back when nobody keeps it, and
+// no more than a history's part of it.
+func TestKeep(t *testing.T) {
+	spare := NewSpare(keepMost + 1<<20)
+	a, b := New(64<<10, 0, spare), New(64<<10, 0, spare)
+	a.Keep(0)
+	b.Keep(0)
+	commit(a, 8<<20)
+	if a.Oldest() != 0 {
+		t.Fatalf("dropped what was to be kept, up to %d", a.Oldest())
+	}
+	commit(a, 16<<20)
+	if held := a.held(); held < keepMost || held > keepMost+64<<10+2*maxBlock {
+		t.Fatalf("holds %d bytes", held)
+	}
+	commit(b, 4<<20)
+	if held := b.held(); held < 1<<20 || held > 1<<20+64<<10+2*maxBlock {
+		t.Fatalf("holds %d bytes of the %d that were left", held, 1<<20)
+	}
+	a.Keep(a.Head())
+	b.Keep(b.Head())
+	if left := spare.left.Load(); left != keepMost+1<<20 || a.held() > 64<<10+maxBlock {
+		t.Fatalf("holds %d bytes, and %d are left", a.held(), left)
+	}
+}
+
 // One writes at full speed while others read: for the race detector, and every
 // reader's bytes are compared.
 func TestConcurrentReaders(t *testing.T) {
-	h := New(32 << 10)
+	h := New(32<<10, 0, nil)
 	const total = 8 << 20
 	var wg sync.WaitGroup
 	for range 4 {
@@ -129,7 +170,7 @@ func TestConcurrentReaders(t *testing.T) {
 }
 
 func TestAnIdleHistoryIsSmall(t *testing.T) {
-	h := New(1 << 20)
+	h := New(1<<20, 0, nil)
 	if n := len(h.Space()); n != minBlock {
 		t.Errorf("the first block has %d bytes, want %d", n, minBlock)
 	}
