@@ -12,12 +12,20 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/break          BreakRequest, or no body → 204: the break is over
 //	GET    /api/v1/chardevs/NAME/line           LineInfo
 //	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
+//	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
 //
 // Errors are RFC 9457 problems (application/problem+json, type Problem). A break and
 // a line are answered with 409 while the device is down, with 501 if this kind of
 // device has none, and with 502 if the device, its driver or its server refuses.
 // They need no right to type: who is at the control socket is the operator.
+//
+// A log's parameters are the fields of LogQuery in lower case; true and false are
+// written so. The answer is text, the bytes, an object a line or a recording, as
+// format says. HeaderOffset and HeaderEpoch tell where it begins; trailers
+// (TrailerNext, …) tell where to go on, how much was lost, and what failed. With
+// names of an epoch that is gone (epoch=, and an offset in since or until) the answer
+// is 409.
 //
 // Attach offers the subprotocol AttachProtocol. Binary frames are the stream,
 // both ways. Text frames are Messages, in order with the stream: the first one

@@ -34,6 +34,7 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("POST /api/v1/chardevs/{name}/break", c.withChardev(c.sendBreak))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/line", c.withChardev(c.line))
 	mux.HandleFunc("PATCH /api/v1/chardevs/{name}/line", c.withChardev(c.setLine))
+	mux.HandleFunc("GET /api/v1/chardevs/{name}/log", c.withChardev(c.log))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", c.withChardev(c.attach))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)

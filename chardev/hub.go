@@ -60,7 +60,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, size int, input string) *hub {
-	return &hub{log: log, hist: history.New(size), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, hist: history.New(size, 0, nil), input: input, room: make(chan struct{}, 1)}
 }
 
 // A state is who moves a client's cursor.

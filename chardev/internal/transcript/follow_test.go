@@ -95,9 +95,9 @@ func TestReadAhead(t *testing.T) {
 	copy(src.data[aheadRange+100:], "needle")
 	src.holes = []hole{{stripe - 5, 3*stripe + 5}}
 	opened, closed := 0, 0
-	q := Query{Format: Raw, Ahead: func() Source {
+	q := Query{Format: Raw, Ahead: func() (Source, func()) {
 		opened++
-		return closing{src, &closed}
+		return src, func() { closed++ }
 	}}
 	got, r := show(t, q, src)
 	want := string(src.data[:stripe-5]) + string(src.data[3*stripe+5:])
@@ -109,28 +109,18 @@ func TestReadAhead(t *testing.T) {
 		t.Errorf("found is %q", got)
 	}
 
-	q = Query{Format: Raw, Ahead: func() Source { return brokenAt{src, 5 * stripe} }}
+	q = Query{Format: Raw, Ahead: func() (Source, func()) { return brokenAt{src, 5 * stripe}, func() {} }}
 	var w bytes.Buffer
 	r, err := q.Write(t.Context(), src, 0, src.Head(), &w)
 	if err != errBroken || r.Next != 5*stripe {
 		t.Errorf("%+v, %v", r, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	q = Query{Format: Raw, Ahead: func() Source { return src }}
+	q = Query{Format: Raw, Ahead: func() (Source, func()) { return src, func() {} }}
 	r, err = q.Write(ctx, src, 0, src.Head(), cancelling{cancel})
 	if !errors.Is(err, context.Canceled) || r.Next == src.Head() {
 		t.Errorf("after its end: %+v, %v", r, err)
 	}
-}
-
-type closing struct {
-	*memory
-	closed *int
-}
-
-func (c closing) Close() error {
-	*c.closed++
-	return nil
 }
 
 type brokenAt struct {

@@ -48,8 +48,8 @@ type Query struct {
 	Wait   func(ctx context.Context, beyond int64) error
 
 	// Ahead gives another Source of the same stream, for a goroutine that reads
-	// ahead. It is closed if it is an io.Closer. Nil: nothing is read ahead.
-	Ahead func() Source
+	// ahead, and what closes it. Nil: nothing is read ahead.
+	Ahead func() (src Source, closeIt func())
 }
 
 // Check says what contradicts itself in q.
@@ -67,7 +67,18 @@ func (q *Query) Check() error {
 	return errors.Join(wrong...)
 }
 
-// Range is from where to where in src the query goes.
+// Backwards is the error of a query that ends before it begins.
+type Backwards struct {
+	Since, Until Since
+	From, To     int64
+}
+
+func (b *Backwards) Error() string {
+	return fmt.Sprintf("until=%v (offset %d) stands before since=%v (offset %d): exchange them", b.Until, b.To, b.Since, b.From)
+}
+
+// Range is from where to where in src the query goes. An error is a *Backwards or
+// one of src.
 func (q *Query) Range(ctx context.Context, src Source, now time.Time) (from, to int64, err error) {
 	if from, err = q.Since.Resolve(src, now); err != nil {
 		return 0, 0, err
@@ -79,7 +90,7 @@ func (q *Query) Range(ctx context.Context, src Source, now time.Time) (from, to 
 		}
 	}
 	if to < from {
-		return 0, 0, fmt.Errorf("until=%v (offset %d) stands before since=%v (offset %d): exchange them", q.Until, to, q.Since, from)
+		return 0, 0, &Backwards{q.Since, *q.Until, from, to}
 	}
 	if q.Lines == 0 {
 		return from, to, nil
@@ -204,10 +215,9 @@ func (q *Query) past(ctx context.Context, d *drive, src Source, to int64) error 
 	}
 	var sources [readAhead]Source
 	for i := range sources {
-		sources[i] = q.Ahead()
-		if c, ok := sources[i].(io.Closer); ok {
-			defer c.Close()
-		}
+		var closeIt func()
+		sources[i], closeIt = q.Ahead()
+		defer closeIt()
 	}
 	f := newAheadFeed(ctx, sources, d.at, to)
 	defer f.stop()

@@ -72,8 +72,9 @@ type clock struct {
 // when is the time of the byte at an offset. It is to be one that ascends.
 func (c *clock) when(at int64) time.Time {
 	if at < c.at || at >= c.till {
+		head := c.src.Head()
 		c.t, c.till = c.src.Time(at)
-		c.at = at
+		c.at, c.till = at, min(c.till, head) // what comes has a time of its own
 	}
 	return c.t
 }

@@ -3,6 +3,7 @@ package transcript
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ func (m *memory) Time(at int64) (time.Time, int64) {
 	if !found {
 		i--
 	}
-	until := m.Head()
+	until := int64(math.MaxInt64)
 	if i+1 < len(m.marks) {
 		until = m.marks[i+1].at
 	}
