@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -49,7 +48,7 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	if q.epoch != "" && q.epoch != con.epoch {
-		problem(w, http.StatusConflict, fmt.Sprintf("the offsets of %s are those of epoch %s, and there are none of epoch %s any more", con.name, con.epoch, q.epoch))
+		problem(w, http.StatusConflict, wrongEpoch(con.name, con.epoch, q.epoch).Error())
 		return
 	}
 	src := con.hub.past()

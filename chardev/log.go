@@ -198,3 +198,19 @@ func parseWindow(s string) (cols, rows int, err error) {
 	}
 	return cols, rows, nil
 }
+
+// MaxLogContext is how many lines Context may be.
+const MaxLogContext = transcript.MaxContext
+
+// A LogResult is what a LogQuery gave.
+type LogResult struct {
+	Next  int64 // the offset at which to go on
+	Lost  int64 // bytes that stood in gaps
+	Found int64 // lines and events that match; all that were shown, without Grep. Not counted for raw without Grep, and asciicast
+}
+
+// wrongEpoch is the error of a query with offsets of an epoch that is not the
+// console's.
+func wrongEpoch(name, present, asked string) error {
+	return fmt.Errorf("the offsets of %s are those of epoch %s, and nothing is held of epoch %s", name, present, asked)
+}

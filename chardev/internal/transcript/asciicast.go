@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // castSink writes a recording in asciicast v2
@@ -94,7 +96,7 @@ func (s *castSink) gap(at, size int64) error {
 	return s.add(s.when(at+size), 'm', fmt.Appendf(nil, "gap: %d bytes lost at offset %d", size, at))
 }
 
-func (s *castSink) event(e Event) error {
+func (s *castSink) event(e journal.Event) error {
 	s.begin(e.Time)
 	return s.add(e.Time, 'm', []byte(e.Kind+": "+e.Text))
 }

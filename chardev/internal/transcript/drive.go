@@ -1,6 +1,10 @@
 package transcript
 
-import "context"
+import (
+	"context"
+
+	"chardevd/chardev/internal/journal"
+)
 
 // A drive gives a sink what a feed has, with the events in their places.
 type drive struct {
@@ -64,7 +68,7 @@ func (d *drive) settle() error {
 // give gives the bytes that follow, and what happened among them.
 func (d *drive) give(p []byte) error {
 	end := d.at + int64(len(p))
-	err := d.happened(d.at, end, func(e Event) error {
+	err := d.happened(d.at, end, func(e journal.Event) error {
 		if n := e.Offset - d.at; n > 0 {
 			if err := d.sink.bytes(d.at, p[:n]); err != nil {
 				return err
@@ -81,7 +85,7 @@ func (d *drive) give(p []byte) error {
 }
 
 // happened gives the events from one offset to another that were not given.
-func (d *drive) happened(from, to int64, give func(Event) error) (err error) {
+func (d *drive) happened(from, to int64, give func(journal.Event) error) (err error) {
 	if d.src == nil {
 		return nil
 	}
@@ -89,7 +93,7 @@ func (d *drive) happened(from, to int64, give func(Event) error) (err error) {
 	if from == d.eventsAt {
 		skip = d.events
 	}
-	read := d.src.Events(from, to, func(e Event) bool {
+	read := d.src.Events(from, to, func(e journal.Event) bool {
 		if e.Offset == from && skip > 0 {
 			skip--
 			return true

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // A flushed is a writer that notes what it has at each flush.
@@ -73,11 +75,30 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// What comes has its own time, also when it comes behind the last mark.
+func TestFollowTimes(t *testing.T) {
+	inUTC(t)
+	src := &memory{data: []byte("a\n"), marks: []mark{{0, 1000}}}
+	add := func(s string, ms int64) func() {
+		return func() { src.marks = append(src.marks, mark{src.Head(), ms}); src.data = append(src.data, s...) }
+	}
+	got := follow(t, Query{Timestamps: true}, src, add("b\nc", 2000), add("d\ne\n", 3000))
+	want := []string{"1970-01-01T00:00:01.000Z a\n", "1970-01-01T00:00:02.000Z b\n1970-01-01T00:00:02.000Z c", "d\n1970-01-01T00:00:03.000Z e\n", ""}
+	if strings.Join(got, "|") != strings.Join(want, "|") {
+		t.Errorf("seen is %q, want %q", got, want)
+	}
+	src = &memory{data: []byte("a"), marks: []mark{{0, 1000}}}
+	got = follow(t, Query{Format: Asciicast, Cols: 80, Rows: 24}, src, add("b", 2500))
+	if want := `[1.500,"o","b"]` + "\n"; len(got) < 2 || got[1] != want {
+		t.Errorf("recorded is %q, want %q", got, want)
+	}
+}
+
 // Events show when they happen, once, also while nothing is printed.
 func TestFollowEvents(t *testing.T) {
 	src := &memory{data: []byte("login: ")}
 	event := func(kind string) func() {
-		return func() { src.events = append(src.events, Event{Offset: src.Head(), Kind: kind}) }
+		return func() { src.events = append(src.events, journal.Event{Offset: src.Head(), Kind: kind}) }
 	}
 	got := follow(t, Query{Events: true}, src,
 		event("down"), event("up"), func() { src.data = append(src.data, "root\n"...) }, event("down"),

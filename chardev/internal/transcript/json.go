@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strconv"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // jsonLines writes an object a line.
@@ -63,7 +65,7 @@ func (s *jsonLines) gap(at, size int64) error {
 	return s.finish()
 }
 
-func (s *jsonLines) event(e Event) error {
+func (s *jsonLines) event(e journal.Event) error {
 	s.begin(e.Offset, e.Time)
 	s.text("event", []byte(e.Kind))
 	s.text("text", []byte(e.Text))

@@ -1,6 +1,10 @@
 package transcript
 
-import "bytes"
+import (
+	"bytes"
+
+	"chardevd/chardev/internal/journal"
+)
 
 // maxLine is how long a line gets before it is cut into pieces, in bytes without
 // its end.
@@ -30,7 +34,7 @@ type lineSink interface {
 	// before, when lines near matches are shown.
 	apart() error
 	gap(at, size int64) error
-	event(e Event) error
+	event(e journal.Event) error
 	// idle is called when all that there is was given, and more may come. The
 	// unfinished line begins at the offset; it comes again, whole, by line.
 	idle(at int64, unfinished []byte) error
@@ -198,7 +202,7 @@ func (s *splitter) gap(at, size int64) error {
 
 // event takes what happened at the offset of the next byte. It is searched like a
 // line.
-func (s *splitter) event(e Event) error {
+func (s *splitter) event(e journal.Event) error {
 	if s.match != nil && !s.match.matches([]byte(e.Kind+": "+e.Text)) {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"math"
 	"regexp"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // A Format is how a stream is shown.
@@ -140,11 +142,11 @@ func (s *matchSink) line(l line) error {
 	s.at = append(s.at, l.at)
 	return nil
 }
-func (s *matchSink) apart() error             { return nil }
-func (s *matchSink) gap(int64, int64) error   { return nil }
-func (s *matchSink) event(Event) error        { return nil }
-func (s *matchSink) idle(int64, []byte) error { return nil }
-func (s *matchSink) end() error               { return nil }
+func (s *matchSink) apart() error              { return nil }
+func (s *matchSink) gap(int64, int64) error    { return nil }
+func (s *matchSink) event(journal.Event) error { return nil }
+func (s *matchSink) idle(int64, []byte) error  { return nil }
+func (s *matchSink) end() error                { return nil }
 
 // A Result is what was shown.
 type Result struct {

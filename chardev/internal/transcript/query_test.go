@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // inUTC makes local time UTC for a test.
@@ -35,8 +37,11 @@ func TestShow(t *testing.T) {
 	plain := &memory{data: []byte("one\r\ntwo\nthree\r\r\n\nfour"), marks: []mark{{0, 1000}, {5, 2000}, {7, 2500}, {9, 3004}}}
 	holed := &memory{data: []byte("one\ntwo\nthree\nfour\n"), oldest: 1, holes: []hole{{5, 10}}, marks: []mark{{0, 1000}, {10, 2000}}}
 	odd := &memory{data: []byte("\x1b[1;31mred\x1b[0m \x1b[2J\a\xff\u00e9\u009b\u202e\tx\x7f\rok \x1b[32mgreen\nplain\n")}
-	busy := &memory{data: []byte("one\ntwo\n"), marks: []mark{{0, 1000}}, events: []Event{
-		{0, time.UnixMilli(900), "up", "tcp"}, {4, time.UnixMilli(1500), "attach", "me\x1b[2J"}, {6, time.UnixMilli(1600), "break", "x"}, {8, time.UnixMilli(1700), "down", "eof"}}}
+	busy := &memory{data: []byte("one\ntwo\n"), marks: []mark{{0, 1000}}, events: []journal.Event{
+		{Offset: 0, Time: time.UnixMilli(900), Kind: "up", Text: "tcp"},
+		{Offset: 4, Time: time.UnixMilli(1500), Kind: "attach", Text: "me\x1b[2J"},
+		{Offset: 6, Time: time.UnixMilli(1600), Kind: "break", Text: "x"},
+		{Offset: 8, Time: time.UnixMilli(1700), Kind: "down", Text: "eof"}}}
 	search := &memory{data: []byte("a1\nb2\nc3\nd4\ne5\nf6\ng3\nh8\n")}
 	until := place(t, "7")
 	for name, c := range map[string]struct {

@@ -115,6 +115,9 @@ func (s Since) String() string {
 // IsOffset says whether s names an offset, which is one of an epoch.
 func (s Since) IsOffset() bool { return s.kind == sinceOffset }
 
+// Size is how many bytes before the head s is, if that is what it counts by.
+func (s Since) Size() (n int64, ok bool) { return s.n, s.kind == sinceSize || s.kind == sinceEnd }
+
 // Resolve is the offset of the place in src, at most its head. A place by offset
 // may lie before what is held; any other one lies in it. An error is one of src.
 func (s Since) Resolve(src Source, now time.Time) (int64, error) {

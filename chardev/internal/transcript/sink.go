@@ -3,6 +3,8 @@ package transcript
 import (
 	"io"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // A sink shows a stream: its bytes in order, the gaps in them, and what happened
@@ -12,7 +14,7 @@ type sink interface {
 	bytes(at int64, p []byte) error
 	gap(at, size int64) error
 	// event takes an event at the offset of the next byte.
-	event(e Event) error
+	event(e journal.Event) error
 	// idle is called when all that there is was given, and more may come.
 	idle() error
 	end() error
@@ -86,10 +88,10 @@ func (s *rawSink) bytes(_ int64, p []byte) error {
 	_, err := s.w.Write(p)
 	return err
 }
-func (s *rawSink) gap(int64, int64) error { return nil }
-func (s *rawSink) event(Event) error      { return nil }
-func (s *rawSink) idle() error            { return s.flush() }
-func (s *rawSink) end() error             { return s.flush() }
+func (s *rawSink) gap(int64, int64) error    { return nil }
+func (s *rawSink) event(journal.Event) error { return nil }
+func (s *rawSink) idle() error               { return s.flush() }
+func (s *rawSink) end() error                { return s.flush() }
 
 // rawLines writes lines as they are.
 type rawLines struct{ output }
@@ -101,8 +103,8 @@ func (s *rawLines) line(l line) error {
 	}
 	return s.more()
 }
-func (s *rawLines) apart() error             { return nil }
-func (s *rawLines) gap(int64, int64) error   { return nil }
-func (s *rawLines) event(Event) error        { return nil }
-func (s *rawLines) idle(int64, []byte) error { return s.flush() }
-func (s *rawLines) end() error               { return s.flush() }
+func (s *rawLines) apart() error              { return nil }
+func (s *rawLines) gap(int64, int64) error    { return nil }
+func (s *rawLines) event(journal.Event) error { return nil }
+func (s *rawLines) idle(int64, []byte) error  { return s.flush() }
+func (s *rawLines) end() error                { return s.flush() }

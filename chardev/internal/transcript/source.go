@@ -1,6 +1,10 @@
 package transcript
 
-import "time"
+import (
+	"time"
+
+	"chardevd/chardev/internal/journal"
+)
 
 // A Source is a console's stream as it can be read: the bytes, when they came, and
 // what happened beside them. It belongs to one goroutine at a time.
@@ -21,12 +25,5 @@ type Source interface {
 	Find(t time.Time) int64
 	// Events calls f with the events in from <= offset < to, and those at to when it
 	// is the head, in order, until f says false.
-	Events(from, to int64, f func(Event) bool) error
-}
-
-// An Event is something that happened to a console beside its bytes.
-type Event struct {
-	Offset     int64
-	Time       time.Time
-	Kind, Text string
+	Events(from, to int64, f func(journal.Event) bool) error
 }

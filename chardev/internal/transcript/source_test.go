@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"chardevd/chardev/internal/journal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,7 +21,7 @@ type memory struct {
 	oldest int64
 	holes  []hole // ascending
 	marks  []mark // ascending
-	events []Event
+	events []journal.Event
 	most   int // so many bytes a Read gives, if not 0
 }
 
@@ -70,7 +72,7 @@ func (m *memory) Find(t time.Time) int64 {
 	return m.Head()
 }
 
-func (m *memory) Events(from, to int64, f func(Event) bool) error {
+func (m *memory) Events(from, to int64, f func(journal.Event) bool) error {
 	for _, e := range m.events {
 		if e.Offset >= from && (e.Offset < to || e.Offset == to && to == m.Head()) && !f(e) {
 			return nil

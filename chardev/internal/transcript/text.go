@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // textLines shows lines to a person.
@@ -96,7 +98,7 @@ func (s *textLines) gap(at, size int64) error {
 	return s.note(at, s.stamp(at+size), fmt.Sprintf("gap: %d bytes lost at offset %d", size, at))
 }
 
-func (s *textLines) event(e Event) error { return s.note(e.Offset, e.Time, e.Kind+": "+e.Text) }
+func (s *textLines) event(e journal.Event) error { return s.note(e.Offset, e.Time, e.Kind+": "+e.Text) }
 
 func (s *textLines) idle(at int64, unfinished []byte) error {
 	if p := unfinished[:settled(unfinished)]; len(p) > 0 {
