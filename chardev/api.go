@@ -55,16 +55,26 @@ type Info struct {
 	Writer    string           `json:"writer,omitempty"`
 	Clients   int              `json:"clients"`
 	BytesIn   int64            `json:"bytes_in"`       // typed, and taken by the device
-	BytesOut  int64            `json:"bytes_out"`      // printed by the device
+	BytesOut  int64            `json:"bytes_out"`      // printed by the device since the daemon began
 	LastByte  *time.Time       `json:"last_byte"`      // when the device last printed; null: never yet
 	Line      string           `json:"line,omitempty"` // how the device's serial line is set, as far as it is known without asking anybody: 115200n81
 	Epoch     string           `json:"epoch"`
-	Offset    int64            `json:"offset"`  // of the next byte
-	Oldest    int64            `json:"oldest"`  // the first offset still in memory
-	Refused   map[string]int64 `json:"refused"` // input bytes not taken, by reason
-	Gaps      int64            `json:"gaps"`    // bytes that clients could not have any more, in sum
+	Offset    int64            `json:"offset"`            // of the next byte
+	Oldest    int64            `json:"oldest"`            // the first offset still in memory or in the journal
+	Journal   *JournalInfo     `json:"journal,omitempty"` // absent: none is kept
+	Refused   map[string]int64 `json:"refused"`           // input bytes not taken, by reason
+	Gaps      int64            `json:"gaps"`              // bytes that clients could not have any more, in sum
 	Frontends []FrontendInfo   `json:"frontends"`
 	Events    []Event          `json:"events,omitempty"` // the newest last; only for one chardev
+}
+
+// JournalInfo is what is written down of a chardev.
+type JournalInfo struct {
+	Error    string `json:"error,omitempty"` // why nothing is written now
+	Bytes    int64  `json:"bytes"`           // on disk
+	Segments int    `json:"segments"`        // files they are in
+	Behind   int64  `json:"behind"`          // bytes that are not written yet
+	Lost     int64  `json:"lost"`            // bytes that the disk did not take in time, since the daemon began
 }
 
 // FrontendInfo is one way in.

@@ -49,7 +49,7 @@ type client struct {
 	refused atomic.Int64 // bytes of its input that nobody took
 
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
-	pumped bool       // its pump has the cursor, and may be waiting for room
+	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
 	reader *history.Reader
 	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
@@ -298,8 +298,10 @@ func (c *client) pump() {
 	c.mu.Lock()
 	c.pumped = true
 	c.mu.Unlock()
+	old := &recall{hub: c.hub}
+	defer old.end()
 	for c.out.await() {
-		done, gap := c.step()
+		done, gap := c.step(old)
 		if gap != "" {
 			c.hub.note("gap", gap)
 		}
@@ -316,7 +318,17 @@ func (c *client) pump() {
 
 // step gives the client its next chunk; it returns true when the pump is done,
 // and words about a gap if there was one.
-func (c *client) step() (done bool, gap string) {
+func (c *client) step(old *recall) (done bool, gap string) {
+	missing, done := c.stepOn()
+	if missing > 0 {
+		return c.catchUp(old, missing)
+	}
+	return done, ""
+}
+
+// stepOn gives the client its next chunk of what memory holds, or says how many bytes
+// it lacks before that.
+func (c *client) stepOn() (missing int64, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
@@ -325,39 +337,15 @@ func (c *client) step() (done bool, gap string) {
 		c.give(bufs)
 	}
 	c.reader.Release()
-	if missing > 0 {
-		return c.miss(missing)
-	}
-	if c.dead != nil {
+	switch {
+	case missing > 0:
+		return missing, false
+	case c.dead != nil:
 		c.hub.abandon(c)
-		return true, ""
+		return 0, true
 	}
 	c.pumped = more || !c.hub.joined(c)
-	return !c.pumped, ""
-}
-
-// miss deals with bytes at the cursor that are not held any more: the client
-// goes on behind them, or ends. Called with mu held.
-func (c *client) miss(missing int64) (done bool, gap string) {
-	at := c.cursor.Load()
-	if c.onLag == "skip" {
-		missing = c.hub.hist.Head() - at
-	}
-	c.cursor.Add(missing)
-	c.missed.Add(missing)
-	c.hub.gaps.Add(missing)
-	c.untold += missing
-	if now := time.Now(); now.Sub(c.told) >= gapQuiet || c.onLag == "close" {
-		gap = c.gapText()
-		c.told = now
-	}
-	if c.onLag == "close" {
-		c.end(errLagged)
-		c.hub.abandon(c)
-		return true, gap
-	}
-	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
-	return false, gap
+	return 0, !c.pumped
 }
 
 // gapQuiet is how long a client's further gaps are added up before they are told

@@ -5,15 +5,16 @@
 // # The way of the bytes
 //
 //	device ─Read→ [readDevice] ─Commit→ history ←Next─ [pump 1] ─Writev→ client 1
-//	   ↑                └─ keepUp, never waiting, for each who keeps up ─→ client 2 … N
+//	   ↑                ├─ keepUp, never waiting, for each who keeps up ─→ client 2 … N
+//	   │                └─ history ←Next─ [scribe] ─Append→ journal ─(catchUp)→ pumps
 //	   └─Write─ in turn ←─ [readInput 1 … N] ←Read─ clients
 //
 // Brackets are goroutines, of which those that read are there only while there is
 // something to read: a channel that is silent rests (reading.go), and so does a
 // listener. An idle console costs no goroutine. A device writes one history;
 // everything else reads it with a cursor of its own. Bytes are addressed by their
-// offset since the daemon began, and an epoch tells one daemon's offsets from
-// another's.
+// offset: with a journal since that was begun, for ever; without one since the daemon
+// began. An epoch tells the offsets of one from those of another.
 //
 // A client that keeps up is written to on the spot by the goroutine that reads the
 // device, who has help when that takes long (round.go). Nobody waits in a write
@@ -22,9 +23,17 @@
 // keeps the rest of a record or a frame. When something is left the client lags:
 // its own pump gives it what has gathered whenever there is room, and hands it back
 // at the head. Only a client with whom nobody else keeps up is borne with for a
-// moment (patience). What a client wants and memory no longer has is a gap, whose
-// size is told; on_lag says what happens then. pace.go says when the device is made
-// to wait for somebody who lags.
+// moment (patience). What a client wants and memory no longer has its pump takes from
+// the journal (catchup.go); what that has not either is a gap, whose size is told, and
+// on_lag says what happens then. pace.go says when the device is made to wait for
+// somebody who lags.
+//
+// The scribe (scribe.go) writes the history into the journal, in larger pieces the
+// more the device prints. What it has not written yet stays in memory, up to 16 MiB
+// of a chardev and 256 MiB of all; the journal of a disk that is slower than that has
+// a gap. No offset is given out twice, not even when the daemon is killed: the journal
+// reserves them ahead, and goes on behind the reserve if it was not closed. When a
+// byte came is marked by publish (times.go) and kept in the journal's index.
 //
 // A client is in one of these states, which say who moves its cursor:
 //

@@ -26,10 +26,12 @@ import (
 
 // A hub joins one device with its clients.
 type hub struct {
-	log   *slog.Logger
-	stir  func() // told of every event; may be nil
-	hist  *history.History
-	input string // shared, exclusive, off
+	log    *slog.Logger
+	stir   func() // told of every event; may be nil
+	hist   *history.History
+	first  int64   // the offset at which the daemon began
+	scribe *scribe // nil: no journal is kept
+	input  string  // shared, exclusive, off
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -38,6 +40,8 @@ type hub struct {
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
+	lost    flood // events of bytes that the journal lacks
+	unread  flood // events of bytes that the journal has and does not give
 
 	helpers sync.WaitGroup // of publish
 
@@ -45,22 +49,26 @@ type hub struct {
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
 
-	mu      sync.Mutex // never held over a system call
-	clients []*client  // all that are attached
-	live    []*client  // those that keep up
-	changed bool       // live is not writing any more
-	lagging int        // how many lag
-	pace    pace
-	writer  *client // who has an exclusive input
-	nextID  int
-	events  []Event // the newest last
+	mu        sync.Mutex // never held over a system call
+	clients   []*client  // all that are attached
+	live      []*client  // those that keep up
+	changed   bool       // live is not writing any more
+	lagging   int        // how many lag
+	pace      pace
+	writer    *client // who has an exclusive input
+	nextID    int
+	events    []Event       // the newest last
+	happened  int           // events in all
+	grown     chan struct{} // closed when there is more; nil: nobody waits for it
+	unwritten []Event       // those that are not in the journal yet
+	times     times
 }
 
 // maxEvents is how many events are kept for whoever asks.
 const maxEvents = 256
 
-func newHub(log *slog.Logger, size int, input string) *hub {
-	return &hub{log: log, hist: history.New(size, 0, nil), input: input, room: make(chan struct{}, 1)}
+func newHub(log *slog.Logger, hist *history.History, input string) *hub {
+	return &hub{log: log, hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
 }
 
 // A state is who moves a client's cursor.
@@ -81,7 +89,7 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	defer c.mu.Unlock()
 	h.mu.Lock()
 	head := h.hist.Head()
-	at := max(head-int64(replay), h.hist.Oldest())
+	at := max(head-int64(replay), h.oldest())
 	if from >= 0 {
 		at = min(from, head)
 	}
@@ -199,7 +207,18 @@ func (h *hub) note(kind, text string) {
 		h.events = slices.Delete(h.events, 0, 1)
 	}
 	h.events = append(h.events, e)
+	h.happened++
+	h.grow()
+	if h.scribe != nil {
+		h.unwritten = append(h.unwritten, e)
+		if len(h.unwritten) > maxEvents { // the disk takes none
+			h.unwritten = slices.Delete(h.unwritten, 0, 1)
+		}
+	}
 	h.mu.Unlock()
+	if h.scribe != nil {
+		h.scribe.printed(e.Offset)
+	}
 	h.log.Info(kind, "what", text, "offset", e.Offset)
 	if h.stir != nil {
 		h.stir()
@@ -226,6 +245,11 @@ func (h *hub) readDevice(s *session) error {
 		if err := h.waitRoom(s.ctx, len(space)); err != nil {
 			return err
 		}
+		if h.scribe != nil {
+			if err := h.scribe.awaitReserve(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+				return err
+			}
+		}
 		n, err := s.in.read(space)
 		if n > 0 {
 			h.publish(space[:n])
@@ -244,10 +268,16 @@ func (h *hub) readDevice(s *session) error {
 // publish makes chunk, which was read into the history's space, part of the
 // stream and writes it to all who keep up.
 func (h *hub) publish(chunk []byte) {
-	h.lastOut.Store(time.Now().UnixNano())
+	now := time.Now()
+	h.lastOut.Store(now.UnixNano())
 	h.mu.Lock()
 	at := h.hist.Head()
 	h.hist.Commit(len(chunk))
+	if h.times.full() {
+		h.times.trim(h.untimed())
+	}
+	h.times.note(at, chunk, now.UnixMilli())
+	h.grow()
 	if h.changed {
 		h.regroup()
 	}
@@ -257,6 +287,25 @@ func (h *hub) publish(chunk []byte) {
 	} else {
 		h.shareOut(chunk, at)
 	}
+	if h.scribe != nil {
+		h.scribe.printed(at + int64(len(chunk)))
+	}
+}
+
+// grow tells those who wait for more (past.Wait). Called with mu held.
+func (h *hub) grow() {
+	if h.grown != nil {
+		close(h.grown)
+		h.grown = nil
+	}
+}
+
+// untimed is the first offset whose time only memory knows.
+func (h *hub) untimed() int64 {
+	if h.scribe != nil {
+		return h.scribe.cursor.Load()
+	}
+	return h.hist.Oldest()
 }
 
 // write gives clients a chunk that was just published at the given offset.

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/history"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +36,7 @@ func newBench(t testing.TB, size int, input string) *bench {
 	if os.Getenv("TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	b := &bench{t: t, hub: newHub(log, size, input)}
+	b := &bench{t: t, hub: newHub(log, history.New(size, 0, nil), input)}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	t.Cleanup(func() { b.stop(); b.wg.Wait() })
 	return b

@@ -29,16 +29,35 @@ func (c *console) info(events bool) Info {
 	for _, f := range c.fronts {
 		i.Frontends = append(i.Frontends, f.info())
 	}
+	i.Journal = c.journalInfo()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	i.Offset, i.Oldest = h.hist.Head(), h.hist.Oldest()
-	i.BytesOut = i.Offset
+	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
+	i.BytesOut = i.Offset - h.first
 	i.Clients = len(h.clients)
 	if h.writer != nil {
 		i.Writer = h.writer.String()
 	}
 	if events {
 		i.Events = slices.Clone(h.events)
+	}
+	return i
+}
+
+// journalInfo is how the journal is; nil if there is to be none.
+func (c *console) journalInfo() *JournalInfo {
+	if c.noLog != nil {
+		return &JournalInfo{Error: c.noLog.Error()}
+	}
+	s := c.hub.scribe
+	if s == nil {
+		return nil
+	}
+	err, behind := s.state()
+	size, segments := s.j.Size()
+	i := &JournalInfo{Bytes: size, Segments: segments, Behind: behind, Lost: s.lost.Load()}
+	if err != nil {
+		i.Error = err.Error()
 	}
 	return i
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/history"
 )
 
 // A port is a serial port at the far end of an RFC 2217 device.
@@ -316,7 +317,7 @@ func TestLinesAreWatchedWhileSomebodyAsks(t *testing.T) {
 }
 
 func TestABreakFromTheDeviceIsAnEvent(t *testing.T) {
-	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
+	h := newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
 	for range 100 {
 		h.lineEvent(channel.Event{Kind: channel.EventBreak})
 	}
@@ -365,7 +366,7 @@ func TestAFloodIsToldWhenItIsOver(t *testing.T) {
 }
 
 func TestTheLineOfADeviceThatIsAway(t *testing.T) {
-	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
+	h := newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
 	p := clientPort{&client{hub: h}}
 	if _, err := p.Line(t.Context()); !errors.Is(err, errDown) || errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("error %v", err)

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"chardevd/chardev/internal/history"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,7 +10,7 @@ import (
 // Who falls behind is judged by what it takes while it is waited for, not by the
 // time before that, in which there may have been nothing to take.
 func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
-	h := newHub(slog.New(slog.DiscardHandler), 16<<10, "shared")
+	h := newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
 	for range 256 {
 		h.hist.Space()
 		h.hist.Commit(256)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/history"
 )
 
 // A quietHouse is some consoles whose guests listen on UNIX sockets, and a client
@@ -38,7 +39,7 @@ func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := newHub(h.hub.log, 16<<10, "shared")
+		b := newHub(h.hub.log, history.New(16<<10, 0, nil), "shared")
 		newDevice(b, env, &Endpoint{Address: dev}).start(h.ctx, &h.wg)
 		newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"}).start(h.ctx, &h.wg)
 		guest, err := l.Accept(t.Context())

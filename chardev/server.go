@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/history"
+	"chardevd/chardev/internal/journal"
 )
 
 // A Server is the daemon: all chardevs of a configuration, and the control
@@ -24,10 +26,12 @@ import (
 type Server struct {
 	cfg      *Config
 	log      *slog.Logger
-	epoch    string // of all offsets: a new one each start, as nothing outlives it
+	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	consoles []*console
 	lull     lull
 	lock     *os.File
+	keeper   *journal.Keeper
+	spare    *history.Spare // for what the journals are to write yet
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -40,7 +44,12 @@ type console struct {
 	device *device
 	fronts []*frontend
 	epoch  string
+	noLog  error // why it has no journal; nil: it has, or none is wanted
 }
+
+// unwrittenMost is how many bytes that are not in the journals yet are held beyond the
+// windows of all chardevs.
+const unwrittenMost = 256 << 20
 
 // NewServer takes the state folder, which one daemon at a time can have, and
 // makes everything ready to Run.
@@ -52,15 +61,56 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, epoch: rand.Text(), lock: lock}
+	s := &Server{
+		cfg: cfg, log: log, epoch: rand.Text(), lock: lock,
+		keeper: journal.NewKeeper(cfg.Journal.MaxTotal, cfg.Journal.Sync, log),
+		spare:  history.NewSpare(unwrittenMost),
+	}
 	for i := range cfg.Chardevs {
 		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
 	}
 	return s, nil
 }
 
-// Close gives the state folder back. Run must have returned.
-func (s *Server) Close() error { return s.lock.Close() }
+// Close ends the journals, for up to closeGrace, and gives the state folder back. Run
+// must have returned.
+func (s *Server) Close() error {
+	done := make(chan struct{})
+	go func() { // left behind only if a disk takes nothing, at the end of the process
+		defer close(done)
+		s.closeJournals()
+	}()
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	var late error
+	select {
+	case <-done:
+	case <-grace.C:
+		late = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
+	}
+	return errors.Join(late, s.lock.Close())
+}
+
+// closeGrace is how long the journals' end may take.
+const closeGrace = 10 * time.Second
+
+func (s *Server) closeJournals() {
+	var all sync.WaitGroup
+	for _, c := range s.consoles {
+		if c.hub.scribe == nil {
+			continue
+		}
+		all.Go(func() {
+			if err := c.hub.scribe.close(); err != nil {
+				c.hub.log.Error("the journal's end is not written", "error", err)
+			}
+		})
+	}
+	all.Wait()
+	if err := s.keeper.Close(); err != nil {
+		s.log.Error("journals", "error", err)
+	}
+}
 
 // lockFile is what a state folder is locked by.
 const lockFile = "lock"
@@ -104,7 +154,8 @@ func lockSoon(f *os.File) error {
 
 func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
-	h := newHub(log, cc.History, cc.Input)
+	con := &console{name: cc.Name, epoch: s.epoch}
+	h := s.newHub(con, cc, log)
 	h.stir = s.lull.stir
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
@@ -113,11 +164,35 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
 		Log:         log,
 	}
-	con := &console{name: cc.Name, hub: h, epoch: s.epoch, device: newDevice(h, env, &cc.Device)}
+	con.hub, con.device = h, newDevice(h, env, &cc.Device)
 	for i := range cc.Frontends {
 		con.fronts = append(con.fronts, newFrontend(h, env, &cc.Frontends[i]))
 	}
 	return con
+}
+
+// newHub returns the console's hub, which goes on where its journal ends.
+func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub {
+	if !cc.Log.Enabled {
+		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
+	}
+	j, err := journal.Open(filepath.Join(s.cfg.State, cc.Name), cc.Name, journal.Options{
+		MaxSize: cc.Log.MaxSize, MaxSpan: cc.Log.MaxSpan, Keep: cc.Log.Keep,
+		MaxAge: cc.Log.MaxAge, MaxTotal: cc.Log.MaxTotal, Compress: cc.Log.Compress,
+	}, s.keeper)
+	if err != nil {
+		log.Error("nothing will be written down of this chardev", "error", err)
+		con.noLog = err
+		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
+	}
+	con.epoch = j.Epoch()
+	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
+	h.scribe = newScribe(h, j)
+	for _, e := range j.Recovered() {
+		h.events = append(h.events, Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
+		log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)
+	}
+	return h
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {

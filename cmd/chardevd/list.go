@@ -20,7 +20,8 @@ func newList() *cobra.Command {
 are attached, how many bytes were typed into it (IN) and printed by it (OUT), and
 how long ago it printed last; and how its serial line is set, where there is one and
 as far as no server has to be asked for it ("chardevd line" asks). Below a console
-stand its frontends, if one of them or the device is not up, or with -v.`,
+stand its frontends, if one of them or the device is not up or nothing is written to
+its journal, or with -v.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -77,7 +78,7 @@ func allUp(i chardev.Info) bool {
 			return false
 		}
 	}
-	return i.State == chardev.StateUp
+	return i.State == chardev.StateUp && (i.Journal == nil || i.Journal.Error == "")
 }
 
 // printFrontends prints what stands below a chardev's line.
@@ -92,6 +93,9 @@ func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
 			what = f.Reach
 		}
 		rows = append(rows, row{"  " + f.Address, f.State, what})
+	}
+	if i.Journal != nil && i.Journal.Error != "" {
+		rows = append(rows, row{"  journal", chardev.StateDown, i.Journal.Error})
 	}
 	for _, line := range align(rows) {
 		if _, err := fmt.Fprintln(w, line); err != nil {

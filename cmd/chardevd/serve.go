@@ -110,7 +110,11 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			log.Error("the end", "error", err)
+		}
+	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
 	return s.Run(ctx, func() {

@@ -54,7 +54,7 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 				want, most := min(int(h.Head()-start), size), size+2*maxBlock
 				if spare != nil {
 					want = max(want, int(min(h.Head()-keep, h.Head()-start, h.taken)))
-					most += int(min(keepMost, h.taken+spare.left.Load(), max(0, h.Head()-keep)))
+					most += int(min(KeepMost, h.taken+spare.left.Load(), max(0, h.Head()-keep)))
 				}
 				if have := h.held(); have < want || have > most {
 					t.Fatalf("holds %d bytes of %d, want %d to %d; window %d", have, h.Head()-start, want, most, size)
@@ -116,7 +116,7 @@ func TestOldestAfter(t *testing.T) {
 // What is kept is there up to the spare's end, given back when nobody keeps it, and
 // no more than a history's part of it.
 func TestKeep(t *testing.T) {
-	spare := NewSpare(keepMost + 1<<20)
+	spare := NewSpare(KeepMost + 1<<20)
 	a, b := New(64<<10, 0, spare), New(64<<10, 0, spare)
 	a.Keep(0)
 	b.Keep(0)
@@ -125,7 +125,7 @@ func TestKeep(t *testing.T) {
 		t.Fatalf("dropped what was to be kept, up to %d", a.Oldest())
 	}
 	commit(a, 16<<20)
-	if held := a.held(); held < keepMost || held > keepMost+64<<10+2*maxBlock {
+	if held := a.held(); held < KeepMost || held > KeepMost+64<<10+2*maxBlock {
 		t.Fatalf("holds %d bytes", held)
 	}
 	commit(b, 4<<20)
@@ -134,7 +134,7 @@ func TestKeep(t *testing.T) {
 	}
 	a.Keep(a.Head())
 	b.Keep(b.Head())
-	if left := spare.left.Load(); left != keepMost+1<<20 || a.held() > 64<<10+maxBlock {
+	if left := spare.left.Load(); left != KeepMost+1<<20 || a.held() > 64<<10+maxBlock {
 		t.Fatalf("holds %d bytes, and %d are left", a.held(), left)
 	}
 }

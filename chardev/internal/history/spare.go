@@ -2,8 +2,8 @@ package history
 
 import "sync/atomic"
 
-// keepMost is how many bytes a history holds beyond its window at most.
-const keepMost = 16 << 20
+// KeepMost is how many bytes a history holds beyond its window at most.
+const KeepMost = 16 << 20
 
 // A Spare is memory that histories share for what they keep beyond their windows.
 type Spare struct{ left atomic.Int64 }
@@ -29,7 +29,7 @@ func (h *History) Keep(from int64) {
 // kept is whether a block that ends before the edge of the window is held all the
 // same.
 func (h *History) kept(b *block, edge int64) bool {
-	return h.spare != nil && b.end() > h.keep && edge-b.at <= min(keepMost, h.taken+h.spare.left.Load())
+	return h.spare != nil && b.end() > h.keep && edge-b.at <= min(KeepMost, h.taken+h.spare.left.Load())
 }
 
 // settle takes from the spare what is held beyond the window now.

@@ -1,0 +1,260 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// A writer is what the one who writes knows of the current segment. What is here
+// beside the files lives on through Rest.
+type writer struct {
+	data, idx file     // nil at rest
+	iov       [][]byte // scratch
+
+	seg     *segment // nil: there is no current segment
+	size    int64    // bytes of its data
+	gaps    int64    // within it
+	made    int64    // when it was begun (Unix ms)
+	first   int64    // when its first byte came; 0: there is none, or it is not known
+	last    int64    // the newest time of a mark in any segment; 0: not known
+	reserve int64
+	tell    []Event // events of the journal's own that wait for the index to be open
+	opened  bool    // the current segment's index says that this run writes it
+	barrier bool    // what is pending of the index must be in its file before more data is
+	trailed bool    // sealing: the trailer is in the index
+	moved   bool    // sealing: the data has its new name
+	closed  bool
+}
+
+// Append writes bytes of the stream that begin at an offset. That is at End, or
+// behind it: then the bytes between are a gap. marks are of these bytes, in
+// order. A segment that is full is sealed first. On an error the first n bytes are
+// in the journal all the same. bufs are the caller's again when it returns.
+func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err error) {
+	var left int64
+	for _, b := range bufs {
+		left += int64(len(b))
+	}
+	if end := j.end.Load(); at < end {
+		return 0, fmt.Errorf("journal %s: offset %d is written already, the journal ends at %d: go on there", j.dir, at, end)
+	}
+	for left > 0 {
+		if err := j.room(at, left, marks); err != nil {
+			return n, advise(err)
+		}
+		if err := j.gap(at); err != nil {
+			return n, advise(err)
+		}
+		take := left
+		if take > j.options.MaxSize { // only then is it cut
+			take = j.options.MaxSize - j.w.size
+		}
+		m, err := j.write(bufs, n, take)
+		at, n, left = at+m, n+m, left-m
+		marks = j.mark(marks, at)
+		j.end.Store(at)
+		j.wrote(m)
+		if err != nil {
+			return n, advise(err)
+		}
+	}
+	if j.pending() >= flushAt {
+		return n, advise(j.flush())
+	}
+	return n, nil
+}
+
+// room sees to it that the current segment is open and takes all of the next n
+// bytes, or as much as a whole segment does.
+func (j *Journal) room(at, n int64, marks []Mark) error {
+	w := &j.w
+	if err := j.ready(at); err != nil {
+		return err
+	}
+	full := w.size > 0 && w.size+n > j.options.MaxSize
+	old := w.size > 0 && j.options.MaxSpan > 0 && len(marks) > 0 && marks[0].Time-w.first >= j.options.MaxSpan.Milliseconds()
+	if !full && !old && !w.trailed {
+		return nil
+	}
+	if err := j.seal(); err != nil {
+		return err
+	}
+	return j.ready(at)
+}
+
+// gap states that the stream goes on at an offset, if that is not the end, and
+// puts what must be in the index before more data into its file.
+func (j *Journal) gap(at int64) error {
+	w := &j.w
+	end := j.end.Load()
+	if at > end {
+		// Nothing may lie before it that can not be written: attempts on a full disk
+		// would pile up.
+		if err := j.flush(); err != nil {
+			return err
+		}
+		j.put(func(b []byte) []byte { return appendGap(b, gap{end, at, w.size}) })
+		w.gaps++
+		w.barrier = true
+		j.mu.Lock()
+		w.seg.gaps = w.gaps
+		j.mu.Unlock()
+		j.end.Store(at)
+	}
+	if !w.barrier {
+		return nil
+	}
+	if err := j.flush(); err != nil {
+		return err
+	}
+	if at > end {
+		// After a power failure the bytes must not be taken for others, so what says
+		// whose they are is on the disk before them.
+		if err := w.idx.Sync(); err != nil {
+			return err
+		}
+	}
+	w.barrier = false
+	return nil
+}
+
+// write writes take bytes of bufs, from the skip-th on, and returns how many.
+func (j *Journal) write(bufs [][]byte, skip, take int64) (n int64, err error) {
+	w := &j.w
+	w.iov = w.iov[:0]
+	for _, b := range bufs {
+		if skip >= int64(len(b)) {
+			skip -= int64(len(b))
+			continue
+		}
+		b = b[skip:]
+		skip = 0
+		if b = b[:min(int64(len(b)), take)]; len(b) > 0 {
+			w.iov = append(w.iov, b)
+			take -= int64(len(b))
+		}
+	}
+	defer clear(w.iov)
+	iov := w.iov
+	for len(iov) > 0 && err == nil {
+		var m int
+		if len(iov) == 1 {
+			m, err = w.data.Write(iov[0])
+		} else {
+			m, err = w.data.Writev(iov)
+		}
+		if m == 0 && err == nil {
+			err = &os.PathError{Op: "write", Path: j.path(stamp{}, dataExt), Err: syscall.EIO}
+		}
+		n += int64(m)
+		for len(iov) > 0 && m >= len(iov[0]) {
+			m -= len(iov[0])
+			iov = iov[1:]
+		}
+		if m > 0 {
+			iov[0] = iov[0][m:]
+		}
+	}
+	return n, err
+}
+
+// wrote counts n more bytes of data, and tells the keeper.
+func (j *Journal) wrote(n int64) {
+	if n == 0 {
+		return
+	}
+	j.w.size += n
+	j.grew(n)
+	if !j.unsynced.Load() && !j.unsynced.Swap(true) {
+		j.keeper.syncLater(j)
+	}
+}
+
+// mark takes the marks below an offset into the index, and returns the others.
+func (j *Journal) mark(marks []Mark, below int64) []Mark {
+	if len(marks) == 0 {
+		return marks
+	}
+	w := &j.w
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(marks) > 0 && marks[0].At < below {
+		if w.first == 0 || marks[0].At == w.seg.base {
+			w.first = marks[0].Time
+		}
+		w.last = marks[0].Time
+		j.tail.mark(marks[0])
+		marks = marks[1:]
+	}
+	w.seg.last = w.last
+	return marks
+}
+
+// Note keeps an event in the index. It is written with the next Flush, or when
+// enough has gathered.
+func (j *Journal) Note(e Event) error {
+	if err := j.ready(j.next()); err != nil {
+		return advise(err)
+	}
+	if j.pending() >= flushAt {
+		if err := j.flush(); err != nil && j.pending() >= mostPending {
+			return advise(err)
+		}
+	}
+	j.put(func(b []byte) []byte { return appendEvent(b, e) })
+	return nil
+}
+
+// Reserve says that offsets below to may be given out before their bytes are
+// written here: no later run gives them out again. It is in the index's file when
+// Reserve returns, and on the disk soon after.
+func (j *Journal) Reserve(to int64) error {
+	if to <= j.w.reserve {
+		return nil
+	}
+	if err := j.ready(j.next()); err != nil {
+		return advise(err)
+	}
+	if j.pending() >= mostPending {
+		if err := j.flush(); err != nil {
+			return advise(err)
+		}
+	}
+	j.w.reserve = to
+	j.put(func(b []byte) []byte { return appendReserve(b, to) })
+	if err := j.flush(); err != nil {
+		return advise(err)
+	}
+	j.keeper.syncSoon(j)
+	return nil
+}
+
+// next is where the stream goes on if nothing is left out: in a new run at Start.
+func (j *Journal) next() int64 { return max(j.end.Load(), j.start) }
+
+// Flush writes what has gathered of the index to its file.
+func (j *Journal) Flush() error {
+	if j.w.idx == nil {
+		return nil // at rest everything is written
+	}
+	return advise(j.flush())
+}
+
+// advise adds to an error what to do about it.
+func advise(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("journal: %w: make room, or keep less of the log", err)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("journal: %w: let the daemon's user write there", err)
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("journal: %w: the disk fails, see the kernel's log", err)
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("journal: %w: there must be a folder: move the file away", err)
+	}
+	return fmt.Errorf("journal: %w", err)
+}

@@ -1,0 +1,157 @@
+package journal
+
+import (
+	"errors"
+	"io"
+)
+
+// A cursor walks over the records of one index, those that are not in its file
+// yet too. It steps over what is damaged.
+type cursor struct {
+	f    file
+	pos  int64  // of the next record
+	buf  []byte // of the file, from off on
+	off  int64
+	more func(from int64, to []byte) (all, growing []byte) // what lies behind the file; nil: nothing
+	hurt int                                               // runs of damaged bytes that were stepped over
+
+	growing []byte // the batch behind the rest that still grows, to be given once
+	kind    byte
+	body    []byte // of the record that next found; until the next call
+	at      int64  // where it is
+}
+
+const cursorRead = 16 << 10
+
+// next finds the next record. Without an error false is the end, for now: what is
+// at pos then is not (or not wholly) there.
+func (c *cursor) next() (bool, error) {
+	c.growing = nil
+	for {
+		kind, body, size := parseRecord(c.rest())
+		switch {
+		case size > 0:
+			c.kind, c.body, c.at = kind, body, c.pos
+			c.pos += int64(size)
+			return true, nil
+		case size < 0:
+			found, err := c.skip()
+			if !found || err != nil {
+				return false, err
+			}
+		default:
+			n, err := c.fill()
+			if err != nil {
+				return false, err
+			}
+			if n > 0 {
+				continue
+			}
+			if len(c.growing) == 0 || len(c.rest()) > 0 {
+				return false, nil
+			}
+			if c.kind, c.body, size = parseRecord(c.growing); size <= 0 {
+				return false, nil
+			}
+			c.at = c.pos // where it stays, for it will be longer the next time
+			return true, nil
+		}
+	}
+}
+
+// rest is what is in hand from pos on.
+func (c *cursor) rest() []byte {
+	if i := c.pos - c.off; i >= 0 && i < int64(len(c.buf)) {
+		return c.buf[i:]
+	}
+	return nil
+}
+
+// fill gets more of the index behind what is in hand, and says how much.
+func (c *cursor) fill() (int, error) {
+	rest := c.rest()
+	if cap(c.buf) == 0 {
+		c.buf = make([]byte, 0, cursorRead)
+	}
+	have := copy(c.buf[:cap(c.buf)], rest)
+	c.off = c.pos
+	if have == cap(c.buf) {
+		c.buf = append(make([]byte, 0, 2*have), c.buf[:have]...)
+	}
+	n, err := c.f.ReadAt(c.buf[have:cap(c.buf)], c.off+int64(have))
+	c.buf = c.buf[:have+n]
+	if n > 0 || err != nil && !errors.Is(err, io.EOF) {
+		if n > 0 {
+			err = nil
+		}
+		return n, err
+	}
+	if c.more != nil {
+		c.buf, c.growing = c.more(c.off+int64(have), c.buf)
+	}
+	return len(c.buf) - have, nil
+}
+
+// skip steps over damaged bytes to the next record. If there is none, pos stays.
+func (c *cursor) skip() (bool, error) {
+	for { // there is no telling how far it is
+		n, err := c.fill()
+		if err != nil {
+			return false, err
+		}
+		if n == 0 {
+			break
+		}
+	}
+	rest := c.rest()
+	for i := 1; i < len(rest); i++ {
+		if _, _, size := parseRecord(rest[i:]); size > 0 {
+			c.pos += int64(i)
+			c.hurt++
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// back makes the record that next found the next one again.
+func (c *cursor) back() { c.pos = c.at }
+
+func (c *cursor) close() {
+	if c.f != nil {
+		c.f.Close()
+		c.f = nil
+	}
+}
+
+// unwritten appends to a copy what is in the current index from a place behind its
+// file on: the records that are complete to all, the batch that still grows by itself.
+func (j *Journal) unwritten(s *segment, from int64, to []byte) (all, growing []byte) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := &j.tail
+	i := from - t.flushed
+	if t.seg != s || i < 0 || i > int64(len(t.pending)) {
+		return to, nil // it is in the file by now, or will be; the next call finds it
+	}
+	whole := t.pending
+	if t.batch >= 0 {
+		whole = t.pending[:t.batch]
+		growing = append(growing, t.pending[t.batch:]...)
+		growing = finish(growing, 0)
+	}
+	if i < int64(len(whole)) {
+		to = append(to, whole[i:]...)
+	}
+	return to, growing
+}
+
+// readHeader reads how an open index begins.
+func readHeader(f file) (header, error) {
+	var b [headerSize]byte
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return header{}, err
+	}
+	return parseHeader(b[:n])
+}

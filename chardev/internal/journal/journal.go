@@ -1,0 +1,142 @@
+package journal
+
+import (
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options say how much a journal keeps.
+type Options struct {
+	MaxSize  int64         // bytes of a segment before it is sealed; 0: 4 MiB
+	MaxSpan  time.Duration // how old a segment's first byte gets before the next one seals it; 0: any
+	Keep     int           // how many segments there may be, the current one counted; 0: 4
+	MaxAge   time.Duration // sealed segments whose last byte is older are removed; 0: never
+	MaxTotal int64         // bytes on disk of all segments; 0: no limit
+	Compress bool          // sealed segments are compressed
+}
+
+const (
+	defaultSize = 4 << 20
+	defaultKeep = 4
+)
+
+// A Mark says that the bytes from offset At on came at Time (Unix milliseconds).
+type Mark struct{ At, Time int64 }
+
+// An Event is something that happened beside the bytes. Kinds are at most 64
+// bytes long, texts 4 KiB; what is longer is cut. Times are kept to the
+// millisecond.
+type Event struct {
+	Offset     int64
+	Time       time.Time
+	Kind, Text string
+}
+
+// The kinds of the events that a journal makes by itself.
+const (
+	KindGap      = "gap"      // bytes are missing here
+	KindRotation = "rotation" // a segment begins here; the text is the name of the one that was sealed
+	KindJournal  = "journal"  // something was wrong with the journal's files, and what was done
+)
+
+// A segment is a run of the stream in a file of its own.
+type segment struct {
+	base int64 // fixed: offset of its first byte
+
+	// guarded by Journal.mu
+	stamp   stamp // in its name; zero: the current one
+	zipped  bool  // its data is compressed
+	removed bool
+	data    int64 // bytes of its data on disk, compressed ones where they are; of the current one when it was sealed
+	index   int64 // and of its index
+	last    int64 // when its last byte came (Unix ms)
+	gaps    int64 // how many there are within it; -1: look into the index
+}
+
+// A Journal is the history of one console on disk. Append, Note, Reserve, Flush,
+// Rest and Close belong to its one writer, a goroutine at a time; the rest may be
+// called from anywhere.
+type Journal struct {
+	// fixed
+	world     *world
+	dir, name string
+	options   Options
+	keeper    *Keeper // nil: only looked at
+	epoch     epoch
+	start     int64
+	recovered []Event
+
+	w writer
+
+	end      atomic.Int64 // behind the last byte written
+	bytes    atomic.Int64 // on disk
+	unsynced atomic.Bool  // the keeper knows that there is something to sync
+	changed  atomic.Bool  // the keeper found that the current file is not the one that is written
+
+	mu       sync.Mutex
+	segments []*segment // oldest first; the current one last, if there is one
+	newest   stamp      // of the segments that were ever sealed
+	sealing  stamp      // the current one is just getting it; or zero
+	tail     tail
+}
+
+// Epoch names the numbering of the offsets: they mean nothing under another one.
+// It is made with the journal and kept with it.
+func (j *Journal) Epoch() string { return j.epoch.String() }
+
+// Start returns the offset at which this run goes on. None from it on was ever
+// given out.
+func (j *Journal) Start() int64 { return j.start }
+
+// Recovered returns what Open found and mended. The journal keeps these events by
+// itself: they are to be told, not to be given to Note.
+func (j *Journal) Recovered() []Event { return j.recovered }
+
+// Oldest returns the offset of the first byte that is held; End if there is none.
+func (j *Journal) Oldest() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.segments {
+		if s.data > 0 || s.stamp == (stamp{}) {
+			return min(s.base, j.end.Load())
+		}
+	}
+	return j.end.Load()
+}
+
+// End returns the offset behind the last byte that was written.
+func (j *Journal) End() int64 { return j.end.Load() }
+
+// Size returns how many bytes the segments and their indexes take on disk, and
+// how many segments there are.
+func (j *Journal) Size() (bytes int64, segments int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.bytes.Load(), len(j.segments)
+}
+
+// locate returns the segment that an offset is in, and where the next one begins
+// (or the End). Before the oldest there is none (nil), and next is where that begins.
+func (j *Journal) locate(at int64) (s *segment, next int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	next = j.end.Load()
+	i := sort.Search(len(j.segments), func(i int) bool { return j.segments[i].base > at })
+	if i < len(j.segments) {
+		next = j.segments[i].base
+	}
+	if i == 0 {
+		return nil, next
+	}
+	return j.segments[i-1], next
+}
+
+// grew adds to what the journal takes on disk.
+func (j *Journal) grew(n int64) {
+	j.bytes.Add(n)
+	if j.keeper != nil {
+		j.keeper.total.Add(n)
+	}
+}

@@ -1,0 +1,78 @@
+package journal
+
+import (
+	"sort"
+	"strings"
+)
+
+// Open opens the journal of a console in its folder, which is made when there is
+// something to keep. Nobody else may write there until Close. What a run that did
+// not end cleanly left is mended; see Recovered. An error is of a folder that can
+// not be used as it is, and nothing was removed.
+func Open(dir, name string, o Options, k *Keeper) (*Journal, error) {
+	return open(dir, name, o, k)
+}
+
+func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
+	if o.MaxSize <= 0 {
+		o.MaxSize = defaultSize
+	}
+	if o.Keep <= 0 {
+		o.Keep = defaultKeep
+	}
+	j := &Journal{world: k.world, dir: dir, name: name, options: o, keeper: k}
+	j.tail.batch = -1
+	r := recovery{j: j, now: k.world.now()}
+	if err := r.run(); err != nil {
+		return nil, advise(err)
+	}
+	j.recovered = r.events
+	j.w.tell = r.events
+	for _, s := range j.segments {
+		j.bytes.Add(s.data + s.index)
+	}
+	k.adopt(j)
+	return j, nil
+}
+
+// parts are the files of a segment that a folder holds.
+type parts struct {
+	stamp               stamp
+	data, zipped, index bool
+}
+
+// list returns the segments of a folder in order; the current one, if there is
+// any file of it, apart. It also says which files were never finished.
+func (j *Journal) list() (sealed []parts, current parts, unfinished []string, err error) {
+	entries, err := j.world.fs.ReadDir(j.dir)
+	if err != nil {
+		return nil, current, nil, err
+	}
+	all := map[stamp]parts{}
+	for _, e := range entries {
+		s, ext, ok := parseName(j.name, e.Name())
+		p := all[s]
+		p.stamp = s
+		switch {
+		case ok && ext == dataExt:
+			p.data = true
+		case ok && ext == zstdExt && s != (stamp{}):
+			p.zipped = true
+		case ok && ext == indexExt:
+			p.index = true
+		case ok && strings.HasSuffix(ext, tmpExt):
+			unfinished = append(unfinished, e.Name())
+			continue
+		default:
+			continue
+		}
+		all[s] = p
+	}
+	current = all[stamp{}]
+	delete(all, stamp{})
+	for _, p := range all {
+		sealed = append(sealed, p)
+	}
+	sort.Slice(sealed, func(a, b int) bool { return sealed[a].stamp.before(sealed[b].stamp) })
+	return sealed, current, unfinished, nil
+}

@@ -1,0 +1,148 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+)
+
+// A Reader reads a journal at any offset, best at ascending ones: it keeps the
+// files of one segment open. It belongs to one goroutine at a time.
+type Reader struct {
+	j *Journal
+
+	// of the segment that was read last
+	seg  *segment // nil: none
+	data source   // nil: gone
+	runs []run
+	gaps *cursor // where to look for more of them; nil: there are no more
+	have int64   // gaps of the segment that are in runs
+
+	times times
+}
+
+// A source is the data of a segment.
+type source interface {
+	ReadAt(p []byte, pos int64) (int, error)
+	Close() error
+}
+
+// Reader returns a new reader. Close it.
+func (j *Journal) Reader() *Reader { return &Reader{j: j} }
+
+// Close closes the files that the reader has open. It can be used again.
+func (r *Reader) Close() error {
+	r.leave()
+	r.times.leave()
+	return nil
+}
+
+func (r *Reader) leave() {
+	if r.data != nil {
+		r.data.Close()
+	}
+	if r.gaps != nil {
+		r.gaps.close()
+	}
+	*r = Reader{j: r.j, runs: r.runs[:0], times: r.times}
+}
+
+// Read reads up to len(buf) bytes from an offset on. Where there is none, n is 0
+// and missing says how many bytes are missing up to the next one that is held. At
+// End (or beyond it) both are 0.
+func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
+	if at < 0 {
+		return 0, 0, fmt.Errorf("journal %s: there is no offset %d", r.j.dir, at)
+	}
+	if at >= r.j.End() {
+		return 0, 0, nil
+	}
+	seg, next := r.j.locate(at)
+	if seg == nil {
+		return 0, next - at, nil
+	}
+	if r.seg == nil || seg.base != r.seg.base {
+		if err := r.enter(seg); err != nil {
+			return 0, 0, advise(err)
+		}
+	}
+	if err := r.refresh(seg, at); err != nil {
+		return 0, 0, advise(err)
+	}
+	if r.data == nil {
+		return 0, next - at, nil
+	}
+	i := sort.Search(len(r.runs), func(i int) bool { return r.runs[i].at > at }) - 1
+	pos, most := r.runs[i].pos+at-r.runs[i].at, next-at
+	if i+1 < len(r.runs) {
+		next = r.runs[i+1].at
+		if most = r.runs[i+1].pos - pos; most <= 0 {
+			return 0, next - at, nil
+		}
+	}
+	n, err = r.data.ReadAt(buf[:min(int64(len(buf)), most)], pos)
+	if n > 0 || len(buf) == 0 {
+		return n, 0, nil
+	}
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
+		return 0, next - at, nil
+	}
+	return 0, 0, advise(err)
+}
+
+// enter opens a segment in place of the one before.
+func (r *Reader) enter(seg *segment) error {
+	r.leave()
+	f, p, err := r.j.look(seg, false)
+	if errors.Is(err, errGone) {
+		r.seg, r.runs = seg, append(r.runs, run{seg.base, 0})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.data = f
+	if p.ext == zstdExt {
+		if r.data, err = openZipped(f); err != nil {
+			f.Close()
+			return err
+		}
+	}
+	r.seg, r.runs = seg, append(r.runs, run{seg.base, 0})
+	return nil
+}
+
+// refresh gets the gaps of the segment that are not known yet.
+func (r *Reader) refresh(seg *segment, at int64) error {
+	r.j.mu.Lock()
+	gaps := seg.gaps
+	r.j.mu.Unlock()
+	if gaps == r.have {
+		return nil
+	}
+	if r.gaps == nil {
+		c, err := r.j.index(seg)
+		if errors.Is(err, errGone) {
+			r.have = gaps
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.gaps = c
+	}
+	runs, err := r.gaps.runs(r.runs)
+	r.runs = runs
+	if errors.Is(err, errDamaged) {
+		err = nil // what is behind it is taken to go on without a gap
+	}
+	if err != nil {
+		return err
+	}
+	r.have = int64(len(runs) - 1)
+	if gaps < 0 { // of an earlier run: sealed, so that is all
+		r.have = -1
+	}
+	return nil
+}

@@ -1,0 +1,327 @@
+package journal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// ready sees to it that there is a current segment and that its files are open. at
+// is where a new one begins.
+func (j *Journal) ready(at int64) error {
+	w := &j.w
+	if w.closed {
+		return fmt.Errorf("%s: %w: open it again", j.dir, os.ErrClosed)
+	}
+	if j.changed.Load() {
+		if err := j.forsake(); err != nil {
+			return err
+		}
+	}
+	if w.seg != nil && w.idx == nil {
+		if err := j.reopen(); err != nil {
+			return err
+		}
+	}
+	if w.seg == nil {
+		if err := j.begin(at); err != nil {
+			return err
+		}
+	}
+	if !w.opened {
+		j.put(func(b []byte) []byte { return appendOpened(b, j.world.now().UnixMilli(), j.world.boot) })
+		w.opened, w.barrier = true, true
+	}
+	for _, e := range w.tell {
+		j.put(func(b []byte) []byte { return appendEvent(b, e) })
+	}
+	w.tell = nil
+	return nil
+}
+
+const appending = os.O_WRONLY | os.O_APPEND
+
+// begin makes a new current segment, whose first byte is at an offset.
+func (j *Journal) begin(base int64) error {
+	w := &j.w
+	if err := j.world.fs.MkdirAll(j.dir); err != nil {
+		return err
+	}
+	// What lies there under the index's name was left by a failure of begin; Open
+	// and forsake leave none.
+	idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), appending|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	data, err := j.empty()
+	if err != nil {
+		idx.Close()
+		return err
+	}
+	w.idx, w.data = idx, data
+	w.made = j.world.now().UnixMilli()
+	w.first, w.size, w.gaps = w.last, 0, 0
+	w.opened, w.barrier = true, true
+	h := header{epoch: j.epoch, base: base, made: w.made, reserve: w.reserve, boot: j.world.boot}
+	j.mu.Lock()
+	w.seg = &segment{base: base, last: w.last}
+	j.segments = append(j.segments, w.seg)
+	j.tail = tail{seg: w.seg, pending: h.append(j.tail.pending[:0]), batch: -1}
+	if w.last != 0 { // the segment may begin in the middle of a line
+		j.tail.mark(Mark{base, w.last})
+	}
+	j.end.Store(base)
+	j.mu.Unlock()
+	return j.flush()
+}
+
+// empty opens the data file of a new segment. One that is there and not empty is
+// somebody's: it is put aside.
+func (j *Journal) empty() (file, error) {
+	name := j.path(stamp{}, dataExt)
+	for {
+		f, err := j.world.fs.Open(name, appending|os.O_CREATE)
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil && info.Size() == 0 {
+			return f, nil
+		}
+		f.Close()
+		if err == nil {
+			_, err = j.aside(name)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// aside renames a file of the folder so that it is not the journal's any more,
+// and returns its new name.
+func (j *Journal) aside(name string) (string, error) {
+	for s := (stamp{j.world.now().Unix(), 1}); ; s.n++ {
+		to := j.path(s, asideExt)
+		if _, err := j.world.fs.Stat(to); err == nil {
+			continue
+		} else if !os.IsNotExist(err) {
+			return "", err
+		}
+		return filepath.Base(to), j.world.fs.Rename(name, to)
+	}
+}
+
+// reopen opens the files of the current segment after Rest or Open.
+func (j *Journal) reopen() error {
+	w := &j.w
+	idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), appending)
+	if os.IsNotExist(err) {
+		return j.forsake()
+	}
+	if err != nil {
+		return err
+	}
+	flag := appending
+	if w.size == 0 {
+		flag |= os.O_CREATE
+	}
+	data, err := j.world.fs.Open(j.path(stamp{}, dataExt), flag)
+	if err != nil {
+		idx.Close()
+		if os.IsNotExist(err) {
+			return j.forsake()
+		}
+		return err
+	}
+	w.idx, w.data = idx, data
+	di, err := data.Stat()
+	if err == nil && di.Size() == w.size {
+		var ii os.FileInfo
+		if ii, err = idx.Stat(); err == nil && ii.Size() == j.tail.flushed {
+			return nil
+		}
+	}
+	if err != nil {
+		j.shut()
+		return err
+	}
+	return j.forsake()
+}
+
+// shut closes the files of the current segment. What a file system tells only at
+// close, the keeper's sync told before or nobody can do anything about.
+func (j *Journal) shut() {
+	for _, f := range []file{j.w.idx, j.w.data} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	j.w.idx, j.w.data = nil, nil
+}
+
+// Rest closes the files until they are needed again: for a console that is
+// silent. What has gathered of the index is written first; while that fails they
+// stay open.
+func (j *Journal) Rest() {
+	if j.w.idx == nil || j.flush() != nil {
+		return
+	}
+	j.shut()
+	j.w.iov = nil
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tail.pending = nil
+}
+
+// seal ends the current segment. After a failure it goes on where it was.
+func (j *Journal) seal() error {
+	w := &j.w
+	if !w.trailed {
+		t := j.trailer(j.end.Load())
+		j.put(func(b []byte) []byte { return appendTrailer(b, recSealed, t) })
+		w.trailed = true
+	}
+	if err := j.flush(); err != nil {
+		return err
+	}
+	name := j.sealName()
+	if !w.moved {
+		if err := j.world.fs.Rename(j.path(stamp{}, dataExt), j.path(name, dataExt)); err != nil {
+			return j.maybeGone(err)
+		}
+		w.moved = true
+	}
+	if err := j.world.fs.Rename(j.path(stamp{}, indexExt), j.path(name, indexExt)); err != nil {
+		return j.maybeGone(err)
+	}
+	j.leave(name, w.size)
+	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindRotation, name.stem(j.name) + dataExt})
+	j.keeper.sealed(j)
+	return nil
+}
+
+// sealName chooses what the current segment will be called, once. Readers know
+// it before the files have it.
+func (j *Journal) sealName() stamp {
+	first := j.w.first
+	if first == 0 {
+		first = j.w.made
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.sealing == (stamp{}) {
+		j.sealing = stamp{sec: first / 1000}.after(j.newest)
+	}
+	return j.sealing
+}
+
+// leave makes the current segment, with so many bytes of data under its new name,
+// a sealed one.
+func (j *Journal) leave(name stamp, data int64) {
+	w := &j.w
+	j.shut()
+	j.mu.Lock()
+	w.seg.stamp, w.seg.data, w.seg.index = name, data, j.tail.flushed
+	j.newest, j.sealing = name, stamp{}
+	j.tail = tail{pending: j.tail.pending[:0], batch: -1}
+	j.mu.Unlock()
+	j.grew(data - w.size)
+	w.seg, w.size, w.trailed, w.moved = nil, 0, false, false
+}
+
+// maybeGone deals with an error of a rename: that files are not there is somebody
+// else's doing.
+func (j *Journal) maybeGone(err error) error {
+	if os.IsNotExist(err) {
+		return j.forsake()
+	}
+	return err
+}
+
+// forsake gives up the current segment, whose data is not what was written: it
+// was removed, renamed, cut or written to by somebody. What is there is put aside,
+// and the index, which has the events, sealed without data. The stream goes on in
+// a new segment.
+func (j *Journal) forsake() error {
+	w := &j.w
+	if w.idx != nil {
+		j.flush() // for the events in it; if not, they are lost with the rest
+		j.shut()
+	}
+	text, data := "is gone", w.size
+	if !w.moved {
+		data = 0
+		log := j.path(stamp{}, dataExt)
+		info, err := j.world.fs.Stat(log)
+		switch {
+		case err == nil && info.Size() > 0:
+			name, err := j.aside(log)
+			if err != nil {
+				return err
+			}
+			text = "was changed, what is there is in " + name
+		case err != nil && !os.IsNotExist(err):
+			return err
+		}
+	}
+	name := j.sealName()
+	if err := j.world.fs.Rename(j.path(stamp{}, indexExt), j.path(name, indexExt)); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	lost := w.size - data
+	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindJournal,
+		fmt.Sprintf("%s%s %s: the %d bytes before this are missing", j.name, dataExt, text, lost)})
+	j.leave(name, data)
+	j.changed.Store(false)
+	j.keeper.sealed(j)
+	return nil
+}
+
+// trailer is how the current segment ends, with offsets below head given out.
+func (j *Journal) trailer(head int64) trailer {
+	w := &j.w
+	return trailer{
+		end: j.end.Load(), head: head, reserve: max(w.reserve, head),
+		size: w.size, gaps: w.gaps, first: w.first, last: w.last,
+	}
+}
+
+// Close ends a run: offsets below head were given out, and the next run goes on
+// there. Everything is on the disk when it returns without an error. The journal
+// can still be read.
+func (j *Journal) Close(head int64) error {
+	w := &j.w
+	if w.closed {
+		return nil
+	}
+	err := j.closing(max(head, j.next()))
+	j.shut()
+	w.closed = true
+	w.iov = nil
+	j.keeper.forget(j)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tail.pending = nil
+	return advise(err)
+}
+
+// closing writes the trailer, unless this run changed nothing.
+func (j *Journal) closing(head int64) error {
+	w := &j.w
+	if !w.opened && len(w.tell) == 0 && head == j.start {
+		return nil
+	}
+	if err := j.ready(j.next()); err != nil {
+		return err
+	}
+	t := j.trailer(head)
+	j.put(func(b []byte) []byte { return appendTrailer(b, recClosed, t) })
+	if err := j.flush(); err != nil {
+		return err
+	}
+	if err := w.data.Sync(); err != nil {
+		return err
+	}
+	return w.idx.Sync()
+}

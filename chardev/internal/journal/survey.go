@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"errors"
+	"io"
+)
+
+// A survey is what an index, and how much data there is beside it, say of a segment.
+type survey struct {
+	header
+	trailer
+	boot  [16]byte // of the last run that wrote it
+	top   int64    // offsets below it may have been given out
+	clean bool     // the last run ended cleanly
+	whole int64    // bytes of the index up to the end of the last record
+	torn  bool     // behind them is the beginning of one
+	hurt  bool     // records are lost
+	short bool     // data is lost that the index tells of
+}
+
+// surveyIndex reads an index, only its ends if that is enough. data is the size of
+// the segment's data (not compressed).
+func surveyIndex(f file, data int64) (s survey, err error) {
+	if s.header, err = readHeader(f); err != nil {
+		return s, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return s, err
+	}
+	s.boot = s.header.boot
+	if t, kind, ok := readTrailer(f, info.Size()); ok && t.size == data {
+		s.trailer, s.clean, s.whole = t, kind == recClosed, info.Size()
+		s.top = max(t.head, t.reserve)
+		return s, nil
+	}
+	return s, s.walk(f, info.Size(), data)
+}
+
+// readTrailer reads the trailer at the end of an index of a given size.
+func readTrailer(f file, size int64) (t trailer, kind byte, ok bool) {
+	var b [trailerSize]byte
+	if n, err := f.ReadAt(b[:], size-trailerSize); n < len(b) || err != nil && !errors.Is(err, io.EOF) {
+		return t, 0, false
+	}
+	kind, body, n := parseRecord(b[:])
+	if n != trailerSize || kind != recClosed && kind != recSealed {
+		return t, 0, false
+	}
+	t, ok = parseTrailer(body)
+	return t, kind, ok
+}
+
+// walk reads all records.
+func (s *survey) walk(f file, size, data int64) error {
+	c := &cursor{f: f, pos: headerSize}
+	runs := []run{{s.base, 0}}
+	var marked int64 // behind the last byte that a mark tells of
+	var last byte    // the kind of the last record
+	s.top = max(s.base, s.header.reserve)
+	for {
+		ok, err := c.next()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		last = c.kind
+		switch c.kind {
+		case recMarks:
+			marks := parseMarks(nil, c.body)
+			if len(marks) == 0 {
+				continue
+			}
+			if s.first == 0 {
+				s.first = marks[0].Time
+			}
+			m := marks[len(marks)-1]
+			s.last, marked = m.Time, m.At+1
+		case recGap:
+			g, ok := parseGap(c.body)
+			if end := runs[len(runs)-1]; !ok || !end.leadsTo(g) {
+				s.hurt = true
+				continue
+			}
+			runs = append(runs, run{g.to, g.pos})
+		case recReserve:
+			to, _ := parseReserve(c.body)
+			s.top = max(s.top, to)
+		case recOpened:
+			s.boot, _ = parseOpened(c.body)
+		case recClosed, recSealed:
+			if t, ok := parseTrailer(c.body); ok {
+				s.trailer = t
+				s.top = max(s.top, t.head, t.reserve)
+			}
+		}
+	}
+	s.whole, s.hurt = c.pos, s.hurt || c.hurt > 0
+	if c.pos < size {
+		s.torn = true
+		_, _, n := parseRecord(c.rest())
+		s.hurt = s.hurt || n < 0 // not what a write that was cut short leaves
+	}
+	if last == recClosed {
+		s.clean = s.size == data
+		s.hurt = s.hurt || s.size < data // somebody wrote, and did not say so before
+		s.short = s.size > data
+	}
+	s.size, s.gaps = data, int64(len(runs)-1)
+	for runs[len(runs)-1].pos > data {
+		runs, s.short = runs[:len(runs)-1], true
+	}
+	s.end = runs[len(runs)-1].at + data - runs[len(runs)-1].pos
+	s.short = s.short || marked > s.end
+	s.top = max(s.top, s.end, marked)
+	return nil
+}
+
+// leadsTo says whether a gap can follow a run: the bytes up to it begin where it
+// says, and it goes on further on.
+func (r run) leadsTo(g gap) bool {
+	return g.pos >= r.pos && g.from == r.at+g.pos-r.pos
+}

@@ -1,0 +1,5 @@
+package journal
+
+type times struct{}
+
+func (t *times) leave() {}

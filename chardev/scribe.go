@@ -1,0 +1,335 @@
+package chardev
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chardevd/chardev/internal/history"
+	"chardevd/chardev/internal/journal"
+)
+
+const (
+	// scribeDelay is how long a scribe lets output gather, so that a console that
+	// prints line by line, or echoes key by key, does not wake it for each.
+	scribeDelay = 10 * time.Millisecond
+
+	// scribeSoon is how much it does not let gather: a fast device's output is written
+	// while it is still in the cache.
+	scribeSoon = 64 << 10
+
+	// scribeChunk is how much it writes at once, and holds while a disk takes its time.
+	scribeChunk = 1 << 20
+
+	// scribeIdle is after how long a silent console's files are closed.
+	scribeIdle = time.Minute
+
+	// A journal that failed is tried again after so long, doubling.
+	scribeRetry, scribeRetryMost = time.Second, 30 * time.Second
+
+	// The reserve is so many bytes ahead of what is printed, more for a console that
+	// soon used it up.
+	reserveLeast, reserveMost = 1 << 20, 256 << 20
+
+	// reserveGrace is how long a device waits, once, for a disk to take the reserve.
+	reserveGrace = 100 * time.Millisecond
+)
+
+// What a scribe is doing.
+const (
+	scribeSilent  int32 = iota // nothing is to be written
+	scribeWaiting              // for output to gather
+	scribeWriting
+	scribeFailed // waiting to try again
+	scribeClosed
+)
+
+// A scribe writes a hub's history and events into its journal, in a goroutine that is
+// there only while there is something to write. The device never waits for it, but
+// for a moment when offsets would be given out that the journal has not reserved.
+type scribe struct {
+	hub    *hub
+	j      *journal.Journal
+	reader *history.Reader
+
+	cursor   atomic.Int64  // the next byte to write
+	reserved atomic.Int64  // offsets below may be given out
+	slow     atomic.Bool   // it is not waited for until it has written all
+	news     chan struct{} // the reserve moved, or never will; capacity 1
+	lost     atomic.Int64  // bytes that the disk did not take in time
+
+	mu    sync.Mutex
+	doing atomic.Int32 // changed under mu
+	timer *time.Timer
+	work  sync.WaitGroup // of write
+	err   error          // why the journal takes nothing; nil: it does
+
+	writing sync.Mutex // held while the journal is written, by nobody who serves a device or a client
+	marks   []journal.Mark
+	step    int64 // of the reserve
+	stepped time.Time
+	retry   time.Duration
+}
+
+// newScribe begins where the history does, which is where the journal goes on.
+func newScribe(h *hub, j *journal.Journal) *scribe {
+	at := h.hist.Head()
+	s := &scribe{hub: h, j: j, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
+	s.cursor.Store(at)
+	s.reserved.Store(at)
+	h.hist.Keep(at)
+	return s
+}
+
+// printed tells that there is something to write, up to the head.
+func (s *scribe) printed(head int64) {
+	switch s.doing.Load() {
+	case scribeSilent:
+		s.mu.Lock()
+		if s.doing.CompareAndSwap(scribeSilent, scribeWaiting) {
+			s.after(scribeDelay)
+		}
+		s.mu.Unlock()
+	case scribeWaiting:
+		if head-s.cursor.Load() >= scribeSoon {
+			s.begin(scribeWaiting)
+		}
+	}
+}
+
+// begin begins to write if that is what the scribe was doing, or is about to. The
+// timer may go off all the same and finds nothing to do.
+func (s *scribe) begin(was ...int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(was, s.doing.Load()) {
+		s.doing.Store(scribeWriting)
+		s.work.Go(s.write)
+	}
+}
+
+// after sets the timer. Called with mu held.
+func (s *scribe) after(d time.Duration) {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(d, s.due)
+	} else {
+		s.timer.Reset(d)
+	}
+}
+
+// due is called by the timer: output has gathered, or a journal that failed is to be
+// tried again, or the console has been silent for long.
+func (s *scribe) due() { s.begin(scribeWaiting, scribeFailed, scribeSilent) }
+
+// write writes until nothing is left to.
+func (s *scribe) write() {
+	for more := true; more; {
+		s.writing.Lock()
+		before := s.cursor.Load()
+		err := s.drain()
+		if s.cursor.Load() == before {
+			s.j.Rest() // the console has been silent
+		}
+		s.writing.Unlock()
+		more = s.written(err, s.cursor.Load() > before)
+	}
+}
+
+// written says what the scribe does after it wrote all there was, or failed; true:
+// it writes on.
+func (s *scribe) written(err error, some bool) (more bool) {
+	was, now := s.setError(err)
+	switch {
+	case now != nil && was == nil:
+		s.hub.note("journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
+	case was != nil && now == nil:
+		s.hub.note("journal", "the console is written down again")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.doing.Load() == scribeClosed:
+		return false
+	case err != nil:
+		s.after(s.retry)
+		s.retry = min(2*s.retry, scribeRetryMost)
+		s.doing.Store(scribeFailed)
+		return false
+	case s.behind():
+		return true
+	}
+	s.retry = scribeRetry
+	if some {
+		s.after(scribeIdle)
+	}
+	s.doing.Store(scribeSilent)
+	if s.behind() { // printed may have seen that the scribe writes
+		s.doing.Store(scribeWriting)
+		return true
+	}
+	return false
+}
+
+// setError notes whether the journal takes what it is given, and tells those who wait
+// for it.
+func (s *scribe) setError(err error) (was, now error) {
+	s.slow.Store(err != nil)
+	if err != nil {
+		s.tellNews()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, s.err = s.err, err
+	return was, err
+}
+
+func (s *scribe) tellNews() {
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// behind is whether there is something to write.
+func (s *scribe) behind() bool {
+	h := s.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hist.Head() > s.cursor.Load() || len(h.unwritten) > 0
+}
+
+// drain writes what there is. Called with writing held.
+func (s *scribe) drain() error {
+	h := s.hub
+	for {
+		head, at := h.hist.Head(), s.cursor.Load()
+		if err := s.reserve(head); err != nil {
+			return err
+		}
+		if at == head {
+			return s.finish()
+		}
+		bufs, missing := s.reader.Next(at, scribeChunk)
+		if missing > 0 {
+			s.reader.Release()
+			s.lose(missing)
+			continue
+		}
+		h.mu.Lock()
+		s.marks = h.times.between(s.marks[:0], at, at+sizeOf(bufs))
+		h.mu.Unlock()
+		n, err := s.j.Append(at, bufs, s.marks)
+		s.reader.Release()
+		s.cursor.Add(n)
+		h.hist.Keep(at + n)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// finish writes the events, of bytes that are all written, and the index.
+func (s *scribe) finish() error {
+	h := s.hub
+	h.mu.Lock()
+	events := h.unwritten
+	h.unwritten = nil
+	h.mu.Unlock()
+	for i, e := range events {
+		if err := s.j.Note(journal.Event{Offset: e.Offset, Time: e.Time, Kind: e.Kind, Text: e.Text}); err != nil {
+			h.mu.Lock()
+			h.unwritten = append(events[i:], h.unwritten...)
+			h.mu.Unlock()
+			return err
+		}
+	}
+	if err := s.j.Flush(); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.times.drop(s.cursor.Load())
+	h.mu.Unlock()
+	return nil
+}
+
+// lose passes over bytes that memory no longer has, because the disk did not take
+// them in time. The journal states the gap at the next Append.
+func (s *scribe) lose(missing int64) {
+	at := s.cursor.Add(missing)
+	s.lost.Add(missing)
+	s.hub.mu.Lock()
+	s.hub.times.lose(at)
+	s.hub.mu.Unlock()
+	s.hub.noteSome(&s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
+}
+
+// reserve has the journal note up to where offsets may be given out, before they are.
+func (s *scribe) reserve(head int64) error {
+	if head+s.step/2 <= s.reserved.Load() {
+		return nil
+	}
+	now := time.Now()
+	if now.Sub(s.stepped) < time.Second {
+		s.step = min(2*s.step, reserveMost)
+	} else {
+		s.step = max(s.step/2, reserveLeast)
+	}
+	s.stepped = now
+	if err := s.j.Reserve(head + s.step); err != nil {
+		return err
+	}
+	if err := s.j.Flush(); err != nil {
+		return err
+	}
+	s.reserved.Store(head + s.step)
+	s.tellNews()
+	return nil
+}
+
+// awaitReserve waits until offsets up to the given one may be given out, or until the
+// disk has shown that it does not work as it should.
+func (s *scribe) awaitReserve(ctx context.Context, to int64) error {
+	if to <= s.reserved.Load() || s.slow.Load() {
+		return nil
+	}
+	grace := time.NewTimer(reserveGrace)
+	defer grace.Stop()
+	for to > s.reserved.Load() && !s.slow.Load() {
+		s.begin(scribeSilent, scribeWaiting)
+		select {
+		case <-s.news:
+		case <-grace.C:
+			s.slow.Store(true)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// close writes what is left and ends the journal. The hub must have no device any
+// more.
+func (s *scribe) close() error {
+	s.mu.Lock()
+	s.doing.Store(scribeClosed)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	s.work.Wait()
+	err := s.drain()
+	if err := s.j.Close(s.hub.hist.Head()); err != nil {
+		return err
+	}
+	return err
+}
+
+// state is why the journal takes nothing, and how many bytes are to be written.
+func (s *scribe) state() (err error, behind int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err, s.hub.hist.Head() - s.cursor.Load()
+}

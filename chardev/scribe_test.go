@@ -1,0 +1,288 @@
+package chardev
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"chardevd/chardev/internal/history"
+	"chardevd/chardev/internal/journal"
+)
+
+// A notebook is a journal in a folder of the test's, opened again and again.
+type notebook struct {
+	t      testing.TB
+	dir    string
+	o      journal.Options
+	keeper *journal.Keeper
+}
+
+func newNotebook(t testing.TB, o journal.Options) *notebook {
+	n := &notebook{t: t, dir: filepath.Join(t.TempDir(), "vm1"), o: o, keeper: journal.NewKeeper(0, 0, slog.New(slog.DiscardHandler))}
+	t.Cleanup(func() {
+		if err := n.keeper.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+// bench is a hub that goes on where the journal ends.
+func (n *notebook) bench(size int) *bench {
+	n.t.Helper()
+	j, err := journal.Open(n.dir, "vm1", n.o, n.keeper)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	b := newBench(n.t, size, "shared")
+	b.hub.hist = history.New(size, j.Start(), history.NewSpare(unwrittenMost))
+	b.hub.scribe = newScribe(b.hub, j)
+	b.printed = j.Start()
+	return b
+}
+
+// end is the daemon's orderly end.
+func (b *bench) end() {
+	b.t.Helper()
+	b.stop()
+	b.wg.Wait()
+	if err := b.hub.scribe.close(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// readPast reads what a console printed between two offsets, from memory or disk.
+func readPast(t testing.TB, h *hub, from, to int64) []byte {
+	t.Helper()
+	p := h.past()
+	defer p.Close()
+	got := make([]byte, to-from)
+	for at := from; at < to; {
+		n, missing, err := p.Read(at, got[at-from:])
+		if err != nil || n == 0 {
+			t.Fatalf("at %d: %d bytes, %d missing, %v", at, n, missing, err)
+		}
+		at += int64(n)
+	}
+	return got
+}
+
+var roomy = journal.Options{MaxSize: 1 << 20, Keep: 1000}
+
+// What a console printed is all there, whoever was attached and however often the
+// daemon was started; its offsets go on.
+func TestTheJournalHasAll(t *testing.T) {
+	n := newNotebook(t, roomy)
+	var from int64
+	for range 3 {
+		b := n.bench(64 << 10)
+		if b.printed != from {
+			t.Fatalf("goes on at %d, want %d", b.printed, from)
+		}
+		b.plug()
+		b.print(3 << 20)
+		await(t, "the output", func() bool { return b.hub.hist.Head() == b.printed })
+		if got := readPast(t, b.hub, 0, b.printed); !bytes.Equal(got, numbers(0, b.printed)) {
+			t.Fatal("something else was read than was printed")
+		}
+		from = b.printed
+		b.end()
+	}
+}
+
+// A client that stopped while the console printed far more than memory holds gets
+// all of it afterwards, and the others nothing of that.
+func TestAClientCatchesUpFromTheJournal(t *testing.T) {
+	b := newNotebook(t, roomy).bench(64 << 10)
+	defer b.end()
+	b.plug()
+	slow, sc := b.attach(4<<10, 0, nil)
+	quick, _ := b.attach(64<<10, 0, func(c *client) { c.onLag = "close" })
+	const total = 24 << 20
+	var printing sync.WaitGroup
+	printing.Go(func() { b.print(total) })
+	readNumbers(t, quick, 0, total)
+	printing.Wait()
+	readNumbers(t, slow, 0, total)
+	if missed := sc.missed.Load(); missed != 0 {
+		t.Errorf("missed %d bytes", missed)
+	}
+	b.print(100)
+	readNumbers(t, slow, total, 100)
+	readNumbers(t, quick, total, 100)
+}
+
+// What retention took is a gap of exactly that size.
+func TestOnlyWhatRetentionTookIsAGap(t *testing.T) {
+	n := newNotebook(t, journal.Options{MaxSize: 256 << 10, Keep: 2})
+	b := n.bench(16 << 10)
+	defer b.end()
+	b.plug()
+	var mu sync.Mutex
+	var lost int64
+	slow, sc := b.attach(1<<10, 0, func(c *client) {
+		c.person = func(m Message) error {
+			mu.Lock()
+			defer mu.Unlock()
+			lost += m.Size
+			return nil
+		}
+	})
+	quick, _ := b.attach(64<<10, 0, nil)
+	const total = 4 << 20
+	b.wg.Go(func() { b.print(total) })
+	readNumbers(t, quick, 0, total)
+	var got int64
+	for buf := make([]byte, 64<<10); got+sc.missed.Load() < total; {
+		k, err := slow.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += int64(k)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if lost == 0 || lost != sc.missed.Load() || got != total-lost {
+		t.Errorf("got %d, told of %d lost, counted %d; of %d", got, lost, sc.missed.Load(), total)
+	}
+}
+
+// A daemon that is killed gives no offset out again: who attached before sees it
+// go on behind all it had seen.
+func TestNoOffsetIsGivenOutTwice(t *testing.T) {
+	n := newNotebook(t, roomy)
+	var seen int64
+	for range 5 {
+		b := n.bench(64 << 10)
+		if b.printed < seen {
+			t.Fatalf("goes on at %d, and gave out all up to %d before", b.printed, seen)
+		}
+		b.plug()
+		b.print(200_000)
+		await(t, "the output", func() bool { return b.hub.hist.Head() == b.printed })
+		seen = b.hub.hist.Head()
+		b.stop() // and no end: it was killed
+		b.wg.Wait()
+		b.hub.scribe.forsake()
+	}
+}
+
+// A line's time is that of its first byte, in memory as on disk.
+func TestTimesOfLines(t *testing.T) {
+	var tm times
+	at := int64(0)
+	for i, line := range []string{"first ", "line\n", "second\nthird ", "goes on", " on\n", "fourth\n"} {
+		tm.note(at, []byte(line), int64(1000+i))
+		at += int64(len(line))
+	}
+	for _, want := range []struct{ at, ms int64 }{{0, 1000}, {11, 1002}, {18, 1002}, {35, 1005}} {
+		if ms, _, ok := tm.at(want.at); !ok || ms != want.ms {
+			t.Errorf("the line at %d came at %d, want %d", want.at, ms, want.ms)
+		}
+	}
+	if at, ok := tm.find(1003); !ok || at != 35 {
+		t.Errorf("from 1003 on: offset %d", at)
+	}
+	tm.drop(20)
+	if ms, _, ok := tm.at(20); !ok || ms != 1002 {
+		t.Errorf("the byte at 20 came at %d", ms)
+	}
+}
+
+// Marks are bounded, and the newest are there.
+func TestMarksAreBounded(t *testing.T) {
+	var tm times
+	for i := range int64(10 * maxMarks) {
+		if tm.full() {
+			tm.trim(0)
+		}
+		tm.note(2*i, []byte("x\n"), i+1)
+	}
+	if len(tm.marks) > 2*maxMarks {
+		t.Errorf("%d marks", len(tm.marks))
+	}
+	if ms, _, _ := tm.at(20*maxMarks - 2); ms != 10*maxMarks {
+		t.Errorf("the last line came at %d", ms)
+	}
+}
+
+// A console whose disk fails runs on, says so, and is written down again when the
+// disk works, with the gap stated.
+func TestAFailingDiskIsFeltByNobody(t *testing.T) {
+	n := newNotebook(t, roomy)
+	b := n.bench(64 << 10)
+	defer b.end()
+	b.plug()
+	far, _ := b.attach(64<<10, 0, nil)
+	printed := func(n int) {
+		t.Helper()
+		at := b.printed
+		var printing sync.WaitGroup
+		printing.Go(func() { b.print(n) })
+		readNumbers(t, far, at, n)
+		printing.Wait()
+	}
+	state := func() error { err, _ := b.hub.scribe.state(); return err }
+	printed(1 << 20)
+	awaitWritten(t, b)
+
+	aside := n.dir + ".aside"
+	s := b.hub.scribe
+	s.writing.Lock()
+	s.j.Rest()
+	if err := os.Rename(n.dir, aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(n.dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.writing.Unlock()
+	kept := b.printed
+	printed(20 << 20)
+	await(t, "the failure to be told", func() bool { return state() != nil })
+	printed(1 << 20)
+
+	os.Remove(n.dir)
+	if err := os.Rename(aside, n.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.begin(scribeFailed) // now, and not in a second or more
+	await(t, "the journal to be written again", func() bool { return state() == nil })
+	printed(1 << 20)
+	awaitWritten(t, b)
+	lost := s.lost.Load()
+	if lost == 0 || lost > 22<<20-history.KeepMost+scribeChunk {
+		t.Errorf("%d bytes were lost", lost)
+	}
+	if got := readPast(t, b.hub, 0, kept); !bytes.Equal(got, numbers(0, kept)) {
+		t.Error("what was written before has changed")
+	}
+	p := b.hub.past()
+	defer p.Close()
+	if n, missing, err := p.Read(kept, make([]byte, 10)); n != 0 || missing != lost || err != nil {
+		t.Errorf("at the gap: %d bytes, %d missing, %v; want %d missing", n, missing, err, lost)
+	}
+	if got := readPast(t, b.hub, kept+lost, b.printed); !bytes.Equal(got, numbers(kept+lost, b.printed)) {
+		t.Error("behind the gap is something else than was printed")
+	}
+}
+
+// awaitWritten waits until the journal has all.
+func awaitWritten(t testing.TB, b *bench) {
+	t.Helper()
+	await(t, "all to be written", func() bool { return b.hub.scribe.j.End() == b.printed && !b.hub.scribe.behind() })
+}
+
+// forsake leaves the journal as a daemon that is killed does.
+func (s *scribe) forsake() {
+	s.mu.Lock()
+	s.doing.Store(scribeClosed)
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	s.work.Wait()
+}
