@@ -193,7 +193,6 @@ func TestLogOfAStuckReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	fmt.Fprint(conn, "GET /api/v1/chardevs/vm1/log?format=raw&follow=true HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	other := r.get(t.Context(), "format=raw&follow=true")
 	const size = 32 << 20
