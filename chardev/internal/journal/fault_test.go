@@ -37,7 +37,7 @@ func (d *faulty) Open(name string, flag int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faultyFile{f.(diskFile), d, flag != os.O_RDONLY}, nil
+	return &faultyFile{f.(*diskFile), d, flag != os.O_RDONLY}, nil
 }
 
 func (d *faulty) Rename(from, to string) error {
@@ -55,7 +55,7 @@ func (d *faulty) MkdirAll(dir string) error {
 }
 
 type faultyFile struct {
-	diskFile
+	*diskFile
 	d      *faulty
 	writes bool
 }
@@ -69,21 +69,21 @@ func (f *faultyFile) Writev(bufs [][]byte) (int, error) {
 	}
 	n, err := f.diskFile.Write(p[:f.d.some.IntN(len(p)+1)])
 	if err == nil {
-		err = &fs.PathError{Op: "write", Path: f.Name(), Err: f.d.err}
+		err = &fs.PathError{Op: "write", Path: f.name, Err: f.d.err}
 	}
 	return n, err
 }
 
 func (f *faultyFile) Sync() error {
 	if f.writes && f.d.fails() {
-		return &fs.PathError{Op: "sync", Path: f.Name(), Err: f.d.err}
+		return &fs.PathError{Op: "sync", Path: f.name, Err: f.d.err}
 	}
 	return nil // it only takes time here
 }
 
 func (f *faultyFile) Truncate(size int64) error {
 	if f.d.fails() {
-		return &fs.PathError{Op: "truncate", Path: f.Name(), Err: f.d.err}
+		return &fs.PathError{Op: "truncate", Path: f.name, Err: f.d.err}
 	}
 	return f.diskFile.Truncate(size)
 }
