@@ -246,7 +246,7 @@ func (h *hub) readDevice(s *session) error {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.awaitReserve(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}

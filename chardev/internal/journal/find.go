@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 )
@@ -40,7 +41,7 @@ func (j *Journal) look(s *segment, index bool) (file, place, error) {
 				p.ext = indexExt
 			}
 			f, err := j.world.fs.Open(j.path(p.stamp, p.ext), os.O_RDONLY)
-			if os.IsNotExist(err) {
+			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {
@@ -71,7 +72,7 @@ func (j *Journal) belongs(s *segment, p place, f file) error {
 			return nil
 		}
 		idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), os.O_RDONLY)
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return errGone
 		}
 		if err != nil {

@@ -134,6 +134,23 @@ func (m *model) crash(t *rapid.T) {
 	}
 }
 
+// settle waits until the keeper has nothing to do for a journal.
+func settle(k *Keeper, j *Journal) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	busy := func() bool {
+		for _, s := range []set{k.reserves, k.trims, k.syncs, k.packs} {
+			if _, ok := s[j]; ok {
+				return true
+			}
+		}
+		return j.held > 0
+	}
+	for busy() {
+		k.released.Wait()
+	}
+}
+
 // check compares what a journal or a view of it says with the model.
 func (m *model) check(t *rapid.T, j *Journal, from int64) {
 	r := j.Reader()
@@ -238,22 +255,27 @@ func TestModel(t *testing.T) {
 			MaxSize: rapid.Int64Range(10, 2000).Draw(rt, "max size"), Keep: rapid.IntRange(1, 20).Draw(rt, "keep"),
 			Compress: rapid.Bool().Draw(rt, "compress"),
 		}}
-		m.clock.Store(1_800_000_000_000)
+		m.clock.Store(1_500_000_000_000)
 		m.open()
 		defer func() { m.k.Close() }()
+		settled := func(f func(t *rapid.T)) func(t *rapid.T) {
+			return func(t *rapid.T) { settle(m.k, m.j); f(t) }
+		}
 		rt.Repeat(map[string]func(*rapid.T){
 			"append": m.append,
 			"note":   m.note,
-			"read":   func(t *rapid.T) { m.check(t, m.j, rapid.Int64Range(0, int64(len(m.is))).Draw(t, "from")) },
-			"find":   m.find,
+			"read": settled(func(t *rapid.T) {
+				m.check(t, m.j, rapid.Int64Range(0, int64(len(m.is))).Draw(t, "from"))
+			}),
+			"find": settled(m.find),
 			"flush": func(t *rapid.T) {
 				if err := m.j.Flush(); err != nil {
 					t.Fatal(err)
 				}
 			},
 			"rest":   func(t *rapid.T) { m.j.Rest() },
-			"events": func(t *rapid.T) { m.checkEvents(t, m.j) },
-			"view": func(t *rapid.T) {
+			"events": settled(func(t *rapid.T) { m.checkEvents(t, m.j) }),
+			"view": settled(func(t *rapid.T) {
 				if err := m.j.Flush(); err != nil {
 					t.Fatal(err)
 				}
@@ -269,7 +291,7 @@ func TestModel(t *testing.T) {
 				}
 				m.check(t, v, v.Oldest())
 				m.checkEvents(t, v)
-			},
+			}),
 			"restart": func(t *rapid.T) { m.close(t); m.open() },
 			"crash": func(t *rapid.T) {
 				if err := m.j.Flush(); err != nil { // what had gathered of the index would be lost

@@ -140,7 +140,7 @@ func (r *recovery) find(p parts) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.size, s.modified = info.Size(), info.ModTime()
+		s.size, s.modified = info.size, info.modified
 	}
 	if !p.index {
 		return s, nil
@@ -154,7 +154,7 @@ func (r *recovery) find(p parts) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.indexSize = info.Size()
+	s.indexSize = info.size
 	s.header, err = readHeader(f)
 	s.known = err == nil
 	if errors.Is(err, errDamaged) {

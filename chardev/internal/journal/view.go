@@ -105,7 +105,7 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 		return nil, header{}, err
 	}
 	h, err := readHeader(f)
-	s := &segment{base: h.base, stamp: p.stamp, index: info.Size(), gaps: -1}
+	s := &segment{base: h.base, stamp: p.stamp, index: info.size, gaps: -1}
 	if err != nil || !p.data && !p.zipped {
 		return s, h, err
 	}
@@ -117,7 +117,7 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 	if err != nil {
 		return nil, h, err
 	}
-	s.data, s.last = data.Size(), data.ModTime().UnixMilli()
+	s.data, s.last = data.size, data.modified.UnixMilli()
 	return s, h, nil
 }
 
@@ -132,7 +132,7 @@ func (j *Journal) surveyView(s *segment) (v survey, err error) {
 		if err != nil {
 			return v, err
 		}
-		if size = info.Size(); p.ext == zstdExt {
+		if size = info.size; p.ext == zstdExt {
 			frames, err := readFrames(data)
 			if err != nil {
 				return v, err
