@@ -77,10 +77,7 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+	total := sizeOf(bufs)
 	if total == 0 {
 		return 0, nil
 	}
