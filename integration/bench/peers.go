@@ -201,7 +201,9 @@ type socat struct {
 
 func (s socat) name() string { return s.label }
 
-func (s socat) can(j job) bool { return j.front != "ws" && j.front != "telnet" && j.clients == 1 && j.consoles <= 200 }
+func (s socat) can(j job) bool {
+	return j.front != "ws" && j.front != "telnet" && j.clients == 1 && j.consoles <= 200
+}
 
 func (s socat) start(dir string, j job, consoles []*console) (*instance, error) {
 	in := &instance{}
