@@ -3,6 +3,7 @@ package channel
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,11 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is what *net.TCPConn, *net.UnixConn and a pollable *os.File have in
-// common: a descriptor on Go's poller.
+// file is what a handle and a pollable *os.File have in common.
 type file interface {
-	io.ReadWriteCloser
-	syscall.Conn
+	io.Closer
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
@@ -36,7 +35,8 @@ type fdChannel struct {
 	closeErr  error
 }
 
-func newFD(f file, local, remote net.Addr) (*fdChannel, error) {
+// newFD is a channel over a file that Go's poller knows.
+func newFD(f *os.File, local, remote net.Addr) (*fdChannel, error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
