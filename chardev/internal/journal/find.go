@@ -96,7 +96,7 @@ func (j *Journal) index(s *segment) (*cursor, error) {
 	}
 	c := &cursor{f: f, pos: headerSize}
 	if j.keeper != nil {
-		c.more = func(from int64, to []byte) ([]byte, []byte) { return j.unwritten(s, from, to) }
+		c.more = j.unwritten(s)
 	}
 	return c, nil
 }

@@ -107,6 +107,7 @@ func (m *model) close(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.grow(head)
+	m.reserve = head // a clean end: what was reserved beyond it was not given out
 	if err := m.k.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -235,6 +235,7 @@ func (j *Journal) leave(name stamp, data int64) {
 	j.tail = tail{pending: j.tail.pending[:0], batch: -1}
 	j.mu.Unlock()
 	j.grew(data - w.size)
+	j.size.Store(0)
 	w.seg, w.size, w.trailed, w.moved = nil, 0, false, false
 }
 

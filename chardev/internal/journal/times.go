@@ -98,6 +98,7 @@ func (t *times) advance(at, end int64) {
 	if ok, err := c.next(); ok && err == nil {
 		t.marks = parseMarks(t.marks[:0], c.body)
 	}
+	c.seek(c.pos) // if it still grows, it is read again
 }
 
 // Find returns the offset of the first byte that came at a time or later; End if

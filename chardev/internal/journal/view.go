@@ -10,7 +10,8 @@ import (
 // View opens a journal to be read, also while a daemon writes it: nothing in its
 // folder is changed. What is not known to be the journal's, for lack of an index,
 // is not in it. Readers follow what is written: End is as it was when one came to
-// it last. Close it, with any offset.
+// it last. Of bytes whose marks are not flushed yet it says that they came with those
+// before. Close it, with any offset.
 func View(dir, name string) (*Journal, error) { return view(realWorld(), dir, name) }
 
 func view(w *world, dir, name string) (*Journal, error) {
