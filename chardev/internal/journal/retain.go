@@ -53,10 +53,10 @@ func (j *Journal) cut(now time.Time) *segment {
 }
 
 // oldestSealed returns the oldest segment that may be removed; nil if there is
-// none. The last one has the epoch and the reserve and is never it, sealed or not.
-// mu is held.
+// none. The newest one may not, sealed or not: it says where offsets go on. mu is
+// held.
 func (j *Journal) oldestSealed() *segment {
-	if len(j.segments) <= 1 || j.segments[0].stamp == (stamp{}) {
+	if len(j.segments) < 2 {
 		return nil
 	}
 	return j.segments[0]
