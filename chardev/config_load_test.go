@@ -172,7 +172,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("no credentials %q", name)
 		}
 	}
-	if c := cfg.Credentials["default"]; c != nil && (len(c.Certificates) != 1 || c.ClientCAs == nil || c.RootCAs == nil) {
+	if c := cfg.Credentials["default"]; c != nil && (c.Loaded.Server == nil || c.Loaded.ClientCAs == nil || c.Loaded.RootCAs == nil) {
 		t.Errorf("credentials: %+v", c)
 	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{
