@@ -12,6 +12,7 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/break          BreakRequest, or no body → 204: the break is over
 //	GET    /api/v1/chardevs/NAME/line           LineInfo
 //	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
+//	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
 //
 // Errors are RFC 9457 problems (application/problem+json, type Problem). A break and
@@ -19,11 +20,19 @@ import "time"
 // device has none, and with 502 if the device, its driver or its server refuses.
 // They need no right to type: who is at the control socket is the operator.
 //
+// A log's parameters are the fields of LogQuery in lower case; true and false are
+// written so. The answer is text, the bytes, an object a line or a recording, as
+// format says. HeaderOffset and HeaderEpoch tell where it begins; trailers
+// (TrailerNext, …) tell where to go on, how much was lost, and what failed. Offsets
+// in since and until that are of another epoch, which epoch= tells, are answered with
+// 409. Follow holds until the client goes.
+//
 // Attach offers the subprotocol AttachProtocol. Binary frames are the stream,
 // both ways. Text frames are Messages, in order with the stream: the first one
 // from the daemon is a "hello" that tells the offset of the first byte.
-// Parameters: read_only=true; since=-SIZE (bytes of history before the live
-// edge, like "-65536") or since=OFFSET with epoch=EPOCH to go on exactly there.
+// Parameters: read_only=true; since=PLACE (see PlaceForms), like -64KiB, 5m or an
+// OFFSET, with epoch=EPOCH to go on exactly there or be told that there is no such
+// place any more.
 
 // AttachProtocol is the websocket subprotocol of attach.
 const AttachProtocol = "chardev.v1"

@@ -17,7 +17,7 @@ import (
 // messages beside the bytes, and may send some.
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
-	start, err := parseSince(query.Get("since"), query.Get("epoch"), con.epoch)
+	start, err := con.start(query.Get("since"), query.Get("epoch"))
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return

@@ -11,21 +11,44 @@ import (
 // opened: whoever may use the socket need not be who may run the daemon. Any
 // error is a *ConfigError.
 func LoadControl(path string) (channel.Address, error) {
+	l, err := loadPlaces(path)
+	if err == nil && l.cfg.Control.Transport == "" {
+		err = &ConfigError{mistakes(l.notes)}
+	}
+	if err != nil {
+		return channel.Address{}, err
+	}
+	return l.cfg.Control, nil
+}
+
+// LoadState reads which folder a config file gives the daemon for what must outlive
+// it, as LoadControl does.
+func LoadState(path string) (string, error) {
+	l, err := loadPlaces(path)
+	if err == nil && l.cfg.State == "" {
+		err = &ConfigError{mistakes(l.notes)}
+	}
+	if err != nil {
+		return "", err
+	}
+	return l.cfg.State, nil
+}
+
+// loadPlaces reads what a config file says of state and control, as far as it can be
+// read.
+func loadPlaces(path string) (*loader, error) {
 	text, err := readConfig(path)
 	var abs string
 	if err == nil {
 		abs, err = filepath.Abs(path)
 	}
 	if err != nil {
-		return channel.Address{}, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
 	}
 	l := &loader{cfg: &Config{File: path}}
 	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
 		l.state(t)
 		l.control(t)
 	}
-	if l.cfg.Control.Transport == "" {
-		return channel.Address{}, &ConfigError{mistakes(l.notes)}
-	}
-	return l.cfg.Control, nil
+	return l, nil
 }

@@ -9,11 +9,11 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/transcript"
 )
 
 // The control socket: the API of api.go over HTTP.
@@ -34,6 +34,7 @@ func (c *control) handler() http.Handler {
 	mux.HandleFunc("POST /api/v1/chardevs/{name}/break", c.withChardev(c.sendBreak))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/line", c.withChardev(c.line))
 	mux.HandleFunc("PATCH /api/v1/chardevs/{name}/line", c.withChardev(c.setLine))
+	mux.HandleFunc("GET /api/v1/chardevs/{name}/log", c.withChardev(c.log))
 	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", c.withChardev(c.attach))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
@@ -102,23 +103,30 @@ type start struct {
 	note   string // why it is not where it was asked for
 }
 
-// parseSince reads since=: bytes before the head (-65536), or an offset of the
-// given epoch. An offset of another epoch than the present one names other
-// bytes, so all that is held is given instead, and that is told.
-func parseSince(since, epoch, present string) (start, error) {
+// start reads since=, which is a place in the stream or nothing, the head. An offset
+// of another epoch than the present one names other bytes, so all that is held is
+// given instead, and that is told.
+func (c *console) start(since, epoch string) (start, error) {
 	if since == "" {
 		return start{from: -1}, nil
 	}
-	n, err := strconv.ParseInt(since, 10, 64)
-	switch {
-	case err != nil:
-		return start{}, fmt.Errorf("since=%s: want -BYTES or an OFFSET", since)
-	case strings.HasPrefix(since, "-"):
-		return start{replay: int(min(-n, math.MaxInt32)), from: -1}, nil
-	case epoch != present:
-		return start{replay: math.MaxInt32, from: -1, note: "chardevd was started anew and has not what was printed before; this is what it has"}, nil
+	place, err := transcript.ParseSince(since)
+	if err != nil {
+		return start{}, fmt.Errorf("since=%s: %w", since, err)
 	}
-	return start{from: n}, nil
+	if n, ok := place.Size(); ok { // before what the head is when the client joins
+		return start{replay: int(min(n, math.MaxInt32)), from: -1}, nil
+	}
+	var s start
+	if place.IsOffset() && epoch != "" && epoch != c.epoch {
+		s.note, place = "chardevd was started anew and has not what was printed before; this is what it has", transcript.Since{}
+	}
+	src := c.hub.past()
+	defer src.Close()
+	if s.from, err = place.Resolve(src, time.Now()); err != nil {
+		return start{}, fmt.Errorf("since=%s: %w", since, err)
+	}
+	return s, nil
 }
 
 // serveControl serves the API on l until ctx ends.

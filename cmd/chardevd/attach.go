@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 
 func newAttach() *cobra.Command {
 	var daemon daemonFlags
-	o := attachOptions{since: 4 << 10, escape: escapeFlag{char: '~', on: true}}
+	o := attachOptions{since: "-4KiB", escape: escapeFlag{char: '~', on: true}}
 	cmd := &cobra.Command{
 		Use:   "attach NAME",
 		Short: "Be on a console: see it, and type into it",
@@ -63,7 +62,7 @@ say goes to stderr.`,
 	f := cmd.Flags()
 	f.VarP(&o.escape, "escape", "e", "the escape character: one character, ^X for a control character, or none")
 	f.BoolVarP(&o.readOnly, "read-only", "r", false, "send nothing of what is typed; escapes still work")
-	f.Var(&o.since, "since", "begin so much before the newest byte: -SIZE like -64KiB, or 0")
+	f.Var(&o.since, "since", "begin here: "+chardev.PlaceForms+"; 0 is the end, too")
 	f.DurationVar(&o.wait, "wait", 0, "how long to wait for the daemon and the chardev to be there, like 10s")
 	daemon.add(cmd)
 	return cmd
@@ -72,7 +71,7 @@ say goes to stderr.`,
 type attachOptions struct {
 	escape   escapeFlag
 	readOnly bool
-	since    sinceFlag
+	since    attachPlace
 	wait     time.Duration
 }
 
@@ -93,7 +92,7 @@ func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() 
 	// Not File.Fd: that may change O_NONBLOCK of a file that others share.
 	stdin, stdout, stderr := syscall.Stdin, syscall.Stdout, syscall.Stderr
 	s := &attach.Session{
-		Name: name, Dial: dial, Watch: watch, Replay: int64(o.since),
+		Name: name, Dial: dial, Watch: watch, Since: string(o.since),
 		Out: os.Stdout, Notices: os.Stderr, EOL: "\n",
 		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly, Answer: answerTime,
 		Together: term.IsTerminal(stdout) && term.IsTerminal(stderr),
@@ -184,23 +183,15 @@ func (e *escapeFlag) Set(s string) (err error) {
 	return err
 }
 
-// sinceFlag is the value of --since: how many bytes before the newest one.
-type sinceFlag int64
+// attachPlace is the value of attach's --since. To begin 0 bytes before the end was
+// written 0 before there were other places; the first offset is start.
+type attachPlace placeFlag
 
-func (f *sinceFlag) Type() string { return "-SIZE" }
-func (f *sinceFlag) String() string {
-	if *f == 0 {
-		return "0"
+func (f *attachPlace) Type() string   { return "PLACE" }
+func (f *attachPlace) String() string { return string(*f) }
+func (f *attachPlace) Set(s string) error {
+	if s == "0" {
+		s = "end"
 	}
-	return "-" + channel.FormatSize(int64(*f))
-}
-
-func (f *sinceFlag) Set(s string) error {
-	size, back := strings.CutPrefix(s, "-")
-	n, err := channel.ParseSize(size)
-	if err != nil || !back && n != 0 {
-		return errors.New("want -SIZE with KiB, MiB, GiB or none, like -64KiB, or 0")
-	}
-	*f = sinceFlag(n)
-	return nil
+	return (*placeFlag)(f).Set(s)
 }

@@ -192,7 +192,7 @@ func attachedSeat(t *testing.T, more ...string) (*testDaemon, *seat) {
 
 func TestAttachLeavesTheTerminalAsItWas(t *testing.T) {
 	_, s := attachedSeat(t)
-	s.expect("<since -4096 >\r\n")
+	s.expect("<since -4KiB >\r\n")
 	s.typed("hello\x03\x1a\x04\r") // ^C, ^Z, ^D go to the console
 	s.expect("HELLO\x03\x1a\x04\r")
 	s.typed("~?")
@@ -204,7 +204,7 @@ func TestAttachLeavesTheTerminalAsItWas(t *testing.T) {
 func TestAttachOtherEscape(t *testing.T) {
 	_, s := attachedSeat(t, "-e", "^]", "--since", "-64KiB")
 	s.expect("^]. leaves")
-	s.expect("<since -65536 >")
+	s.expect("<since -64KiB >")
 	s.typed("~.\r")
 	s.expect("~.\r")
 	s.typed("\x1d.")
@@ -240,7 +240,7 @@ func TestAttachComesBackWhenTheDaemonDoes(t *testing.T) {
 	s.raw()
 	d.start(t)
 	s.expect("[chardevd: attached again]\r\n<since ") // where it was: 5000 and what it was given
-	s.expect(fmt.Sprintf("<since %d e1>", 5000+len("<since -4096 >\r\nABC\r")))
+	s.expect(fmt.Sprintf("<since %d e1>", 5000+len("<since -4KiB >\r\nABC\r")))
 	d.stop()
 	s.typed("\r~.")
 	s.end(0)
@@ -270,7 +270,7 @@ func TestAttachOfAScript(t *testing.T) {
 	cmd.Stdin = strings.NewReader("~.\nuptime\n")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil || stdout.String() != "<since -0 >\r\n~.\nUPTIME\n" || stderr.Len() > 0 {
+	if err := cmd.Run(); err != nil || stdout.String() != "<since end >\r\n~.\nUPTIME\n" || stderr.Len() > 0 {
 		t.Errorf("stdout %q, stderr %q, %v", &stdout, &stderr, err)
 	}
 }

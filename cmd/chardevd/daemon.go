@@ -38,6 +38,18 @@ func (d *daemonFlags) completeName(cmd *cobra.Command, args []string, begun stri
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	return d.completeNames(begun)
+}
+
+// completeFurtherNames completes the names of chardevs behind the first argument.
+func (d *daemonFlags) completeFurtherNames(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return d.completeNames(begun)
+}
+
+func (d *daemonFlags) completeNames(begun string) ([]string, cobra.ShellCompDirective) {
 	c, err := d.client()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

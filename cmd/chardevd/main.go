@@ -36,14 +36,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
+	case err == errNothing:
+		return exitFailed
 	case started:
 		fmt.Fprintln(stderr, inWords(err))
+		if _, ok := err.(*wentWrong); ok {
+			return exitUsage
+		}
 		return exitFailed
 	default: // the command was never run: cobra did not understand the line
 		fmt.Fprintf(stderr, "chardevd: %v; see \"%s --help\"\n", err, cmd.CommandPath())
 		return exitUsage
 	}
 }
+
+// wentWrong is an error of a command whose exitFailed says something else.
+type wentWrong struct{ error }
 
 // inWords is an error as it is printed. The mistakes in a config are a line each
 // that begins with its place, as editors want it.
@@ -63,7 +71,8 @@ wants them: over a pty, TCP, a UNIX socket, TLS or a websocket, all at the same
 time, from one shared history.`,
 		Example: `  chardevd serve              run the daemon with ./chardev.toml
   chardevd list               what consoles there are
-  chardevd attach demo        be on one; ~. leaves`,
+  chardevd attach demo        be on one; ~. leaves
+  chardevd log demo           what it printed`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("which command?")
@@ -79,7 +88,7 @@ time, from one shared history.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newBreak(), newLine(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newVersion())
 	return root
 }
 

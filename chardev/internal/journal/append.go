@@ -166,10 +166,9 @@ func (j *Journal) wrote(n int64) {
 		return
 	}
 	j.w.size += n
+	j.size.Store(j.w.size)
 	j.grew(n)
-	if !j.unsynced.Load() && !j.unsynced.Swap(true) {
-		j.keeper.syncLater(j)
-	}
+	j.soil()
 }
 
 // mark takes the marks below an offset into the index, and returns the others.
@@ -234,12 +233,24 @@ func (j *Journal) Reserve(to int64) error {
 // next is where the stream goes on if nothing is left out: in a new run at Start.
 func (j *Journal) next() int64 { return max(j.end.Load(), j.start) }
 
-// Flush writes what has gathered of the index to its file.
+// Flush writes what has gathered of the index to its file. It also returns what
+// the keeper found since: that something can not be synced.
 func (j *Journal) Flush() error {
-	if j.w.idx == nil {
-		return nil // at rest everything is written
+	j.mu.Lock()
+	err := j.failed
+	j.failed = nil
+	j.mu.Unlock()
+	if j.w.idx != nil { // at rest everything is written
+		err = errors.Join(j.flush(), err)
 	}
-	return advise(j.flush())
+	return advise(err)
+}
+
+// soil tells the keeper that there is something to sync, if it does not know.
+func (j *Journal) soil() {
+	if !j.unsynced.Load() && !j.unsynced.Swap(true) {
+		j.keeper.syncLater(j)
+	}
 }
 
 // advise adds to an error what to do about it.

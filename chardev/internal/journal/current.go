@@ -57,9 +57,10 @@ func (r *recovery) current(cur *found) error {
 		return r.sealNow(cur, s, idx)
 	}
 	j.w = writer{
-		seg:  &segment{base: s.base, last: s.last, gaps: s.gaps},
+		seg:  &segment{base: s.base, index: cur.indexSize, last: s.last, gaps: s.gaps},
 		size: cur.size, gaps: s.gaps, made: s.made, first: s.first, last: s.last,
 	}
+	j.size.Store(cur.size)
 	j.tail = tail{seg: j.w.seg, flushed: cur.indexSize, batch: -1}
 	j.segments = append(j.segments, j.w.seg)
 	return nil

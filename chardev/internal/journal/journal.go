@@ -49,6 +49,7 @@ type segment struct {
 	stamp   stamp // in its name; zero: the current one
 	zipped  bool  // its data is compressed
 	removed bool
+	synced  bool  // since it was sealed
 	data    int64 // bytes of its data on disk, compressed ones where they are; of the current one when it was sealed
 	index   int64 // and of its index
 	last    int64 // when its last byte came (Unix ms)
@@ -72,13 +73,17 @@ type Journal struct {
 
 	end      atomic.Int64 // behind the last byte written
 	bytes    atomic.Int64 // on disk
+	size     atomic.Int64 // bytes of the current segment's data
 	unsynced atomic.Bool  // the keeper knows that there is something to sync
-	changed  atomic.Bool  // the keeper found that the current file is not the one that is written
+	changed  atomic.Bool  // the keeper found that the current segment's data is not what was written
+
+	held int // how many jobs of the keeper are under way; guarded by Keeper.mu
 
 	mu       sync.Mutex
 	segments []*segment // oldest first; the current one last, if there is one
 	newest   stamp      // of the segments that were ever sealed
 	sealing  stamp      // the current one is just getting it; or zero
+	failed   error      // of a sync, for the writer to tell
 	tail     tail
 }
 

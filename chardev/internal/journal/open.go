@@ -28,6 +28,7 @@ func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 	}
 	j.recovered = r.events
 	j.w.tell = r.events
+	j.bytes.Store(j.w.size)
 	for _, s := range j.segments {
 		j.bytes.Add(s.data + s.index)
 	}

@@ -61,6 +61,7 @@ func (j *Journal) begin(base int64) error {
 	w.idx, w.data = idx, data
 	w.made = j.world.now().UnixMilli()
 	w.first, w.size, w.gaps = w.last, 0, 0
+	j.size.Store(0)
 	w.opened, w.barrier = true, true
 	h := header{epoch: j.epoch, base: base, made: w.made, reserve: w.reserve, boot: j.world.boot}
 	j.mu.Lock()
@@ -198,6 +199,7 @@ func (j *Journal) seal() error {
 	j.leave(name, w.size)
 	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindRotation, name.stem(j.name) + dataExt})
 	j.keeper.sealed(j)
+	j.trimSome()
 	return nil
 }
 
@@ -223,6 +225,10 @@ func (j *Journal) leave(name stamp, data int64) {
 	j.shut()
 	j.mu.Lock()
 	w.seg.stamp, w.seg.data, w.seg.index = name, data, j.tail.flushed
+	if w.seg.last == 0 {
+		w.seg.last = w.made
+	}
+	j.changed.Store(false)
 	j.newest, j.sealing = name, stamp{}
 	j.tail = tail{pending: j.tail.pending[:0], batch: -1}
 	j.mu.Unlock()
@@ -273,7 +279,6 @@ func (j *Journal) forsake() error {
 	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindJournal,
 		fmt.Sprintf("%s%s %s: the %d bytes before this are missing", j.name, dataExt, text, lost)})
 	j.leave(name, data)
-	j.changed.Store(false)
 	j.keeper.sealed(j)
 	return nil
 }

@@ -31,7 +31,10 @@ func surveyIndex(f file, data int64) (s survey, err error) {
 	s.boot = s.header.boot
 	if t, kind, ok := readTrailer(f, info.Size()); ok && t.size == data {
 		s.trailer, s.clean, s.whole = t, kind == recClosed, info.Size()
-		s.top = max(t.head, t.reserve)
+		s.top = t.head
+		if kind == recSealed { // the run went on
+			s.top = max(t.head, t.reserve)
+		}
 		return s, nil
 	}
 	return s, s.walk(f, info.Size(), data)
@@ -104,7 +107,9 @@ func (s *survey) walk(f file, size, data int64) error {
 		s.hurt = s.hurt || n < 0 // not what a write that was cut short leaves
 	}
 	if last == recClosed {
-		s.clean = s.size == data
+		if s.clean = s.size == data; s.clean {
+			s.top = s.trailer.head
+		}
 		s.hurt = s.hurt || s.size < data // somebody wrote, and did not say so before
 		s.short = s.size > data
 	}

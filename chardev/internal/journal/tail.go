@@ -71,8 +71,8 @@ func (j *Journal) flush() error {
 	j.w.seg.index = t.flushed
 	j.mu.Unlock()
 	j.grew(int64(n))
-	if n > 0 && !j.unsynced.Load() && !j.unsynced.Swap(true) {
-		j.keeper.syncLater(j)
+	if n > 0 {
+		j.soil()
 	}
 	return err
 }

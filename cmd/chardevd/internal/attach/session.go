@@ -23,7 +23,7 @@ type Stream interface {
 
 // At is where in the history to start.
 type At struct {
-	Replay int64  // without an epoch: this many bytes before the live edge
+	Since  string // without an epoch: this place, see chardev.PlaceForms
 	Epoch  string // else exactly at Offset of this epoch
 	Offset int64
 }
@@ -46,7 +46,7 @@ type Session struct {
 	// Fixed before Connect.
 	Name        string
 	Dial        Dial
-	Replay      int64         // bytes of history to begin with
+	Since       string        // where to begin, see chardev.PlaceForms
 	In          Reader        // what is typed; nil: nothing is ever sent
 	Out         io.Writer     // gets the console's bytes, unchanged
 	Notices     io.Writer     // gets what the session has to say
@@ -115,7 +115,7 @@ const (
 // it tries once. While it waits, an error that is Final is tried again too: the
 // chardev may be about to be there.
 func (s *Session) Connect(ctx context.Context, wait time.Duration) error {
-	s.at = At{Replay: s.Replay}
+	s.at = At{Since: s.Since}
 	appeared, stop := s.watch()
 	defer stop()
 	var err error

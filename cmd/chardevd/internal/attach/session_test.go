@@ -217,7 +217,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	r := &rig{daemon: &fakeDaemon{t, make(chan fakeDial)}, keys: newKeyboard(), screen: newScreen(), result: make(chan error, 1)}
-	r.Session = &Session{Name: "vm1", Dial: r.daemon.dial, Replay: 100, In: r.keys, Out: r.screen, Notices: r.screen,
+	r.Session = &Session{Name: "vm1", Dial: r.daemon.dial, Since: "-100B", In: r.keys, Out: r.screen, Notices: r.screen,
 		Interactive: true, EOL: "\r\n", Together: true, Escape: NewScanner('~')}
 	return r
 }
@@ -233,7 +233,7 @@ func (r *rig) start(t *testing.T) *fakeStream {
 		}
 		r.result <- err
 	}()
-	return r.daemon.accept(At{Replay: 100})
+	return r.daemon.accept(At{Since: "-100B"})
 }
 
 // ended waits for the session and returns its error and what the screen shows.
@@ -460,7 +460,7 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 func TestSessionEndsWithItsContext(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() { r.daemon.accept(At{Replay: 100}).say(t, hello); cancel(errors.New("killed")) }()
+	go func() { r.daemon.accept(At{Since: "-100B"}).say(t, hello); cancel(errors.New("killed")) }()
 	if err := r.Connect(ctx, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -472,7 +472,7 @@ func TestSessionEndsWithItsContext(t *testing.T) {
 func TestSessionRaisesAPanicInRun(t *testing.T) {
 	r := newRig(t)
 	r.Out = panicking{}
-	go func() { r.daemon.accept(At{Replay: 100}).say(t, hello, "x") }()
+	go func() { r.daemon.accept(At{Since: "-100B"}).say(t, hello, "x") }()
 	if err := r.Connect(context.Background(), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +499,7 @@ func TestConnectWaits(t *testing.T) {
 	appeared <- struct{}{}
 	r.daemon.refuse(&Final{errors.New("no such chardev yet")})
 	appeared <- struct{}{}
-	st := r.daemon.accept(At{Replay: 100})
+	st := r.daemon.accept(At{Since: "-100B"})
 	if err := recv(t, result, "connection"); err != nil {
 		t.Error(err)
 	}

@@ -58,7 +58,7 @@ func final(err error) error {
 func attachPath(name string, readOnly bool, at attach.At) string {
 	q := url.Values{}
 	if at.Epoch == "" {
-		q.Set("since", "-"+strconv.FormatInt(at.Replay, 10))
+		q.Set("since", at.Since)
 	} else {
 		q.Set("since", strconv.FormatInt(at.Offset, 10))
 		q.Set("epoch", at.Epoch)

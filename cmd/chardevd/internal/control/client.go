@@ -110,14 +110,19 @@ func (c *Client) send(ctx context.Context, within time.Duration, method string, 
 		return nil, fmt.Errorf("daemon on %v: %w", c.Place, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		r := &Refused{}
-		if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
-			json.Unmarshal(answer, r) // without words the status still tells
-		}
-		r.Status = resp.StatusCode
-		return nil, r
+		return nil, refused(resp, answer)
 	}
 	return answer, nil
+}
+
+// refused is the error in an answer.
+func refused(resp *http.Response, answer []byte) *Refused {
+	r := &Refused{}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
+		json.Unmarshal(answer, r) // without words the status still tells
+	}
+	r.Status = resp.StatusCode
+	return r
 }
 
 // apiURL is the URL of an API's resource.

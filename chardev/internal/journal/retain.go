@@ -1,0 +1,140 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+)
+
+// trim removes what a journal has too much of, or all of them together, and looks
+// whether there is something to compress.
+func (k *Keeper) trim(j *Journal) {
+	now := k.world.now()
+	for {
+		s := j.cut(now)
+		if s == nil {
+			break
+		}
+		k.remove(j, s)
+	}
+	for k.maxTotal > 0 && k.total.Load() > k.maxTotal {
+		if !k.trimAny() {
+			break
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t := j.ages(); !t.IsZero() && (k.aged.IsZero() || t.Before(k.aged)) {
+		k.aged = t
+	}
+	if j.options.Compress {
+		k.packs.add(j)
+	}
+}
+
+// cut takes the oldest segment out of the list if there is too much; nil if there
+// is not. Its files are still there.
+func (j *Journal) cut(now time.Time) *segment {
+	o := j.options
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.oldestSealed()
+	switch {
+	case s == nil:
+		return nil
+	case len(j.segments) > o.Keep:
+	case o.MaxTotal > 0 && j.bytes.Load() > o.MaxTotal:
+	case o.MaxAge > 0 && now.Sub(unixMilli(s.last)) >= o.MaxAge:
+	default:
+		return nil
+	}
+	j.unlist(s)
+	return s
+}
+
+// oldestSealed returns the oldest segment that may be removed; nil if there is
+// none. mu is held.
+func (j *Journal) oldestSealed() *segment {
+	if len(j.segments) == 0 || j.segments[0].stamp == (stamp{}) {
+		return nil
+	}
+	return j.segments[0]
+}
+
+// unlist takes the oldest segment out of the list. mu is held.
+func (j *Journal) unlist(s *segment) {
+	s.removed = true
+	j.segments[0] = nil
+	j.segments = j.segments[1:]
+}
+
+// trimAny removes the oldest sealed segment of all journals; false: there is none.
+func (k *Keeper) trimAny() bool {
+	k.mu.Lock()
+	var from *Journal
+	var oldest int64
+	for j := range k.journals {
+		j.mu.Lock()
+		if s := j.oldestSealed(); s != nil && (from == nil || s.last < oldest) {
+			from, oldest = j, s.last
+		}
+		j.mu.Unlock()
+	}
+	if from != nil {
+		from.held++
+	}
+	k.mu.Unlock()
+	if from == nil {
+		return false
+	}
+	k.do(from, func(k *Keeper, j *Journal) {
+		j.mu.Lock()
+		s := j.oldestSealed()
+		if s != nil { // it may have gone meanwhile
+			j.unlist(s)
+		}
+		j.mu.Unlock()
+		if s != nil {
+			k.remove(j, s)
+		}
+	})
+	return true
+}
+
+// tooMany is how many segments beyond those to be kept there may be while the
+// keeper is busy; then the writer removes some by itself.
+const tooMany = 16
+
+// trimSome keeps a writer that seals faster than the keeper removes from filling
+// the disk.
+func (j *Journal) trimSome() {
+	if _, n := j.Size(); n <= j.options.Keep+tooMany {
+		return
+	}
+	if s := j.cut(j.world.now()); s != nil {
+		j.keeper.remove(j, s)
+	}
+}
+
+// ages returns when the oldest sealed segment gets too old; zero: never.
+func (j *Journal) ages() time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if s := j.oldestSealed(); s != nil && j.options.MaxAge > 0 {
+		return unixMilli(s.last).Add(j.options.MaxAge)
+	}
+	return time.Time{}
+}
+
+// remove removes the files of a segment that is out of the list: first the data,
+// which without an index would be taken for a lost one's.
+func (k *Keeper) remove(j *Journal, s *segment) {
+	for _, ext := range []string{dataExt, zstdExt, indexExt} {
+		err := k.world.fs.Remove(j.path(s.stamp, ext))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			k.failed(j, err)
+			return
+		}
+	}
+	j.grew(-s.data - s.index)
+}

@@ -1,0 +1,246 @@
+package transcript
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"time"
+
+	"chardevd/chardev/internal/journal"
+)
+
+// A Format is how a stream is shown.
+type Format string
+
+const (
+	Text      Format = "text"      // lines for a person, in which nothing steers a terminal
+	Raw       Format = "raw"       // the bytes
+	JSON      Format = "json"      // an object a line
+	Asciicast Format = "asciicast" // a recording, asciicast v2
+)
+
+// MaxContext is how many lines near a match may be asked for.
+const MaxContext = 1000
+
+// A Query is what is to be shown of a stream, and how.
+type Query struct {
+	Since Since
+	Until *Since // nil: the head
+	Lines int64  // not 0: only so many of the last lines, or of those that match
+
+	Grep    *regexp.Regexp // nil: all lines; else those that match (and events), as they are shown without colours
+	Context int            // so many lines before and behind each, at most MaxContext
+
+	Format     Format
+	Name       string // the console's: in each object of JSON, and the recording's title
+	Names      bool   // Name stands before each line of text
+	Offsets    bool   // so does the line's offset
+	Timestamps bool   // and the local time at which its first byte came
+	Events     bool   // show them, too
+	Colour     bool   // SGR sequences stay in text
+	Cols, Rows int    // the recording's terminal
+
+	// Follow goes on with what comes until ctx ends, which is no error then. It
+	// needs Wait, which returns when the head is beyond an offset or there may be
+	// an event that was not, or with ctx's error.
+	Follow bool
+	Wait   func(ctx context.Context, beyond int64) error
+
+	// Ahead gives another Source of the same stream, for a goroutine that reads
+	// ahead, and what closes it. Nil: nothing is read ahead.
+	Ahead func() (src Source, closeIt func())
+}
+
+// Check says what contradicts itself in q.
+func (q *Query) Check() error {
+	var wrong []error
+	if q.Follow && q.Until != nil {
+		wrong = append(wrong, errors.New("follow goes on with what comes, and until ends before: leave out one"))
+	}
+	if q.Format == Asciicast && q.Grep != nil {
+		wrong = append(wrong, errors.New("a recording is of all that was printed: leave out grep"))
+	}
+	if q.Until != nil && *q.Until == (Since{}) {
+		wrong = append(wrong, errors.New("nothing stands before start: give another until"))
+	}
+	return errors.Join(wrong...)
+}
+
+// Backwards is the error of a query that ends before it begins.
+type Backwards struct {
+	Since, Until Since
+	From, To     int64
+}
+
+func (b *Backwards) Error() string {
+	return fmt.Sprintf("until=%v (offset %d) stands before since=%v (offset %d): exchange them", b.Until, b.To, b.Since, b.From)
+}
+
+// Range is from where to where in src the query goes. An error is a *Backwards or
+// one of src.
+func (q *Query) Range(ctx context.Context, src Source, now time.Time) (from, to int64, err error) {
+	if from, err = q.Since.Resolve(src, now); err != nil {
+		return 0, 0, err
+	}
+	to = src.Head()
+	if q.Until != nil {
+		if to, err = q.Until.Resolve(src, now); err != nil {
+			return 0, 0, err
+		}
+	}
+	if to < from {
+		return 0, 0, &Backwards{q.Since, *q.Until, from, to}
+	}
+	if q.Lines == 0 {
+		return from, to, nil
+	}
+	oldest := max(from, src.Oldest())
+	if q.Grep == nil {
+		from, err = lastLines(src, oldest, to, q.Lines)
+	} else {
+		from, err = q.lastMatches(ctx, src, oldest, to)
+	}
+	return from, to, err
+}
+
+// lastMatches is where the last q.Lines lines that match begin, or what is to be
+// shown before them. It reads backwards, a stripe at a time.
+func (q *Query) lastMatches(ctx context.Context, src Source, from, to int64) (int64, error) {
+	found := &matchSink{}
+	buf := make([]byte, scanBlock)
+	m := newMatcher(q.Grep)
+	for left, end := q.Lines, to; end > from; {
+		begin, err := lastLines(src, from, max(from, end-stripe), 1)
+		if err != nil {
+			return 0, err
+		}
+		found.at = found.at[:0]
+		d := drive{sink: newSplitter(found, m, 0), at: begin}
+		if err := d.through(ctx, &plainFeed{src: src, at: begin, to: end, buf: buf}, end); err != nil {
+			return 0, err
+		}
+		if err := d.sink.end(); err != nil {
+			return 0, err
+		}
+		if n := int64(len(found.at)); n >= left {
+			return lastLines(src, from, found.at[n-left], int64(q.Context))
+		} else {
+			left -= n
+		}
+		end = begin
+	}
+	return from, nil
+}
+
+// A matchSink notes where the lines are.
+type matchSink struct{ at []int64 }
+
+func (s *matchSink) line(l line) error {
+	s.at = append(s.at, l.at)
+	return nil
+}
+func (s *matchSink) apart() error              { return nil }
+func (s *matchSink) gap(int64, int64) error    { return nil }
+func (s *matchSink) event(journal.Event) error { return nil }
+func (s *matchSink) idle(int64, []byte) error  { return nil }
+func (s *matchSink) end() error                { return nil }
+
+// A Result is what was shown.
+type Result struct {
+	Next  int64 // the offset at which to go on
+	Lost  int64 // bytes that stood in gaps
+	Found int64 // lines and events that match; all that were shown, without Grep. Not counted for Raw without Grep, and Asciicast
+}
+
+// Write shows what is between two offsets of src, as Range gave them, on w. An
+// error is one of src, of w, or ctx's; the result tells how far it came.
+func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writer) (Result, error) {
+	sink, lines := q.sink(src, w)
+	d := drive{sink: sink, at: from}
+	if q.Events {
+		d.src = src
+	}
+	err := q.past(ctx, &d, src, to)
+	if err == nil && q.Follow {
+		if err = q.follow(ctx, &d, src); ctx.Err() != nil {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = d.settle()
+	}
+	if err == nil {
+		err = sink.end()
+	}
+	r := Result{Next: d.at, Lost: d.lost}
+	if lines != nil {
+		r.Found = lines.count
+	}
+	return r, err
+}
+
+// sink makes what shows the stream, and the splitter in it if it is shown by lines.
+func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
+	out, when := output{w: w}, clock{src: src}
+	var show lineSink
+	switch {
+	case q.Format == Asciicast:
+		return &castSink{output: out, clock: when, cols: q.Cols, rows: q.Rows, title: q.Name}, nil
+	case q.Format == Raw && q.Grep == nil:
+		return &rawSink{out}, nil
+	case q.Format == Raw:
+		show = &rawLines{out}
+	case q.Format == JSON:
+		show = &jsonLines{output: out, clock: when, name: q.Name}
+	default:
+		t := &textLines{output: out, clock: when, offsets: q.Offsets, times: q.Timestamps, colour: q.Colour}
+		if q.Names {
+			t.name = q.Name
+		}
+		show = t
+	}
+	var m *matcher
+	if q.Grep != nil {
+		m = newMatcher(q.Grep)
+	}
+	s := newSplitter(show, m, q.Context)
+	return s, s
+}
+
+// past shows what there is up to an offset.
+func (q *Query) past(ctx context.Context, d *drive, src Source, to int64) error {
+	if q.Ahead == nil || to-d.at < aheadRange {
+		return d.through(ctx, &plainFeed{src: src, at: d.at, to: to, buf: make([]byte, min(scanBlock, to-d.at))}, to)
+	}
+	var sources [readAhead]Source
+	for i := range sources {
+		var closeIt func()
+		sources[i], closeIt = q.Ahead()
+		defer closeIt()
+	}
+	f := newAheadFeed(ctx, sources, d.at, to)
+	defer f.stop()
+	return d.through(ctx, f, to)
+}
+
+// follow shows what comes.
+func (q *Query) follow(ctx context.Context, d *drive, src Source) error {
+	f := &plainFeed{src: src, at: d.at, to: math.MaxInt64, buf: make([]byte, outputBlock)}
+	for {
+		if err := d.through(ctx, f, math.MaxInt64); err != nil {
+			return err
+		}
+		if err := d.settle(); err != nil {
+			return err
+		}
+		if err := d.sink.idle(); err != nil {
+			return err
+		}
+		if err := q.Wait(ctx, d.at); err != nil {
+			return err
+		}
+	}
+}

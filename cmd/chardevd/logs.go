@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"chardevd/chardev"
+	"chardevd/cmd/chardevd/internal/control"
+)
+
+// logs is where what consoles printed is read: from the daemon or, where none runs,
+// from the files of the journals.
+type logs interface {
+	names(ctx context.Context) ([]string, error)
+	// show writes what is asked for of a console; the result tells what that was, also
+	// with an error.
+	show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error)
+}
+
+// logs finds them, and says so if no daemon runs.
+func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
+	c, err := d.client()
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = c.List(cmd.Context())
+	if err == nil {
+		return daemonLogs{c}, nil
+	}
+	// The config file tells the state folder, if it is the one of this daemon.
+	_, away := errors.AsType[*control.Unreachable](err)
+	if !away || d.config == "" && (d.control != "" || os.Getenv(control.EnvControl) != "") {
+		return nil, err
+	}
+	file, none := control.ConfigFile(d.config)
+	if none != nil {
+		return nil, err
+	}
+	state, mistakes := chardev.LoadState(file)
+	if mistakes != nil {
+		return nil, err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: no daemon runs: reading the journals in %s\n", state)
+	return fileLogs(state), nil
+}
+
+type daemonLogs struct{ c *control.Client }
+
+func (l daemonLogs) names(ctx context.Context) ([]string, error) {
+	infos, _, err := l.c.List(ctx)
+	var names []string
+	for _, i := range infos {
+		names = append(names, i.Name)
+	}
+	return names, err
+}
+
+func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
+	return l.c.Log(ctx, name, q, w)
+}
+
+// fileLogs are journals in a state folder.
+type fileLogs string
+
+func (l fileLogs) names(context.Context) ([]string, error) { return chardev.Journals(string(l)) }
+
+func (l fileLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
+	return chardev.ViewJournal(ctx, string(l), name, q, w)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"chardevd/chardev"
+)
+
+// placeFlag is a place in a stream, as the API takes it. Local times are those of
+// this process.
+type placeFlag string
+
+func (f *placeFlag) Type() string   { return "PLACE" }
+func (f *placeFlag) String() string { return string(*f) }
+func (f *placeFlag) Set(s string) error {
+	place, err := chardev.CheckPlace(s)
+	*f = placeFlag(place)
+	return err
+}
+
+// regexpFlag is a regular expression.
+type regexpFlag string
+
+func (f *regexpFlag) Type() string   { return "REGEXP" }
+func (f *regexpFlag) String() string { return string(*f) }
+func (f *regexpFlag) Set(s string) error {
+	if s == "" {
+		return errors.New("want a regular expression")
+	}
+	_, err := regexp.Compile(s)
+	*f = regexpFlag(s)
+	return err
+}
+
+// numberFlag is a number above 0.
+type numberFlag int64
+
+func (f *numberFlag) Type() string   { return "N" }
+func (f *numberFlag) String() string { return strconv.FormatInt(int64(*f), 10) }
+func (f *numberFlag) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 || n > 1<<62 {
+		return fmt.Errorf("want a number above 0, have %q", s)
+	}
+	*f = numberFlag(n)
+	return nil
+}
+
+// sizeFlag is the size of a terminal.
+type sizeFlag string
+
+func (f *sizeFlag) Type() string   { return "COLUMNSxROWS" }
+func (f *sizeFlag) String() string { return string(*f) }
+func (f *sizeFlag) Set(s string) error {
+	*f = sizeFlag(s)
+	return chardev.CheckSize(s)
+}

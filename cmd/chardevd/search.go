@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+// errNothing is the error of a search that finds nothing. It needs no words.
+var errNothing = errors.New("nothing found")
+
+func newSearch() *cobra.Command {
+	var daemon daemonFlags
+	var o logOptions
+	cmd := &cobra.Command{
+		Use:   "search REGEXP [NAME...]",
+		Short: "Find lines that consoles printed",
+		Long: `Find lines that match a regular expression (RE2) in what consoles printed, all of
+them if none is named. Each line begins with the console's NAME. Like grep, it exits
+with 0 if something is found, with 1 if not, and with 2 if something went wrong.`,
+		Example: `  chardevd search 'Kernel panic'
+  chardevd search --since 1d --timestamps 'link is (up|down)' router switch`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "" {
+				return wants("a REGEXP")(cmd, nil)
+			}
+			if _, err := regexp.Compile(args[0]); err != nil {
+				return err
+			}
+			o.query.Grep = args[0]
+			return o.check()
+		},
+		ValidArgsFunction: daemon.completeFurtherNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			logs, err := daemon.logs(cmd)
+			if err != nil {
+				return &wentWrong{err}
+			}
+			names := args[1:]
+			if len(names) == 0 {
+				if names, err = logs.names(cmd.Context()); err != nil {
+					return &wentWrong{err}
+				}
+			}
+			q := o.resolve()
+			q.Names = true
+			var found int64
+			var failed []error
+			for _, name := range slices.Compact(names) {
+				result, err := logs.show(cmd.Context(), name, q, cmd.OutOrStdout())
+				if err != nil {
+					failed = append(failed, fmt.Errorf("search %s: %w", name, err))
+				}
+				found += result.Found
+			}
+			switch {
+			case failed != nil:
+				return &wentWrong{errors.Join(failed...)}
+			case found == 0:
+				return errNothing
+			}
+			return nil
+		},
+	}
+	o.add(cmd)
+	daemon.add(cmd)
+	return cmd
+}
