@@ -35,6 +35,8 @@ type tlsWire struct {
 	// The lock is the order of the records, so it is held while one is written.
 	mu   sync.Mutex
 	held []byte // the records that go out together; nil: each goes at once
+
+	alert tls.AlertError // the last that came in the clear, 0: none; owned by who reads
 }
 
 func (w *tlsWire) Write(p []byte) (int, error) {
@@ -68,6 +70,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 	n, err := w.Channel.Read(p)
 	switch {
 	case n > 0:
+		w.noteAlert(p[:n])
 		return n, nil
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		return 0, fmt.Errorf("%w: %w", errTruncated, io.ErrUnexpectedEOF)
@@ -75,6 +78,20 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 		return 0, timeoutError{"read"}
 	}
 	return 0, err
+}
+
+// noteAlert takes down an alert in the clear at the end of what was read. OpenSSL
+// sends it so when it refuses the certificate of a server of TLS 1.3, and crypto/tls,
+// which expects the alert encrypted then, tells of a bad record. Data may look like it
+// by chance; the note counts only when a handshake has failed.
+func (w *tlsWire) noteAlert(p []byte) {
+	const alertRecord, size = 21, 7 // type, version, length 2; level, description (RFC 8446 §5.1 and §6)
+	if len(p) < size {
+		return
+	}
+	if p = p[len(p)-size:]; p[0] == alertRecord && p[1] == 3 && p[3] == 0 && p[4] == 2 {
+		w.alert = tls.AlertError(p[6])
+	}
 }
 
 // SetWriteDeadline does nothing: the only caller is crypto/tls around its

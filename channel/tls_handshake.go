@@ -179,6 +179,9 @@ func (s tlsSide) handshake(ctx context.Context, under Channel) (Channel, error) 
 	if err := c.conn.HandshakeContext(ctx); err != nil {
 		// This waits, too, for the Close that the end of ctx may have begun.
 		under.Close()
+		if oe, ok := errors.AsType[*net.OpError](err); ok && oe.Op == "local error" && wire.alert != 0 {
+			err = &net.OpError{Op: "remote error", Err: wire.alert}
+		}
 		return nil, fmt.Errorf("tls handshake: %w", s.explain(err))
 	}
 	return c, nil

@@ -48,16 +48,16 @@ func TestWhoIsRefused(t *testing.T) {
 		"s_client of TLS 1.3": openssl("-tls1_3"),
 		"s_client of TLS 1.2": openssl("-tls1_2"),
 		"ncat": func(cert, key string) *prog {
-			args := []string{"--ssl", "--ssl-verify", "--ssl-trustfile", ca.file("ca-cert.pem")}
+			args := []string{"-4", "--ssl", "--ssl-verify", "--ssl-trustfile", ca.file("ca-cert.pem")}
 			if cert != "" {
 				args = append(args, "--ssl-cert", cert, "--ssl-key", key)
 			}
-			return start(t, program(t, "ncat"), append(args, "127.0.0.1", fmt.Sprint(p))...)
+			return start(t, program(t, "ncat"), append(args, "localhost", fmt.Sprint(p))...)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			good := client(with(ca, "client"))
-			good.sees(t, "Linux")
+			good.sees(t, "kernel")
 			good.kill()
 			for _, bad := range []struct {
 				why       string
@@ -99,21 +99,23 @@ func TestWrongName(t *testing.T) {
 	ca := newAuthority(t)
 	p := freePort(t)
 	d := startDaemon(t, guardedConfig, map[string]any{"ca": ca.dir, "port": p})
-	c := start(t, program(t, "openssl"), "s_client", "-quiet", "-verify_return_error", "-verify_hostname", "elsewhere.example",
-		"-CAfile", ca.file("ca-cert.pem"), "-cert", ca.file("client-cert.pem"), "-key", ca.file("client-key.pem"), "-connect", port(p))
-	if err := d.stderr.sees(patience, "the client does not trust this side's certificate"); err != nil {
-		t.Errorf("the log: %v", err)
-	}
-	if code := c.exits(t, patience); code == 0 || c.out.text() != "" {
-		t.Errorf("exit code %d, got %q", code, c.out.text())
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		c := start(t, program(t, "openssl"), "s_client", "-quiet", version, "-verify_return_error", "-verify_hostname", "elsewhere.example",
+			"-CAfile", ca.file("ca-cert.pem"), "-cert", ca.file("client-cert.pem"), "-key", ca.file("client-key.pem"), "-connect", port(p))
+		if err := d.stderr.sees(patience, "the client does not trust this side's certificate"); err != nil {
+			t.Errorf("%s: the log: %v", version, err)
+		}
+		if code := c.exits(t, patience); code == 0 || c.out.text() != "" {
+			t.Errorf("%s: exit code %d, got %q", version, code, c.out.text())
+		}
 	}
 	// ncat looks at the name when it is connected already: what it got it keeps from its user.
 	ca.issue("server", x509.ExtKeyUsageServerAuth, 20, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"elsewhere.example"}, nil })
 	if err := d.stderr.sees(patience, "credentials were replaced"); err != nil {
 		t.Fatalf("the log: %v", err)
 	}
-	n := start(t, program(t, "ncat"), "--ssl", "--ssl-verify", "--ssl-trustfile", ca.file("ca-cert.pem"),
-		"--ssl-cert", ca.file("client-cert.pem"), "--ssl-key", ca.file("client-key.pem"), "127.0.0.1", fmt.Sprint(p))
+	n := start(t, program(t, "ncat"), "-4", "--ssl", "--ssl-verify", "--ssl-trustfile", ca.file("ca-cert.pem"),
+		"--ssl-cert", ca.file("client-cert.pem"), "--ssl-key", ca.file("client-key.pem"), "localhost", fmt.Sprint(p))
 	if code := n.exits(t, patience); code == 0 || n.out.text() != "" {
 		t.Errorf("ncat: exit code %d, got %q", code, n.out.text())
 	}
@@ -131,14 +133,14 @@ func TestRevokedWithASession(t *testing.T) {
 	}
 	session := ca.file("session.pem")
 	first := client("-no_ign_eof", "-sess_out", session)
-	first.sees(t, "Linux")
+	first.sees(t, "kernel")
 	first.stdin.Close()
 	first.exits(t, patience)
 	if _, err := os.Stat(session); err != nil {
 		t.Fatalf("s_client kept no session: %v", err)
 	}
 	again := client("-sess_in", session)
-	again.sees(t, "Linux")
+	again.sees(t, "kernel")
 	ca.revoke(3)
 	if err := d.stderr.sees(patience, "credentials were replaced"); err != nil {
 		t.Fatalf("the log: %v", err)
@@ -191,7 +193,7 @@ log = false
 	add(ca, "revoked", "was revoked on")
 	add(ca, "elsewhere", "elsewhere.example, not localhost")
 	d := startDaemon(t, config, map[string]any{"ca": ca.dir})
-	servers[0].sees(t, "Linux")
+	servers[0].sees(t, "kernel")
 	for i, s := range servers[1:] {
 		eventually(t, patience, func() error {
 			f := d.info("vm").Frontends[i+1]
