@@ -54,10 +54,6 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 	src := con.hub.past()
 	defer src.Close()
 	q.Name, q.Wait = con.name, src.Wait
-	q.Ahead = func() (transcript.Source, func()) {
-		p := con.hub.past()
-		return p, p.Close
-	}
 	from, to, err := q.Range(ctx, src, time.Now())
 	if err != nil {
 		status := http.StatusInternalServerError

@@ -14,7 +14,6 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/journal"
-	"chardevd/chardev/internal/transcript"
 )
 
 // Journals are read from their files here, without a daemon.
@@ -67,10 +66,6 @@ func ViewJournal(ctx context.Context, state, name string, query LogQuery, w io.W
 	src := viewed{j, j.Reader()}
 	defer src.Close()
 	q.Name = name
-	q.Ahead = func() (transcript.Source, func()) {
-		v := viewed{j, j.Reader()}
-		return v, v.Close
-	}
 	from, to, err := q.Range(ctx, src, time.Now())
 	if err != nil {
 		return LogResult{}, err

@@ -54,6 +54,7 @@ type scribe struct {
 	hub    *hub
 	j      *journal.Journal
 	reader *history.Reader
+	desks  desks
 
 	cursor   atomic.Int64  // the next byte to write
 	reserved atomic.Int64  // offsets below may be given out
@@ -67,17 +68,23 @@ type scribe struct {
 	work  sync.WaitGroup // of write
 	err   error          // why the journal takes nothing; nil: it does
 
-	writing sync.Mutex // held while the journal is written, by nobody who serves a device or a client
+	// owned by who writes: write, and close at the end
 	marks   []journal.Mark
 	step    int64 // of the reserve
 	stepped time.Time
 	retry   time.Duration
 }
 
+// desks bound how many scribes write at a time: each of them that waits for the disk
+// holds a thread.
+type desks chan struct{}
+
+const deskCount = 16
+
 // newScribe begins where the history does, which is where the journal goes on.
-func newScribe(h *hub, j *journal.Journal) *scribe {
+func newScribe(h *hub, j *journal.Journal, d desks) *scribe {
 	at := h.hist.Head()
-	s := &scribe{hub: h, j: j, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
+	s := &scribe{hub: h, j: j, desks: d, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
 	s.cursor.Store(at)
 	s.reserved.Store(at)
 	h.hist.Keep(at)
@@ -127,13 +134,13 @@ func (s *scribe) due() { s.begin(scribeWaiting, scribeFailed, scribeSilent) }
 // write writes until nothing is left to.
 func (s *scribe) write() {
 	for more := true; more; {
-		s.writing.Lock()
+		s.desks <- struct{}{}
 		before := s.cursor.Load()
 		err := s.drain()
 		if s.cursor.Load() == before {
 			s.j.Rest() // the console has been silent
 		}
-		s.writing.Unlock()
+		<-s.desks
 		more = s.written(err, s.cursor.Load() > before)
 	}
 }
@@ -201,7 +208,7 @@ func (s *scribe) behind() bool {
 	return h.hist.Head() > s.cursor.Load() || len(h.unwritten) > 0
 }
 
-// drain writes what there is. Called with writing held.
+// drain writes what there is.
 func (s *scribe) drain() error {
 	h := s.hub
 	for {
@@ -320,6 +327,8 @@ func (s *scribe) close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	s.desks <- struct{}{}
+	defer func() { <-s.desks }()
 	err := s.drain()
 	if err := s.j.Close(s.hub.hist.Head()); err != nil {
 		return err

@@ -39,7 +39,7 @@ func (n *notebook) bench(size int) *bench {
 	}
 	b := newBench(n.t, size, "shared")
 	b.hub.hist = history.New(size, j.Start(), history.NewSpare(unwrittenMost))
-	b.hub.scribe = newScribe(b.hub, j)
+	b.hub.scribe = newScribe(b.hub, j, make(desks, 1))
 	b.printed = j.Start()
 	return b
 }
@@ -231,7 +231,8 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 
 	aside := n.dir + ".aside"
 	s := b.hub.scribe
-	s.writing.Lock()
+	await(t, "the scribe to be silent", func() bool { return s.doing.Load() == scribeSilent })
+	s.mu.Lock() // it does not begin
 	s.j.Rest()
 	if err := os.Rename(n.dir, aside); err != nil {
 		t.Fatal(err)
@@ -239,7 +240,7 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	if err := os.WriteFile(n.dir, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.writing.Unlock()
+	s.mu.Unlock()
 	kept := b.printed
 	printed(20 << 20)
 	await(t, "the failure to be told", func() bool { return state() != nil })

@@ -32,6 +32,7 @@ type Server struct {
 	lock     *os.File
 	keeper   *journal.Keeper
 	spare    *history.Spare // for what the journals are to write yet
+	desks    desks
 
 	identities *identities
 
@@ -67,6 +68,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		cfg: cfg, log: log, epoch: rand.Text(), lock: lock,
 		keeper: journal.NewKeeper(cfg.Journal.MaxTotal, cfg.Journal.Sync, log),
 		spare:  history.NewSpare(unwrittenMost),
+		desks:  make(desks, deskCount),
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
@@ -191,7 +193,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 	}
 	con.epoch = j.Epoch()
 	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
-	h.scribe = newScribe(h, j)
+	h.scribe = newScribe(h, j, s.desks)
 	for _, e := range j.Recovered() {
 		h.events = append(h.events, Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
 		log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)

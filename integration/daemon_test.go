@@ -127,16 +127,21 @@ func execute(t testing.TB, cmd *exec.Cmd) (stdout, stderr string, code int) {
 
 // An info is what the list says of a chardev: the fields that are promised.
 type info struct {
-	Name      string
-	State     string
-	Since     time.Time
-	Device    string
-	Clients   int
-	BytesIn   int64  `json:"bytes_in"`
-	BytesOut  int64  `json:"bytes_out"`
-	LastByte  string `json:"last_byte"`
-	Offset    int64
-	Oldest    int64
+	Name     string
+	State    string
+	Since    time.Time
+	Device   string
+	Clients  int
+	BytesIn  int64  `json:"bytes_in"`
+	BytesOut int64  `json:"bytes_out"`
+	LastByte string `json:"last_byte"`
+	Epoch    string
+	Offset   int64
+	Oldest   int64
+	Journal  *struct {
+		Error                         string
+		Bytes, Segments, Behind, Lost int64
+	}
 	Refused   map[string]int64
 	Frontends []struct {
 		Address, State, Error string

@@ -10,22 +10,30 @@ import (
 	"time"
 )
 
-// A namespace is a network of its own, with a loopback and nothing else.
+// A namespace is a network or a tree of files of its own.
 type namespace struct {
 	*prog
-	t testing.TB
+	t    testing.TB
+	kind string // as unshare(1) and nsenter(1) call it
 }
 
-// newNamespace makes one: as root, or in a user namespace where the kernel allows.
+// newNamespace makes a network that has a loopback and nothing else.
 func newNamespace(t testing.TB) *namespace {
 	t.Helper()
-	flags := []string{"--net"}
+	program(t, "ip")
+	return unshared(t, "net", "ip link set lo up")
+}
+
+// unshared makes a namespace: as root, or in a user namespace where the kernel
+// allows. The script sets it up.
+func unshared(t testing.TB, kind, script string) *namespace {
+	t.Helper()
+	flags := []string{"--" + kind}
 	if os.Geteuid() != 0 {
 		flags = append(flags, "--user", "--map-root-user")
 	}
-	program(t, "ip")
-	n := &namespace{t: t}
-	n.prog = start(t, program(t, "unshare"), append(flags, "sh", "-c", `PATH=$PATH:/usr/sbin:/sbin; ip link set lo up && echo up && exec cat`)...)
+	n := &namespace{t: t, kind: kind}
+	n.prog = start(t, program(t, "unshare"), append(flags, "sh", "-c", `PATH=$PATH:/usr/sbin:/sbin; `+script+` && echo up && exec cat`)...)
 	n.sees(t, "up")
 	return n
 }
@@ -33,7 +41,8 @@ func newNamespace(t testing.TB) *namespace {
 // enter is the command line that runs something inside.
 func (n *namespace) enter() []string {
 	n.t.Helper()
-	enter := []string{program(n.t, "nsenter"), fmt.Sprintf("--net=/proc/%d/ns/net", n.cmd.Process.Pid)}
+	file := map[string]string{"net": "net", "mount": "mnt"}[n.kind] // namespaces(7)
+	enter := []string{program(n.t, "nsenter"), fmt.Sprintf("--%s=/proc/%d/ns/%s", n.kind, n.cmd.Process.Pid, file)}
 	if os.Geteuid() != 0 {
 		enter = append(enter, fmt.Sprintf("--user=/proc/%d/ns/user", n.cmd.Process.Pid), "--preserve-credentials")
 	}

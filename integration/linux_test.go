@@ -160,6 +160,14 @@ func staticProgram(t testing.TB, pkg string) []byte {
 // its shell.
 func startLinux(t testing.TB, files map[string]file, devices ...string) *linux {
 	t.Helper()
+	console := folder(t) + "/c0"
+	return bootLinux(t, files, "path="+console+",server=on,wait=off", console, devices...)
+}
+
+// bootLinux is startLinux of a guest whose console is the given socket chardev of
+// QEMU's, and whose shell is reached at a UNIX socket.
+func bootLinux(t testing.TB, files map[string]file, console, shell string, devices ...string) *linux {
+	t.Helper()
 	for _, p := range []string{"dpkg-deb", "xz", "busybox"} {
 		program(t, p)
 	}
@@ -185,10 +193,10 @@ func startLinux(t testing.TB, files map[string]file, devices ...string) *linux {
 		"-kernel", k.image, "-initrd", dir + "/initrd",
 		"-append", "console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off nokaslr random.trust_cpu=on 8250.nr_uarts=8",
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
-		"-chardev", "socket,id=c0,path=" + dir + "/c0,server=on,wait=off", "-serial", "chardev:c0",
+		"-chardev", "socket,id=c0," + console, "-serial", "chardev:c0",
 	}, devices...)}}
 	l.start()
-	l.shell = dial(t, "unix", dir+"/c0")
+	l.shell = dial(t, "unix", shell)
 	l.shell.name = "the guest's shell"
 	l.cont()
 	if err := l.shell.out.sees(6*patience, "GUEST READY"); err != nil {

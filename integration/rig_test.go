@@ -77,6 +77,11 @@ var debian = map[string]string{
 	"ser2net":            "ser2net",
 	"telnet":             "inetutils-telnet",
 	"kermit":             "ckermit",
+	"zstdcat":            "zstd",
+	"mount":              "mount",
+	"tail":               "coreutils",
+	"grep":               "grep",
+	"asciinema":          "asciinema",
 }
 
 // program finds a program, or fails the test with the package that has it.

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// A printer is a device that prints numbered lines, for ever, until its test ends.
-func printer(t *testing.T, socket string) {
+// A numberedDevice is one that prints numbered lines, for ever, until its test ends.
+func numberedDevice(t *testing.T, socket string) {
 	t.Helper()
 	l, err := net.Listen("unix", socket)
 	if err != nil {
@@ -50,7 +50,7 @@ func printer(t *testing.T, socket string) {
 	t.Cleanup(func() { cancel(); l.Close(); wg.Wait() })
 }
 
-// A session is a TLS client that follows the printer.
+// A session is a TLS client that follows the numbered device.
 type session struct {
 	conn *tls.Conn
 	done chan struct{}
@@ -129,7 +129,7 @@ func TestCertificatesReplaced(t *testing.T) {
 		}
 	}
 	at := map[string]any{"files": freePort(t), "volume": freePort(t), "ca": ca.dir}
-	printer(t, filepath.Join(dir, "guest"))
+	numberedDevice(t, filepath.Join(dir, "guest"))
 	d := newDaemon(t, dir, `
 [credentials.files]
 dir = "@ca@"

@@ -191,11 +191,17 @@ func (r *reader) rate(t testing.TB, d time.Duration) float64 {
 
 // The websocket by hand, RFC 6455: for what no client would send.
 
-// handshake sends a websocket request with further headers over c and returns
-// the answer.
+// handshake sends a websocket request for / with further headers over c and
+// returns the answer.
 func handshake(t testing.TB, c net.Conn, host string, headers map[string]string) (*http.Response, *bufio.Reader) {
 	t.Helper()
-	r, err := http.NewRequest("GET", "http://"+host+"/", nil)
+	return upgrade(t, c, "http://"+host+"/", headers)
+}
+
+// upgrade is handshake with any URL.
+func upgrade(t testing.TB, c net.Conn, url string, headers map[string]string) (*http.Response, *bufio.Reader) {
+	t.Helper()
+	r, err := http.NewRequest("GET", url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

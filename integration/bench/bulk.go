@@ -3,6 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -35,6 +38,9 @@ func bulk(size int) runFunc {
 			return nil, err
 		}
 		got := float64(received(r.clients))
+		if err := r.logged(); err != nil {
+			return nil, err
+		}
 		f := figures{
 			"MB/s":     got / 1e6 / (float64(t1-t0) / 1e9),
 			"CPU-s/GB": (u1.cpu - u0.cpu).Seconds() / (got / 1e9),
@@ -87,3 +93,28 @@ const (
 	lostTold   = "lost, told"
 	lostUntold = "lost, untold"
 )
+
+// logged is an error if the target keeps no log where it is to keep one.
+func (r *rig) logged() error {
+	if r.job.log == "" {
+		return nil
+	}
+	size := int64(0)
+	err := filepath.WalkDir(r.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, logSuffix) {
+			return err
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) { // a journal has removed it
+			return nil
+		}
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	if err == nil && size < chunkMax {
+		err = fmt.Errorf("%s keeps no log: its files have %d bytes", r.target.name(), size)
+	}
+	return err
+}

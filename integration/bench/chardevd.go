@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +19,8 @@ import (
 	"chardevd/chardev"
 )
 
-// A daemon is chardevd as a user runs it: the default config, history on.
+// A daemon is chardevd as a user runs it: the default config, history on. Its
+// journal is on only where the job wants a log, as that is what others then have.
 type daemon struct{ label, binary string }
 
 // ownName is the label of this tree's.
@@ -45,7 +47,7 @@ func (d daemon) start(dir string, j job, consoles []*console) (*instance, error)
 		if j.clients > maxClients {
 			front += fmt.Sprintf("?max_clients=%d", j.clients)
 		}
-		fmt.Fprintf(&b, "\n[[chardev]]\nname = %q\ndevice = %q\nfrontends = [%q]\n", con.name, dev, front)
+		fmt.Fprintf(&b, "\n[[chardev]]\nname = %q\ndevice = %q\nfrontends = [%q]\nlog = %s\n", con.name, dev, front, cmp.Or(j.log, "false"))
 	}
 	config := filepath.Join(dir, "chardev.toml")
 	if err := os.WriteFile(config, []byte(b.String()), 0o600); err != nil {

@@ -6,9 +6,10 @@
 //
 //	limit [-d] [-c CERT -k KEY] FILE
 //
-// Each line of FILE is one console: DEVICE FRONTEND. The device is dialled
+// Each line of FILE is one console: DEVICE FRONTEND LOG. The device is dialled
 // (unix:PATH tcp:PORT pty:PATH), the frontend listens (tcp:PORT unix:PATH
-// tls:PORT ws:PORT), on 127.0.0.1.
+// tls:PORT ws:PORT), on 127.0.0.1. What is read from the device is appended to
+// the file LOG, unless that is "-".
 //
 // A client whose socket is full holds its console up until it has taken the
 // chunk; with -d (raw frontends only) it loses the rest of the chunk, untold.
@@ -64,6 +65,7 @@ struct client {
 
 struct console {
 	struct source dev, lis;
+	int log; // -1: none
 	enum kind kind;
 	char *addr;
 	struct client **clients;
@@ -250,6 +252,7 @@ static void read_device(struct console *con) {
 		return;
 	}
 	con->len = n;
+	if (con->log >= 0 && write(con->log, spare, n) != n) die("log");
 	if (con->kind == WS) frame(con);
 	for (int i = con->n - 1; i >= 0; i--) { // bury() moves the last one, which was served
 		struct client *c = con->clients[i];
@@ -388,11 +391,13 @@ static void accept_clients(struct console *con) {
 	if (errno != EAGAIN) die("accept");
 }
 
-static void add(const char *dev, const char *front) {
+static void add(const char *dev, const char *front, const char *log) {
 	struct console *con = must(calloc(1, sizeof *con));
 	struct sockaddr_storage a;
 	int one = 1;
 	con->addr = must(strdup(dev));
+	con->log = -1;
+	if (strcmp(log, "-") && (con->log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0) die(log);
 	con->next = consoles;
 	consoles = con;
 	con->kind = !strncmp(front, "tls:", 4) ? TLS : !strncmp(front, "ws:", 3) ? WS : RAW;
@@ -422,7 +427,7 @@ static void tls(const char *cert, const char *key) {
 
 int main(int argc, char **argv) {
 	const char *cert = NULL, *key = NULL;
-	char dev[256], front[256];
+	char dev[256], front[256], log[256];
 	struct rlimit rl;
 	int o;
 	while ((o = getopt(argc, argv, "dc:k:")) != -1) switch (o) {
@@ -444,7 +449,7 @@ int main(int argc, char **argv) {
 	if ((ep = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1");
 	FILE *f = fopen(argv[optind], "r");
 	if (!f) die(argv[optind]);
-	while (fscanf(f, "%255s %255s", dev, front) == 2) add(dev, front);
+	while (fscanf(f, "%255s %255s %255s", dev, front, log) == 3) add(dev, front, log);
 	fclose(f);
 	for (;;) {
 		struct epoll_event e[256];

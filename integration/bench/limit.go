@@ -28,6 +28,12 @@ type limit struct{ binary, cert, key string }
 func (l limit) name() string   { return limitName }
 func (l limit) can(j job) bool { return !j.lossy || j.front == "tcp" || j.front == "unix" }
 
+// logOf is the file that a target keeps what a console prints in, if it is told
+// one.
+func logOf(dir string, con *console) string { return filepath.Join(dir, con.name+logSuffix) }
+
+const logSuffix = ".log"
+
 const limitName = "limit"
 
 // buildLimit compiles it into dir.
@@ -47,7 +53,11 @@ func buildLimit(dir string, cert, key string) (limit, error) {
 func (l limit) start(dir string, j job, consoles []*console) (*instance, error) {
 	var b strings.Builder
 	for _, con := range consoles {
-		fmt.Fprintf(&b, "%s:%s %s:%s\n", con.dev.kind, con.dev.addr, con.front.kind, con.front.addr)
+		log := "-"
+		if j.log != "" {
+			log = logOf(dir, con)
+		}
+		fmt.Fprintf(&b, "%s:%s %s:%s %s\n", con.dev.kind, con.dev.addr, con.front.kind, con.front.addr, log)
 	}
 	list := filepath.Join(dir, "limit.list")
 	if err := os.WriteFile(list, []byte(b.String()), 0o600); err != nil {

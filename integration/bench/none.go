@@ -7,7 +7,7 @@ type none struct{}
 func (none) name() string { return "(none)" }
 
 func (none) can(j job) bool {
-	return j.device == "unix" && j.front == "unix" && j.consoles == 1 && j.clients == 1
+	return j.log == "" && j.device == "unix" && j.front == "unix" && j.consoles == 1 && j.clients == 1
 }
 
 func (none) start(_ string, _ job, consoles []*console) (*instance, error) {

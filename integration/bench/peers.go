@@ -80,6 +80,9 @@ func (s ser2net) start(dir string, j job, consoles []*console) (*instance, error
 			dev = "serialdev" + buffer + "," + con.dev.addr + ",115200n81,local"
 		}
 		fmt.Fprintf(&b, "connection: &%s\n  accepter: %s\n  connector: %s\n  options:\n    max-connections: %d\n", con.name, front, dev, j.clients)
+		if j.log != "" {
+			fmt.Fprintf(&b, "    trace-read: %s\n", logOf(dir, con))
+		}
 		if s.best {
 			fmt.Fprintf(&b, "    chardelay: false\n    dev-to-net-bufsize: 262144\n    net-to-dev-bufsize: 262144\n")
 		}
@@ -106,7 +109,7 @@ func (c conserver) name() string { return "conserver" }
 // can leaves out many consoles: it opens one after the other, 1 000 in 48 s.
 func (c conserver) can(j job) bool { return j.front == "tcp" && j.clients <= 512 && j.consoles <= 200 }
 
-func (c conserver) start(dir string, _ job, consoles []*console) (*instance, error) {
+func (c conserver) start(dir string, j job, consoles []*console) (*instance, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "config * { sslrequired no; }\naccess * { trusted 127.0.0.1; }\n")
 	port := fmt.Sprint(freePort())
@@ -117,6 +120,9 @@ func (c conserver) start(dir string, _ job, consoles []*console) (*instance, err
 			dev = "type host; host 127.0.0.1; portbase 0; portinc 1; port " + con.dev.addr + "; protocol raw;"
 		case "pty":
 			dev = "type device; device " + con.dev.addr + "; baud 115200; parity none; options ;"
+		}
+		if j.log != "" {
+			dev += " logfile " + logOf(dir, con) + ";"
 		}
 		fmt.Fprintf(&b, "console %s { master localhost; rw *; %s }\n", con.name, dev)
 		name := con.name
@@ -195,7 +201,7 @@ func (s socat) name() string { return s.label }
 
 func (s socat) can(j job) bool { return j.front != "ws" && j.clients == 1 && j.consoles <= 200 }
 
-func (s socat) start(dir string, _ job, consoles []*console) (*instance, error) {
+func (s socat) start(dir string, j job, consoles []*console) (*instance, error) {
 	in := &instance{}
 	for _, con := range consoles {
 		dev := "UNIX-CONNECT:" + con.dev.addr
@@ -212,7 +218,11 @@ func (s socat) start(dir string, _ job, consoles []*console) (*instance, error) 
 		case "tls":
 			front = "OPENSSL-LISTEN:" + con.front.addr + ",bind=127.0.0.1,reuseaddr,nodelay,verify=0,cert=" + s.cert + ",key=" + s.key
 		}
-		p, err := start(dir, s.path, append(append([]string{}, s.options...), dev, front)...)
+		args := append([]string{}, s.options...)
+		if j.log != "" {
+			args = append(args, "-r", logOf(dir, con))
+		}
+		p, err := start(dir, s.path, append(args, dev, front)...)
 		if err != nil {
 			return in, err
 		}
@@ -227,7 +237,7 @@ type websockify struct{ path string }
 func (w websockify) name() string { return "websockify" }
 
 func (w websockify) can(j job) bool {
-	return j.front == "ws" && j.device != "pty" && j.clients == 1 && j.consoles <= 2
+	return j.front == "ws" && j.log == "" && j.device != "pty" && j.clients == 1 && j.consoles <= 2
 }
 
 func (w websockify) start(dir string, _ job, consoles []*console) (*instance, error) {
@@ -254,7 +264,7 @@ type stunnel struct{ path, cert, key string }
 func (s stunnel) name() string { return "stunnel" }
 
 func (s stunnel) can(j job) bool {
-	return j.front == "tls" && j.device != "pty" && j.clients == 1 && j.consoles <= 200
+	return j.front == "tls" && j.log == "" && j.device != "pty" && j.clients == 1 && j.consoles <= 200
 }
 
 func (s stunnel) start(dir string, _ job, consoles []*console) (*instance, error) {

@@ -15,8 +15,9 @@ type job struct {
 	device   string // how it reaches the devices: unix, tcp, pty
 	front    string // how clients reach it: tcp, unix, tls, ws
 	consoles int
-	clients  int  // of each console
-	lossy    bool // some clients do not keep up and must not hold up the others
+	clients  int    // of each console
+	lossy    bool   // some clients do not keep up and must not hold up the others
+	log      string // what a console prints is kept in a file: chardevd's setting of that name; "": in none
 }
 
 // A console is one device and its clients.

@@ -71,6 +71,15 @@ func sections() []section {
 		workload{name: "unix→8 tls", job: one("unix", "tls", 8), run: bulk(chunkMax), goals: []goal{atLeast(1.1, "MB/s")}},
 		workload{name: "unix→8 ws", job: one("unix", "ws", 8), run: bulk(chunkMax), goals: []goal{atLeast(0.95, "MB/s")}})
 
+	logs := section{name: "With log", metrics: []string{"MB/s", "CPU-s/GB"}}
+	for _, k := range []struct{ name, setting string }{{"logged", `{ max_size = "256MiB", keep = 2 }`}, {"logged, 4 × 4 MiB", "true"}} {
+		for _, n := range []int{1, 8} {
+			w := workload{name: fmt.Sprintf("unix→%d tcp, %s", n, k.name), job: one("unix", "tcp", n), run: bulk(chunkMax), goals: []goal{atLeast(0.9, "MB/s")}}
+			w.job.log = k.setting
+			logs.workloads = append(logs.workloads, w)
+		}
+	}
+
 	echoes := section{name: "Keystroke echo", metrics: []string{"p50 µs", "p99 µs", "CPU µs/key", "MB/s beside"}}
 	for _, k := range []struct{ dev, front string }{{"unix", "tcp"}, {"unix", "tls"}, {"unix", "ws"}, {"pty", "tcp"}} {
 		echoes.workloads = append(echoes.workloads, workload{name: "echo " + k.dev + "→" + k.front, job: one(k.dev, k.front, 1), run: echo, goals: wait})
@@ -110,6 +119,7 @@ func sections() []section {
 			{name: "bulk unix→tcp, 64-byte writes", job: one("unix", "tcp", 1), run: bulk(64), goals: fast(0.9, 1.2)},
 		}},
 		fan,
+		logs,
 		echoes,
 		{"One of eight clients stops reading", []string{"before MB/s", "after MB/s", "last third MB/s", "kept", "memory MB"}, []workload{
 			{name: "stopped", job: lossy, run: stopped, goals: []goal{noLess(0.95, "kept"), noMore(0.262, "memory MB")}, most: 3},

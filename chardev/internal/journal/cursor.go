@@ -15,7 +15,8 @@ type cursor struct {
 	more func(from int64, to []byte) (all, growing []byte) // what lies behind the file; nil: nothing
 	hurt int                                               // runs of damaged bytes that were stepped over
 
-	growing []byte // the batch behind the rest that still grows, to be given once
+	growing []byte // the batch behind the rest that still grows
+	gave    bool   // it was the last record that next found
 	kind    byte
 	body    []byte // of the record that next found; until the next call
 	at      int64  // where it is
@@ -27,6 +28,10 @@ const cursorRead = 16 << 10
 // at pos then is not (or not wholly) there.
 func (c *cursor) next() (bool, error) {
 	c.growing = nil
+	if c.gave { // it is the last there is; another walk gets it anew, with what came since
+		c.gave = false
+		return false, nil
+	}
 	for {
 		kind, body, size := parseRecord(c.rest())
 		switch {
@@ -53,7 +58,7 @@ func (c *cursor) next() (bool, error) {
 			if c.kind, c.body, size = parseRecord(c.growing); size <= 0 {
 				return false, nil
 			}
-			c.at = c.pos // where it stays, for it will be longer the next time
+			c.at, c.gave = c.pos, true // where it stays
 			return true, nil
 		}
 	}
@@ -114,8 +119,8 @@ func (c *cursor) skip() (bool, error) {
 	return false, nil
 }
 
-// back makes the record that next found the next one again.
-func (c *cursor) back() { c.pos = c.at }
+// seek goes to where a record begins.
+func (c *cursor) seek(pos int64) { c.pos, c.gave = pos, false }
 
 func (c *cursor) close() {
 	if c.f != nil {

@@ -18,6 +18,7 @@ type Keeper struct {
 	log      *slog.Logger
 	wake     chan struct{} // holds one: there is something to do
 	quit     chan struct{}
+	stop     sync.Once // closes quit
 	done     chan struct{}
 
 	total atomic.Int64 // bytes on disk of all journals
@@ -78,7 +79,7 @@ const closing = 10 * time.Second
 // way is given up, and done anew another time. An error is a disk that does not
 // answer: its system call is left behind.
 func (k *Keeper) Close() error {
-	close(k.quit)
+	k.stop.Do(func() { close(k.quit) })
 	select {
 	case <-k.done:
 		return nil

@@ -46,7 +46,11 @@ func (k *Keeper) pack(j *Journal) {
 	}
 	if err := k.packSegment(j, s, name); err != nil {
 		k.world.fs.Remove(j.path(name, zstdExt+tmpExt))
-		if !errors.Is(err, errStopped) && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, errStopped):
+		case errors.Is(err, fs.ErrNotExist):
+			j.lost(s) // or it would be the next one again
+		default:
 			k.failed(j, err)
 			return // it is tried again with the next that is sealed
 		}
@@ -69,6 +73,16 @@ func (j *Journal) unpacked() (*segment, stamp) {
 		}
 	}
 	return nil, stamp{}
+}
+
+// lost takes note that the data of a sealed segment is not there.
+func (j *Journal) lost(s *segment) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !s.removed {
+		j.grew(-s.data)
+		s.data = 0
+	}
 }
 
 func (k *Keeper) packSegment(j *Journal, s *segment, name stamp) error {

@@ -56,18 +56,12 @@ func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
 		return 0, 0, fmt.Errorf("journal %s: there is no offset %d", r.j.dir, at)
 	}
 	if at >= r.j.End() {
-		return 0, 0, nil
-	}
-	seg, next := r.j.locate(at)
-	if seg == nil {
-		return 0, next - at, nil
-	}
-	if r.seg == nil || seg.base != r.seg.base {
-		if err := r.enter(seg); err != nil {
+		if err := r.j.follow(); err != nil || at >= r.j.End() {
 			return 0, 0, advise(err)
 		}
 	}
-	if err := r.refresh(seg, at); err != nil {
+	next, err := r.turn(at)
+	if err != nil {
 		return 0, 0, advise(err)
 	}
 	if r.data == nil {
@@ -91,6 +85,31 @@ func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
 	return 0, 0, advise(err)
 }
 
+// turn goes to the segment that an offset is in, and returns where the next one
+// begins. Where there is nothing, data is nil.
+func (r *Reader) turn(at int64) (next int64, err error) {
+	for again := false; ; again = true {
+		seg, next := r.j.locate(at)
+		if seg == nil {
+			r.leave()
+			return next, nil
+		}
+		if r.seg == nil || seg.base != r.seg.base {
+			if err := r.enter(seg); err != nil {
+				return next, err
+			}
+			if r.data == nil && r.j.keeper == nil && !again { // it has another name by now
+				r.leave()
+				if err := r.j.reload(); err != nil {
+					return next, err
+				}
+				continue
+			}
+		}
+		return next, r.refresh(seg)
+	}
+}
+
 // enter opens a segment in place of the one before.
 func (r *Reader) enter(seg *segment) error {
 	r.leave()
@@ -103,18 +122,27 @@ func (r *Reader) enter(seg *segment) error {
 		return err
 	}
 	r.data = f
+	r.seg, r.runs = seg, append(r.runs, run{seg.base, 0})
 	if p.ext == zstdExt {
-		if r.data, err = openZipped(f); err != nil {
+		z, err := openZipped(f)
+		if err != nil {
 			f.Close()
+			r.data = nil
+		}
+		if errors.Is(err, errDamaged) {
+			return nil // its bytes are missing
+		}
+		if err != nil {
+			r.leave()
 			return err
 		}
+		r.data = z
 	}
-	r.seg, r.runs = seg, append(r.runs, run{seg.base, 0})
 	return nil
 }
 
 // refresh gets the gaps of the segment that are not known yet.
-func (r *Reader) refresh(seg *segment, at int64) error {
+func (r *Reader) refresh(seg *segment) error {
 	r.j.mu.Lock()
 	gaps := seg.gaps
 	r.j.mu.Unlock()

@@ -297,7 +297,7 @@ func (j *Journal) trailer(head int64) trailer {
 // can still be read.
 func (j *Journal) Close(head int64) error {
 	w := &j.w
-	if w.closed {
+	if w.closed || j.keeper == nil {
 		return nil
 	}
 	err := j.closing(max(head, j.next()))

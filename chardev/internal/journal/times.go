@@ -38,7 +38,8 @@ func (r *Reader) Time(at int64) (when time.Time, until int64) {
 		}
 	}
 	if len(t.marks) > 0 && at < t.marks[0].At && t.index != nil {
-		t.index.pos, t.marks, t.until = headerSize, t.marks[:0], seg.base
+		t.index.seek(headerSize)
+		t.marks, t.until = t.marks[:0], seg.base
 	}
 	if at >= t.until {
 		t.advance(at, next)
@@ -88,7 +89,7 @@ func (t *times) advance(at, end int64) {
 		}
 		if m.At > at {
 			t.until = m.At
-			t.index.back()
+			t.index.seek(t.index.at)
 			return
 		}
 		t.marks = parseMarks(t.marks[:0], t.index.body)

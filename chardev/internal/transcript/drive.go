@@ -2,52 +2,60 @@ package transcript
 
 import (
 	"context"
+	"runtime"
 
 	"chardevd/chardev/internal/journal"
 )
 
-// A drive gives a sink what a feed has, with the events in their places.
+// A drive gives a sink what a source has, with the events in their places.
 type drive struct {
-	sink sink
-	src  Source // has the events; nil: none are shown
-	at   int64  // offset of the next byte
-	lost int64  // bytes in gaps
+	src    Source
+	sink   sink
+	events bool   // give them, too
+	buf    []byte // what is read at once
+	at     int64  // offset of the next byte
+	lost   int64  // bytes in gaps
 
 	gap int64 // bytes missing before at, not told yet
 
-	// So many events at an offset were shown: the head's are given again when
-	// there is more.
-	eventsAt int64
-	events   int
+	// So many events at an offset were given: the head's come again when there is
+	// more.
+	seenAt int64
+	seen   int
 }
 
-// through gives what f has, up to an offset or f's end.
-func (d *drive) through(ctx context.Context, f feed, to int64) error {
+// block is how much is read at once, in bytes: a frame of a compressed segment.
+const block = 256 << 10
+
+// through gives what there is, up to an offset or the head.
+func (d *drive) through(ctx context.Context, to int64) error {
 	for d.at < to {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p, err := f.next(ctx)
+		n, missing, err := d.src.Read(d.at, d.buf[:min(int64(len(d.buf)), to-d.at)])
 		if err != nil {
 			return err
 		}
+		missing = min(missing, to-d.at)
 		switch {
-		case p.missing > 0:
-			d.gap += p.missing
-			d.at += p.missing
-			d.lost += p.missing
-		case len(p.bytes) > 0:
+		case n > 0:
 			if d.gap > 0 {
 				if err := d.settle(); err != nil {
 					return err
 				}
 			}
-			if err := d.give(p.bytes); err != nil {
+			if err := d.give(d.buf[:n]); err != nil {
 				return err
 			}
+		case missing > 0:
+			d.gap += missing
+			d.at += missing
+			d.lost += missing
 		default:
 			return nil
 		}
+		runtime.Gosched() // the consoles first
 	}
 	return nil
 }
@@ -86,22 +94,22 @@ func (d *drive) give(p []byte) error {
 
 // happened gives the events from one offset to another that were not given.
 func (d *drive) happened(from, to int64, give func(journal.Event) error) (err error) {
-	if d.src == nil {
+	if !d.events {
 		return nil
 	}
 	skip := 0
-	if from == d.eventsAt {
-		skip = d.events
+	if from == d.seenAt {
+		skip = d.seen
 	}
 	read := d.src.Events(from, to, func(e journal.Event) bool {
 		if e.Offset == from && skip > 0 {
 			skip--
 			return true
 		}
-		if e.Offset != d.eventsAt {
-			d.eventsAt, d.events = e.Offset, 0
+		if e.Offset != d.seenAt {
+			d.seenAt, d.seen = e.Offset, 0
 		}
-		d.events++
+		d.seen++
 		err = give(e)
 		return err == nil
 	})

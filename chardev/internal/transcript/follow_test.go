@@ -109,37 +109,18 @@ func TestFollowEvents(t *testing.T) {
 	}
 }
 
-// A long range is read ahead by goroutines with sources of their own, which are
-// closed; an error of one is told in its place, and ctx ends them all.
-func TestReadAhead(t *testing.T) {
-	src := &memory{data: bytes.Repeat([]byte("0123456789abcde\n"), 3*aheadRange/16)}
-	copy(src.data[aheadRange+100:], "needle")
-	src.holes = []hole{{stripe - 5, 3*stripe + 5}}
-	opened, closed := 0, 0
-	q := Query{Format: Raw, Ahead: func() (Source, func()) {
-		opened++
-		return src, func() { closed++ }
-	}}
-	got, r := show(t, q, src)
-	want := string(src.data[:stripe-5]) + string(src.data[3*stripe+5:])
-	if got != want || r.Lost != 2*stripe+10 || opened != readAhead || closed != opened {
-		t.Errorf("%d bytes are shown, want %d; %+v; %d opened, %d closed", len(got), len(want), r, opened, closed)
-	}
-	q.Format, q.Grep = Text, regexp.MustCompile("needle")
-	if got, _ := show(t, q, src); got != "[gap: 2097162 bytes lost at offset 1048571]\n0123needleabcde\n" {
-		t.Errorf("found is %q", got)
-	}
-
-	q = Query{Format: Raw, Ahead: func() (Source, func()) { return brokenAt{src, 5 * stripe}, func() {} }}
+// An error and the end of ctx come in their places.
+func TestItEndsWhereItEnds(t *testing.T) {
+	src := &memory{data: bytes.Repeat([]byte("0123456789abcde\n"), block/4)}
+	q := Query{Format: Raw}
 	var w bytes.Buffer
-	r, err := q.Write(t.Context(), src, 0, src.Head(), &w)
-	if err != errBroken || r.Next != 5*stripe {
+	r, err := q.Write(t.Context(), brokenAt{src, 3 * block}, 0, src.Head(), &w)
+	if err != errBroken || r.Next != 3*block || w.Len() != 3*block {
 		t.Errorf("%+v, %v", r, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	q = Query{Format: Raw, Ahead: func() (Source, func()) { return src, func() {} }}
 	r, err = q.Write(ctx, src, 0, src.Head(), cancelling{cancel})
-	if !errors.Is(err, context.Canceled) || r.Next == src.Head() {
+	if !errors.Is(err, context.Canceled) || r.Next != block {
 		t.Errorf("after its end: %+v, %v", r, err)
 	}
 }

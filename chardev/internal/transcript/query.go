@@ -48,10 +48,6 @@ type Query struct {
 	// an event that was not, or with ctx's error.
 	Follow bool
 	Wait   func(ctx context.Context, beyond int64) error
-
-	// Ahead gives another Source of the same stream, for a goroutine that reads
-	// ahead, and what closes it. Nil: nothing is read ahead.
-	Ahead func() (src Source, closeIt func())
 }
 
 // Check says what contradicts itself in q.
@@ -106,20 +102,23 @@ func (q *Query) Range(ctx context.Context, src Source, now time.Time) (from, to 
 	return from, to, err
 }
 
+// matchWindow is how much lastMatches searches at once, in bytes.
+const matchWindow = 1 << 20
+
 // lastMatches is where the last q.Lines lines that match begin, or what is to be
-// shown before them. It reads backwards, a stripe at a time.
+// shown before them. It goes backwards.
 func (q *Query) lastMatches(ctx context.Context, src Source, from, to int64) (int64, error) {
 	found := &matchSink{}
-	buf := make([]byte, scanBlock)
+	buf := make([]byte, block)
 	m := newMatcher(q.Grep)
 	for left, end := q.Lines, to; end > from; {
-		begin, err := lastLines(src, from, max(from, end-stripe), 1)
+		begin, err := lastLines(src, from, max(from, end-matchWindow), 1)
 		if err != nil {
 			return 0, err
 		}
 		found.at = found.at[:0]
-		d := drive{sink: newSplitter(found, m, 0), at: begin}
-		if err := d.through(ctx, &plainFeed{src: src, at: begin, to: end, buf: buf}, end); err != nil {
+		d := drive{src: src, sink: newSplitter(found, m, 0), buf: buf, at: begin}
+		if err := d.through(ctx, end); err != nil {
 			return 0, err
 		}
 		if err := d.sink.end(); err != nil {
@@ -155,17 +154,18 @@ type Result struct {
 	Found int64 // lines and events that match; all that were shown, without Grep. Not counted for Raw without Grep, and Asciicast
 }
 
+// followBlock is how much of what comes is read at once, in bytes: a follower costs
+// little while it waits.
+const followBlock = 16 << 10
+
 // Write shows what is between two offsets of src, as Range gave them, on w. An
 // error is one of src, of w, or ctx's; the result tells how far it came.
 func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writer) (Result, error) {
 	sink, lines := q.sink(src, w)
-	d := drive{sink: sink, at: from}
-	if q.Events {
-		d.src = src
-	}
-	err := q.past(ctx, &d, src, to)
+	d := drive{src: src, sink: sink, events: q.Events, buf: make([]byte, min(block, max(to-from, followBlock))), at: from}
+	err := d.through(ctx, to)
 	if err == nil && q.Follow {
-		if err = q.follow(ctx, &d, src); ctx.Err() != nil {
+		if err = q.follow(ctx, &d); ctx.Err() != nil {
 			err = nil
 		}
 	}
@@ -210,27 +210,11 @@ func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
 	return s, s
 }
 
-// past shows what there is up to an offset.
-func (q *Query) past(ctx context.Context, d *drive, src Source, to int64) error {
-	if q.Ahead == nil || to-d.at < aheadRange {
-		return d.through(ctx, &plainFeed{src: src, at: d.at, to: to, buf: make([]byte, min(scanBlock, to-d.at))}, to)
-	}
-	var sources [readAhead]Source
-	for i := range sources {
-		var closeIt func()
-		sources[i], closeIt = q.Ahead()
-		defer closeIt()
-	}
-	f := newAheadFeed(ctx, sources, d.at, to)
-	defer f.stop()
-	return d.through(ctx, f, to)
-}
-
 // follow shows what comes.
-func (q *Query) follow(ctx context.Context, d *drive, src Source) error {
-	f := &plainFeed{src: src, at: d.at, to: math.MaxInt64, buf: make([]byte, outputBlock)}
+func (q *Query) follow(ctx context.Context, d *drive) error {
+	d.buf = make([]byte, followBlock)
 	for {
-		if err := d.through(ctx, f, math.MaxInt64); err != nil {
+		if err := d.through(ctx, math.MaxInt64); err != nil {
 			return err
 		}
 		if err := d.settle(); err != nil {

@@ -167,8 +167,7 @@ func model(stream string, re *regexp.Regexp, context int) string {
 	return out.String()
 }
 
-// What is shown is the lines of the stream, whatever parts it comes in, whoever
-// reads it, and whether or not it is read ahead.
+// What is shown is the lines of the stream, whatever parts it comes in.
 func TestShownIsTheStream(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.SampledFrom([]string{"a", "b", "needle", "need", "ne\nedle", "\n", "\n\n", "xyz", strings.Repeat("z", 5000)})
@@ -179,16 +178,11 @@ func TestShownIsTheStream(t *testing.T) {
 		if pattern != "" {
 			q.Grep = regexp.MustCompile(pattern)
 		}
-		var got string
-		if rapid.Bool().Draw(t, "ahead") {
-			got = ahead(t, q, src)
-		} else {
-			var w bytes.Buffer
-			if _, err := q.Write(context.Background(), src, 0, src.Head(), &w); err != nil {
-				t.Fatal(err)
-			}
-			got = w.String()
+		var w bytes.Buffer
+		if _, err := q.Write(context.Background(), src, 0, src.Head(), &w); err != nil {
+			t.Fatal(err)
 		}
+		got := w.String()
 		want := model(stream, q.Grep, q.Context)
 		if q.Context == 0 {
 			want = strings.ReplaceAll(want, "--\n", "")
@@ -197,19 +191,6 @@ func TestShownIsTheStream(t *testing.T) {
 			t.Fatalf("shown is %q, want %q", got, want)
 		}
 	})
-}
-
-// ahead shows a source through a feed that reads ahead.
-func ahead(t interface{ Fatal(...any) }, q Query, src *memory) string {
-	var w bytes.Buffer
-	s, _ := q.sink(src, &w)
-	d := drive{sink: s}
-	f := newAheadFeed(context.Background(), [readAhead]Source{src, src}, 0, src.Head())
-	defer f.stop()
-	if err := errors.Join(d.through(context.Background(), f, src.Head()), d.settle(), s.end()); err != nil {
-		t.Fatal(err)
-	}
-	return w.String()
 }
 
 // A recording can be played, wherever the stream is cut: each line is JSON and

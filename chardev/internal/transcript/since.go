@@ -139,9 +139,6 @@ func (s Since) Resolve(src Source, now time.Time) (int64, error) {
 	return oldest, nil
 }
 
-// scanBlock is how much is read at once, in bytes.
-const scanBlock = 256 << 10
-
 // lastLines is where the last n lines before the offset to begin, at from at the
 // earliest. What stands behind the last line's end is a line too, and one begins
 // behind each gap. It reads backwards, a block at a time.
@@ -149,11 +146,11 @@ func lastLines(src Source, from, to, n int64) (int64, error) {
 	if n <= 0 {
 		return to, nil
 	}
-	buf := make([]byte, scanBlock)
+	buf := make([]byte, block)
 	var starts []int64 // of the lines in a block, ascending
 	held := false      // the byte behind the block is one of the lines'
 	for end := to; end > from; {
-		begin := max(from, end-scanBlock)
+		begin := max(from, end-block)
 		starts = starts[:0]
 		fresh := begin == from // a line starts with the next byte that is held
 		first := false         // the block's first byte is held

@@ -75,19 +75,19 @@ func TestResolve(t *testing.T) {
 
 // The last lines of a stream are where they are found by going through all of it.
 func TestLastLines(t *testing.T) {
-	long := strings.Repeat("x", scanBlock+5)
+	long := strings.Repeat("x", block+5)
 	for name, m := range map[string]*memory{
 		"empty":           {},
 		"short":           {data: []byte("a\nb\n")},
 		"empty lines":     {data: []byte("\n\n\n")},
 		"unfinished":      {data: []byte("a\nb")},
 		"long":            {data: []byte("a\n" + long + "\n" + long + "\nb\n")},
-		"block's edge":    {data: []byte(strings.Repeat(long[:scanBlock-1]+"\n", 3))},
-		"behind the edge": {data: []byte("\n" + strings.Repeat(long[:scanBlock-1]+"\n", 3))},
+		"block's edge":    {data: []byte(strings.Repeat(long[:block-1]+"\n", 3))},
+		"behind the edge": {data: []byte("\n" + strings.Repeat(long[:block-1]+"\n", 3))},
 		"retention":       {data: []byte("a\nbbb\nc\n"), oldest: 3},
 		"holes":           {data: []byte("abcdefgh\nijk\nl"), holes: []hole{{2, 4}, {9, 10}}},
-		"hole at an edge": {data: []byte(long + long), holes: []hole{{2, scanBlock + 10}}},
-		"hole to an edge": {data: []byte(long + long), holes: []hole{{7, 10 + scanBlock}}},
+		"hole at an edge": {data: []byte(long + long), holes: []hole{{2, block + 10}}},
+		"hole to an edge": {data: []byte(long + long), holes: []hole{{7, 10 + block}}},
 	} {
 		for _, most := range []int{0, 1000} {
 			m.most = most

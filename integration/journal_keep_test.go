@@ -1,0 +1,133 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// onDisk is how many bytes the data of a journal takes, and in how many segments.
+func (d *daemon) onDisk(name string) (bytes int64, segments int) {
+	d.t.Helper()
+	for _, file := range append(d.segments(name), d.current(name)) {
+		if info, err := os.Stat(file); err == nil { // it may just be sealed or removed
+			bytes += info.Size()
+			segments++
+		}
+	}
+	return bytes, segments
+}
+
+// What is kept is as much as the config says: so many segments, so many bytes of a
+// console, so many of all. What is gone is told as a gap to who asks for it.
+func TestJournalKeeps(t *testing.T) {
+	const printing = 6 << 20
+	d := newDaemon(t, folder(t), `
+[journal]
+max_total = "8MiB"
+[[chardev]]
+name = "count"
+device = { listen = "unix:count.guest" }
+history = "16KiB"
+log = { max_size = "256KiB", keep = 3 }
+[[chardev]]
+name = "total"
+device = { listen = "unix:total.guest" }
+history = "16KiB"
+log = { max_size = "256KiB", keep = 1000, max_total = "1MiB" }
+[[chardev]]
+name = "one"
+device = { listen = "unix:one.guest" }
+history = "16KiB"
+log = { max_size = "1MiB", keep = 1000 }
+[[chardev]]
+name = "two"
+device = { listen = "unix:two.guest" }
+history = "16KiB"
+log = { max_size = "1MiB", keep = 1000 }
+`, nil)
+	d.serve()
+	for _, name := range []string{"count", "total", "one", "two"} {
+		p := newPrinter(t, d, name)
+		if err := p.paced(printing, 20<<20); err != nil {
+			t.Fatal(err)
+		}
+		d.at(name, printing)
+	}
+	eventually(t, patience, func() error {
+		if n, segments := d.onDisk("count"); segments > 3 || n > 3*256<<10 {
+			return fmt.Errorf("count: %d bytes in %d segments", n, segments)
+		}
+		if n, _ := d.onDisk("total"); n > 1<<20 {
+			return fmt.Errorf("total: %d bytes", n)
+		}
+		var sum int64
+		for _, name := range []string{"count", "total", "one", "two"} {
+			n, _ := d.onDisk(name)
+			sum += n
+		}
+		if sum > 8<<20 {
+			return fmt.Errorf("all: %d bytes", sum)
+		}
+		return nil
+	})
+	for name, least := range map[string]int64{"count": 512 << 10, "total": 600 << 10, "two": 3 << 20} {
+		var have consoleCopy
+		a := d.attachAt(name, query("since", "0", "epoch", d.info(name).Epoch))
+		a.copyTo(t, &have, printing)
+		if n := have.size(); n < least {
+			t.Errorf("%s: only %d bytes are held", name, n)
+		}
+		for _, s := range have.stretches {
+			if i := firstDifference(s.data, printed(s.at, s.end())); i >= 0 || s.end() != printing {
+				t.Errorf("%s: what is held from %d to %d is not what was printed (byte %d)", name, s.at, s.end(), i)
+			}
+		}
+		first := have.stretches[0].at
+		if first == 0 || a.hello.Offset != first && (len(a.gaps) != 1 || a.gaps[0] != gap{0, first}) {
+			t.Errorf("%s: asked from 0, it begins at %d with gaps %v; the first byte is %d", name, a.hello.Offset, a.gaps, first)
+		}
+		a.conn.Close()
+	}
+}
+
+// A segment is sealed by its age as well, at the next byte at the latest, and its
+// name is the time of its first one.
+func TestJournalSealsByAge(t *testing.T) {
+	d := startDaemon(t, `
+[[chardev]]
+name = "vm"
+device = { listen = "unix:vm.guest" }
+log = { max_span = "1s" }
+`, nil)
+	p := newPrinter(t, d, "vm")
+	before := time.Now()
+	if err := p.prints(100); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for time.Since(before) < patience && len(d.segments("vm")) == 0 {
+		<-tick.C
+		if err := p.prints(100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sealed := d.segments("vm")
+	if len(sealed) == 0 {
+		t.Fatalf("no segment is sealed after %v", time.Since(before))
+	}
+	if age := time.Since(before); age < time.Second {
+		t.Errorf("a segment is sealed after %v", age)
+	}
+	var name string
+	if _, err := fmt.Sscanf(filepath.Base(sealed[0]), "vm-%s", &name); err != nil {
+		t.Fatal(err)
+	}
+	at, err := time.Parse("20060102-150405.log", name)
+	if err != nil || at.Before(before.UTC().Truncate(time.Second)) || at.After(before.Add(time.Second)) {
+		t.Errorf("%s was sealed; its first byte came at %v (%v)", sealed[0], before.UTC(), err)
+	}
+}
