@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,21 @@ type revocations struct {
 type revocationList struct {
 	*x509.RevocationList
 	entries map[string]*x509.RevocationListEntry // by serial number
+
+	signer atomic.Pointer[x509.Certificate] // by whom it was found to be signed; nil: not looked yet
+}
+
+// signedBy says whether an authority signed the list. Large ones have some MiB to be
+// hashed, so that what is found is kept.
+func (l *revocationList) signedBy(issuer *x509.Certificate) error {
+	if known := l.signer.Load(); known != nil && known.Equal(issuer) {
+		return nil
+	}
+	if err := l.CheckSignatureFrom(issuer); err != nil {
+		return err
+	}
+	l.signer.Store(issuer)
+	return nil
 }
 
 func serialKey(n *big.Int) string { return n.Text(62) }
@@ -76,7 +92,7 @@ func newRevocationList(der []byte) (*revocationList, error) {
 			return nil, fmt.Errorf("the revocation list of %q is a partial or unusual one (extension %s); give a complete one", crl.Issuer, e.Id)
 		}
 	}
-	list := &revocationList{crl, map[string]*x509.RevocationListEntry{}}
+	list := &revocationList{RevocationList: crl, entries: map[string]*x509.RevocationListEntry{}}
 	for i := range crl.RevokedCertificateEntries {
 		entry := &crl.RevokedCertificateEntries[i]
 		for _, e := range entry.Extensions {
@@ -96,7 +112,7 @@ func (r *revocations) of(issuer *x509.Certificate, now time.Time) (current []*re
 		if !bytes.Equal(list.RawIssuer, issuer.RawSubject) {
 			continue
 		}
-		if serr := list.CheckSignatureFrom(issuer); serr != nil {
+		if serr := list.signedBy(issuer); serr != nil {
 			err = fmt.Errorf("the revocation list of %q is not signed by it: %w", issuer.Subject, serr)
 			continue
 		}

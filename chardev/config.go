@@ -15,7 +15,7 @@ type Config struct {
 	Credentials map[string]*CredentialsConfig
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
-	Warnings    []string // file:line:column: what is accepted but not acted on
+	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
 }
 
 // A CredentialsConfig is one [credentials.NAME].

@@ -81,7 +81,8 @@ func TestWhoIsRefused(t *testing.T) {
 					t.Errorf("%s: the log: %v", bad.why, err)
 				}
 				c.stdin.Close()
-				if code := c.exits(t, patience); code == 0 {
+				// ncat calls it a success when it was sent an alert.
+				if code := c.exits(t, patience); code == 0 && name != "ncat" {
 					t.Errorf("%s: taken: %s", bad.why, c.stderr.text())
 				}
 				if got := c.out.text(); got != "" {
@@ -121,39 +122,42 @@ func TestWrongName(t *testing.T) {
 	}
 }
 
-// Who is revoked while the daemon runs does not come back with his old session.
+// Who is revoked while the daemon runs does not come back, with or without his old
+// session; the listener gives out nothing to resume one with.
 func TestRevokedWithASession(t *testing.T) {
-	ca := newAuthority(t)
-	ca.revoke()
-	p := freePort(t)
-	d := startDaemon(t, guardedConfig, map[string]any{"ca": ca.dir, "port": p})
-	client := func(args ...string) *prog {
-		return start(t, program(t, "openssl"), append([]string{"s_client", "-quiet", "-tls1_2", "-verify_return_error", "-CAfile", ca.file("ca-cert.pem"),
-			"-cert", ca.file("client-cert.pem"), "-key", ca.file("client-key.pem"), "-connect", port(p)}, args...)...)
-	}
-	session := ca.file("session.pem")
-	first := client("-no_ign_eof", "-sess_out", session)
-	first.sees(t, "kernel")
-	first.stdin.Close()
-	first.exits(t, patience)
-	if _, err := os.Stat(session); err != nil {
-		t.Fatalf("s_client kept no session: %v", err)
-	}
-	again := client("-sess_in", session)
-	again.sees(t, "kernel")
-	ca.revoke(3)
-	if err := d.stderr.sees(patience, "credentials were replaced"); err != nil {
-		t.Fatalf("the log: %v", err)
-	}
-	later := client("-sess_in", session)
-	if err := d.stderr.sees(patience, "was revoked on"); err != nil {
-		t.Errorf("the log: %v", err)
-	}
-	if code := later.exits(t, patience); code == 0 || later.out.text() != "" {
-		t.Errorf("exit code %d, got %q", code, later.out.text())
-	}
-	if !again.running() {
-		t.Error("the session that was there has been cut")
+	for _, version := range []string{"-tls1_2", "-tls1_3"} {
+		t.Run(version, func(t *testing.T) {
+			ca := newAuthority(t)
+			ca.revoke()
+			p := freePort(t)
+			d := startDaemon(t, guardedConfig, map[string]any{"ca": ca.dir, "port": p})
+			client := func(args ...string) *prog {
+				return start(t, program(t, "openssl"), append([]string{"s_client", "-quiet", version, "-verify_return_error", "-CAfile", ca.file("ca-cert.pem"),
+					"-cert", ca.file("client-cert.pem"), "-key", ca.file("client-key.pem"), "-connect", port(p)}, args...)...)
+			}
+			session := ca.file("session.pem")
+			first := client("-sess_out", session)
+			first.sees(t, "kernel")
+			ca.revoke(3)
+			if err := d.stderr.sees(patience, "credentials were replaced"); err != nil {
+				t.Fatalf("the log: %v", err)
+			}
+			var again []string
+			if _, err := os.Stat(session); err == nil {
+				t.Error("the listener gave out a session")
+				again = []string{"-sess_in", session}
+			}
+			later := client(again...)
+			if err := d.stderr.sees(patience, "was revoked on"); err != nil {
+				t.Errorf("the log: %v", err)
+			}
+			if code := later.exits(t, patience); code == 0 || later.out.text() != "" {
+				t.Errorf("exit code %d, got %q", code, later.out.text())
+			}
+			if !first.running() {
+				t.Error("the session that was there has been cut")
+			}
+		})
 	}
 }
 
