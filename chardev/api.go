@@ -105,7 +105,7 @@ type ClientInfo struct {
 type Event struct {
 	Time   time.Time `json:"time"`
 	Offset int64     `json:"offset"`
-	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, line, refused, frontend
+	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, line, refused, writer, frontend, rotation, journal
 	Text   string    `json:"text"`
 }
 

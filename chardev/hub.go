@@ -192,10 +192,14 @@ func (h *hub) detach(c *client) {
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
-	if h.writer == c {
+	let := h.writer == c
+	if let {
 		h.writer = nil
 	}
 	h.mu.Unlock()
+	if let {
+		h.note("writer", "the input is free")
+	}
 	h.moved()
 }
 
@@ -246,7 +250,7 @@ func (h *hub) readDevice(s *session) error {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.awaitReserve(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}

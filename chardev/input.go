@@ -142,11 +142,16 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 		return why, ok
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.writer == nil {
+	took := h.writer == nil
+	if took {
 		h.writer = c
 	}
-	return why, h.writer == c
+	ok = h.writer == c
+	h.mu.Unlock()
+	if took {
+		h.note("writer", c.String()+" has the input")
+	}
+	return why, ok
 }
 
 // refuse counts input that is thrown away.

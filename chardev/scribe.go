@@ -34,8 +34,13 @@ const (
 	// soon used it up.
 	reserveLeast, reserveMost = 1 << 20, 256 << 20
 
-	// reserveGrace is how long a device waits, once, for a disk to take the reserve.
-	reserveGrace = 100 * time.Millisecond
+	// scribeLag is how far a device may be ahead of a disk that keeps up: measured, what
+	// is written while it is in the cache saves a sixth of the rate.
+	scribeLag = 1 << 20
+
+	// scribeGrace is how long a device waits for that, or for the reserve; then not any
+	// more until all is written.
+	scribeGrace = 100 * time.Millisecond
 )
 
 // What a scribe is doing.
@@ -48,8 +53,9 @@ const (
 )
 
 // A scribe writes a hub's history and events into its journal, in a goroutine that is
-// there only while there is something to write. The device never waits for it, but
-// for a moment when offsets would be given out that the journal has not reserved.
+// there only while there is something to write. The device waits for it only as long
+// as that shows that the disk keeps up, and at most scribeGrace: when it would run
+// ahead of what the journal has reserved, or by more than scribeLag.
 type scribe struct {
 	hub    *hub
 	j      *journal.Journal
@@ -59,7 +65,7 @@ type scribe struct {
 	cursor   atomic.Int64  // the next byte to write
 	reserved atomic.Int64  // offsets below may be given out
 	slow     atomic.Bool   // it is not waited for until it has written all
-	news     chan struct{} // the reserve moved, or never will; capacity 1
+	news     chan struct{} // the cursor or the reserve moved, or it does not; capacity 1
 	lost     atomic.Int64  // bytes that the disk did not take in time
 
 	mu    sync.Mutex
@@ -232,6 +238,7 @@ func (s *scribe) drain() error {
 		s.reader.Release()
 		s.cursor.Add(n)
 		h.hist.Keep(at + n)
+		s.tellNews()
 		if err != nil {
 			return err
 		}
@@ -296,15 +303,19 @@ func (s *scribe) reserve(head int64) error {
 	return nil
 }
 
-// awaitReserve waits until offsets up to the given one may be given out, or until the
-// disk has shown that it does not work as it should.
-func (s *scribe) awaitReserve(ctx context.Context, to int64) error {
-	if to <= s.reserved.Load() || s.slow.Load() {
+// ready is whether offsets up to the given one may be given out now.
+func (s *scribe) ready(to int64) bool {
+	return s.slow.Load() || to <= s.reserved.Load() && to-s.cursor.Load() < scribeLag
+}
+
+// await waits until offsets up to the given one may be given out.
+func (s *scribe) await(ctx context.Context, to int64) error {
+	if s.ready(to) {
 		return nil
 	}
-	grace := time.NewTimer(reserveGrace)
+	grace := time.NewTimer(scribeGrace)
 	defer grace.Stop()
-	for to > s.reserved.Load() && !s.slow.Load() {
+	for !s.ready(to) {
 		s.begin(scribeSilent, scribeWaiting)
 		select {
 		case <-s.news:

@@ -47,16 +47,18 @@ func TestJournalDamagedIndex(t *testing.T) {
 	for _, test := range []struct {
 		why    string
 		sealed bool
+		says   string
 		damage func(path string) error
 	}{
-		{"the current one is gone", false, os.Remove},
-		{"the current one is empty", false, func(p string) error { return os.Truncate(p, 0) }},
-		{"the current one is torn", false, func(p string) error { return os.Truncate(p, 70) }},
-		{"the current one's header is damaged", false, garble(10, 8)},
-		{"the current one's records are damaged", false, garble(64, 1<<20)},
-		{"a sealed one is gone", true, os.Remove},
-		{"a sealed one's header is damaged", true, garble(0, 30)},
-		{"a sealed one's records are damaged", true, garble(64, 1<<20)},
+		{"the current one is gone", false, "no index", os.Remove},
+		{"the current one is empty", false, "damaged index", func(p string) error { return os.Truncate(p, 0) }},
+		{"the current one is torn", false, "vm.idx", func(p string) error { return os.Truncate(p, 70) }},
+		{"the current one's header is damaged", false, "damaged index", garble(10, 8)},
+		{"the current one's records are damaged", false, "vm.idx is damaged", garble(64, 1<<20)},
+		{"a sealed one is gone", true, "no index", os.Remove},
+		{"a sealed one's header is damaged", true, "damaged index", garble(0, 30)},
+		// A start does not read these; the bytes need them not.
+		{"a sealed one's records are damaged", true, "", garble(64, 1<<20)},
 	} {
 		t.Run(test.why, func(t *testing.T) {
 			t.Parallel()
@@ -106,7 +108,9 @@ log = { max_size = @size@, keep = 100 }
 					t.Errorf("at offset %d it is not what was printed there", s.at+int64(i))
 				}
 			}
-			d.told("vm", "index", t0)
+			if test.says != "" {
+				d.told("vm", test.says, t0)
+			}
 			after := files(t, dir) // maybe by another name: the current one is sealed then
 			for name, data := range before {
 				same := func(other []byte) bool { return bytes.Equal(other, data) }

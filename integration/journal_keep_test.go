@@ -24,72 +24,62 @@ func (d *daemon) onDisk(name string) (bytes int64, segments int) {
 // console, so many of all. What is gone is told as a gap to who asks for it.
 func TestJournalKeeps(t *testing.T) {
 	const printing = 6 << 20
-	d := newDaemon(t, folder(t), `
-[journal]
-max_total = "8MiB"
-[[chardev]]
-name = "count"
-device = { listen = "unix:count.guest" }
-history = "16KiB"
-log = { max_size = "256KiB", keep = 3 }
-[[chardev]]
-name = "total"
-device = { listen = "unix:total.guest" }
-history = "16KiB"
-log = { max_size = "256KiB", keep = 1000, max_total = "1MiB" }
+	for _, test := range []struct {
+		why, config string
+		segments    int   // of a console, at most
+		one, all    int64 // bytes on disk, at most
+		second      int64 // bytes of the second console that are there, at least
+	}{
+		{"a number", "[defaults]\nlog = { max_size = '256KiB', keep = 3 }", 3, printing, 2 * printing, 512 << 10},
+		{"bytes of each", "[defaults]\nlog = { max_size = '256KiB', keep = 1000, max_total = '1MiB' }", 1000, 1 << 20, 2 << 20, 600 << 10},
+		{"bytes of all", "[journal]\nmax_total = '8MiB'\n[defaults]\nlog = { max_size = '1MiB', keep = 1000 }", 1000, printing + 64<<10, 8 << 20, printing},
+	} {
+		t.Run(test.why, func(t *testing.T) {
+			names := []string{"one", "two"}
+			d := startDaemon(t, test.config+`
 [[chardev]]
 name = "one"
 device = { listen = "unix:one.guest" }
 history = "16KiB"
-log = { max_size = "1MiB", keep = 1000 }
 [[chardev]]
 name = "two"
 device = { listen = "unix:two.guest" }
 history = "16KiB"
-log = { max_size = "1MiB", keep = 1000 }
 `, nil)
-	d.serve()
-	for _, name := range []string{"count", "total", "one", "two"} {
-		p := newPrinter(t, d, name)
-		if err := p.paced(printing, 20<<20); err != nil {
-			t.Fatal(err)
-		}
-		d.at(name, printing)
-	}
-	eventually(t, patience, func() error {
-		if n, segments := d.onDisk("count"); segments > 3 || n > 3*256<<10 {
-			return fmt.Errorf("count: %d bytes in %d segments", n, segments)
-		}
-		if n, _ := d.onDisk("total"); n > 1<<20 {
-			return fmt.Errorf("total: %d bytes", n)
-		}
-		var sum int64
-		for _, name := range []string{"count", "total", "one", "two"} {
-			n, _ := d.onDisk(name)
-			sum += n
-		}
-		if sum > 8<<20 {
-			return fmt.Errorf("all: %d bytes", sum)
-		}
-		return nil
-	})
-	for name, least := range map[string]int64{"count": 512 << 10, "total": 600 << 10, "two": 3 << 20} {
-		var have consoleCopy
-		a := d.attachAt(name, query("since", "0", "epoch", d.info(name).Epoch))
-		a.copyTo(t, &have, printing)
-		if n := have.size(); n < least {
-			t.Errorf("%s: only %d bytes are held", name, n)
-		}
-		for _, s := range have.stretches {
-			if i := firstDifference(s.data, printed(s.at, s.end())); i >= 0 || s.end() != printing {
-				t.Errorf("%s: what is held from %d to %d is not what was printed (byte %d)", name, s.at, s.end(), i)
+			for _, name := range names {
+				if err := newPrinter(t, d, name).paced(printing, 20<<20); err != nil {
+					t.Fatal(err)
+				}
+				d.at(name, printing)
 			}
-		}
-		first := have.stretches[0].at
-		if first == 0 || a.hello.Offset != first && (len(a.gaps) != 1 || a.gaps[0] != gap{0, first}) {
-			t.Errorf("%s: asked from 0, it begins at %d with gaps %v; the first byte is %d", name, a.hello.Offset, a.gaps, first)
-		}
-		a.conn.Close()
+			eventually(t, patience, func() error {
+				var all int64
+				for _, name := range names {
+					n, segments := d.onDisk(name)
+					if all += n; segments > test.segments || n > test.one || all > test.all || d.info(name).Journal.Behind > 0 {
+						return fmt.Errorf("%s has %d bytes in %d segments, all %d bytes", name, n, segments, all)
+					}
+				}
+				return nil
+			})
+			for i, name := range names {
+				var have consoleCopy
+				a := d.attachAt(name, query("since", "0", "epoch", d.info(name).Epoch))
+				a.copyTo(t, &have, printing)
+				for _, s := range have.stretches {
+					if i := firstDifference(s.data, printed(s.at, s.end())); i >= 0 || s.end() != printing {
+						t.Errorf("%s: what is held from %d to %d is not what was printed (byte %d)", name, s.at, s.end(), i)
+					}
+				}
+				first := have.stretches[0].at
+				if first > 0 && a.hello.Offset != first && (len(a.gaps) != 1 || a.gaps[0] != gap{0, first}) {
+					t.Errorf("%s: asked from 0, it begins at %d with gaps %v; the first byte is %d", name, a.hello.Offset, a.gaps, first)
+				}
+				if n := have.size(); i == 1 && n < test.second || n == printing != (i == 1 && test.second == printing) {
+					t.Errorf("%s: %d bytes are held", name, n)
+				}
+			}
+		})
 	}
 }
 

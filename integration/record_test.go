@@ -76,9 +76,6 @@ frontends = ["unix:front"]
 		t.Errorf("its last event is at %v s, want at least %v", at, least)
 	}
 
-	if said := run(t, program(t, "asciinema"), "cat", file); said != text {
-		t.Errorf("asciinema cat says %q", said)
-	}
 	player := startTTY(t, program(t, "asciinema"), "play", "--idle-time-limit", "0.1", file)
 	player.sees(t, "世界")
 	player.sees(t, "and the end")

@@ -149,12 +149,15 @@ func (r *recovery) conclude() error {
 	}
 	end := j.end.Load()
 	j.start = max(r.top, end)
+	r.unsure = r.unsure && !r.fresh
 	if r.unsure {
 		j.start += leap
 	}
 	j.w.reserve = j.start
 	switch {
 	case r.clean:
+	case r.unsure:
+		r.tell(end, KindGap, "it is not known any more how far offsets were given out: they go on %d further, so that none is twice", leap)
 	case j.start > end:
 		r.tell(end, KindGap, "the last run did not end cleanly: at most %d bytes are missing here", j.start-end)
 	default:

@@ -12,8 +12,8 @@ type cursor struct {
 	pos  int64  // of the next record
 	buf  []byte // of the file, from off on
 	off  int64
-	more func(from int64, to []byte) (all, growing []byte) // what lies behind the file; nil: nothing
-	hurt int                                               // runs of damaged bytes that were stepped over
+	more unwritten // what lies behind the file; nil: nothing
+	hurt int       // runs of damaged bytes that were stepped over
 
 	growing []byte // the batch behind the rest that still grows
 	gave    bool   // it was the last record that next found
@@ -83,18 +83,22 @@ func (c *cursor) fill() (int, error) {
 	if have == cap(c.buf) {
 		c.buf = append(make([]byte, 0, 2*have), c.buf[:have]...)
 	}
-	n, err := c.f.ReadAt(c.buf[have:cap(c.buf)], c.off+int64(have))
-	c.buf = c.buf[:have+n]
-	if n > 0 || err != nil && !errors.Is(err, io.EOF) {
-		if n > 0 {
-			err = nil
+	for again := false; ; again = true {
+		n, err := c.f.ReadAt(c.buf[have:cap(c.buf)], c.off+int64(have))
+		c.buf = c.buf[:have+n]
+		switch {
+		case n > 0:
+			return n, nil
+		case err != nil && !errors.Is(err, io.EOF):
+			return 0, err
+		case c.more == nil || again:
+			return 0, nil
 		}
-		return n, err
+		var pending bool
+		if c.buf, c.growing, pending = c.more(c.off+int64(have), c.buf); pending {
+			return len(c.buf) - have, nil
+		} // else it is in the file by now
 	}
-	if c.more != nil {
-		c.buf, c.growing = c.more(c.off+int64(have), c.buf)
-	}
-	return len(c.buf) - have, nil
 }
 
 // skip steps over damaged bytes to the next record. If there is none, pos stays.
@@ -129,26 +133,31 @@ func (c *cursor) close() {
 	}
 }
 
-// unwritten appends to a copy what is in the current index from a place behind its
-// file on: the records that are complete to all, the batch that still grows by itself.
-func (j *Journal) unwritten(s *segment, from int64, to []byte) (all, growing []byte) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t := &j.tail
-	i := from - t.flushed
-	if t.seg != s || i < 0 || i > int64(len(t.pending)) {
-		return to, nil // it is in the file by now, or will be; the next call finds it
+// unwritten gives what lies behind the file of an index, from a place on: the
+// records that are complete are appended to some bytes, the batch that still grows
+// comes by itself. pending is false if the place is in the file by now.
+type unwritten func(from int64, to []byte) (all, growing []byte, pending bool)
+
+// unwritten is that of a segment.
+func (j *Journal) unwritten(s *segment) unwritten {
+	return func(from int64, to []byte) (all, growing []byte, pending bool) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		t := &j.tail
+		i := from - t.flushed
+		if t.seg != s || i < 0 || i > int64(len(t.pending)) {
+			return to, nil, false
+		}
+		whole := t.pending
+		if t.batch >= 0 {
+			whole = t.pending[:t.batch]
+			growing = finish(append(growing, t.pending[t.batch:]...), 0)
+		}
+		if i < int64(len(whole)) {
+			to = append(to, whole[i:]...)
+		}
+		return to, growing, true
 	}
-	whole := t.pending
-	if t.batch >= 0 {
-		whole = t.pending[:t.batch]
-		growing = append(growing, t.pending[t.batch:]...)
-		growing = finish(growing, 0)
-	}
-	if i < int64(len(whole)) {
-		to = append(to, whole[i:]...)
-	}
-	return to, growing
 }
 
 // readHeader reads how an open index begins.

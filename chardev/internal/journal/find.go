@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 )
@@ -40,7 +41,7 @@ func (j *Journal) look(s *segment, index bool) (file, place, error) {
 				p.ext = indexExt
 			}
 			f, err := j.world.fs.Open(j.path(p.stamp, p.ext), os.O_RDONLY)
-			if os.IsNotExist(err) {
+			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {
@@ -71,7 +72,7 @@ func (j *Journal) belongs(s *segment, p place, f file) error {
 			return nil
 		}
 		idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), os.O_RDONLY)
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return errGone
 		}
 		if err != nil {
@@ -95,7 +96,7 @@ func (j *Journal) index(s *segment) (*cursor, error) {
 	}
 	c := &cursor{f: f, pos: headerSize}
 	if j.keeper != nil {
-		c.more = func(from int64, to []byte) ([]byte, []byte) { return j.unwritten(s, from, to) }
+		c.more = j.unwritten(s)
 	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -16,7 +17,7 @@ type filesystem interface {
 	Open(name string, flag int) (file, error) // what it makes is 0600
 	MkdirAll(dir string) error                // what it makes is 0700
 	ReadDir(dir string) ([]fs.DirEntry, error)
-	Stat(name string) (fs.FileInfo, error)
+	Stat(name string) (info, error)
 	Rename(from, to string) error
 	Remove(name string) error
 	SetTime(name string, modified time.Time) error
@@ -30,8 +31,14 @@ type file interface {
 	ReadAt(p []byte, off int64) (int, error)
 	Sync() error // fdatasync(2); for a folder what it lists
 	Truncate(size int64) error
-	Stat() (fs.FileInfo, error)
+	Stat() (info, error)
 	Close() error
+}
+
+// An info is what is asked of a file.
+type info struct {
+	size     int64
+	modified time.Time
 }
 
 // A world is what journals find around them, and tests replace.
@@ -62,57 +69,115 @@ func bootID() (id [16]byte) {
 // disk is the kernel's file system.
 type disk struct{}
 
-func (disk) Open(name string, flag int) (file, error) {
-	f, err := os.OpenFile(name, flag, 0o600)
-	if err != nil {
-		return nil, err
+// again calls f until no signal interrupts it.
+func again(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
 	}
-	return diskFile{f}, nil
+}
+
+// pathError says what failed on what.
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+func (disk) Open(name string, flag int) (file, error) {
+	f := &diskFile{name: name}
+	err := again(func() (err error) {
+		f.fd, err = unix.Open(name, flag|unix.O_CLOEXEC, 0o600)
+		return err
+	})
+	if err != nil {
+		return nil, pathError("open", name, err)
+	}
+	return f, nil
 }
 
 func (disk) MkdirAll(dir string) error                 { return os.MkdirAll(dir, 0o700) }
 func (disk) ReadDir(dir string) ([]fs.DirEntry, error) { return os.ReadDir(dir) }
-func (disk) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
 func (disk) Rename(from, to string) error              { return os.Rename(from, to) }
 func (disk) Remove(name string) error                  { return os.Remove(name) }
 func (disk) SetTime(name string, m time.Time) error    { return os.Chtimes(name, time.Time{}, m) }
-func (disk) Writable(dir string) error {
-	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
-		return &fs.PathError{Op: "access", Path: dir, Err: err}
-	}
-	return nil
+
+func (disk) Stat(name string) (info, error) {
+	var st unix.Stat_t
+	err := again(func() error { return unix.Stat(name, &st) })
+	return newInfo(&st), pathError("stat", name, err)
 }
 
-type diskFile struct{ *os.File }
+func (disk) Writable(dir string) error {
+	return pathError("access", dir, unix.Access(dir, unix.W_OK|unix.X_OK))
+}
+
+func newInfo(st *unix.Stat_t) info { return info{st.Size, time.Unix(st.Mtim.Unix())} }
+
+// A diskFile is a descriptor: there are many journals, and an os.File asks the
+// kernel and the scheduler for more than a regular file needs.
+type diskFile struct {
+	fd   int
+	name string
+}
 
 // maxIOV is how many buffers one writev(2) takes (IOV_MAX).
 const maxIOV = 1024
 
-func (f diskFile) Writev(bufs [][]byte) (int, error) {
-	for {
-		n, err := unix.Writev(int(f.Fd()), bufs[:min(len(bufs), maxIOV)])
+func (f *diskFile) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Write(f.fd, p[n:])
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
-			return max(n, 0), &fs.PathError{Op: "writev", Path: f.Name(), Err: err}
+			return n, pathError("write", f.name, err)
 		}
-		return n, nil
+		n += m
 	}
+	return n, nil
 }
 
-func (f diskFile) Sync() error {
+func (f *diskFile) Writev(bufs [][]byte) (int, error) {
 	for {
-		err := unix.Fdatasync(int(f.Fd()))
+		n, err := unix.Writev(f.fd, bufs[:min(len(bufs), maxIOV)])
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil {
-			return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
-		}
-		return nil
+		return max(n, 0), pathError("writev", f.name, err)
 	}
 }
 
-// sameFile says whether two names or descriptors are of one file.
-func sameFile(a, b fs.FileInfo) bool { return os.SameFile(a, b) }
+func (f *diskFile) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		m, err := unix.Pread(f.fd, p[n:], off+int64(n))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return n, pathError("read", f.name, err)
+		case m == 0:
+			return n, io.EOF
+		default:
+			n += m
+		}
+	}
+	return n, nil
+}
+
+func (f *diskFile) Sync() error {
+	return pathError("sync", f.name, again(func() error { return unix.Fdatasync(f.fd) }))
+}
+
+func (f *diskFile) Truncate(size int64) error {
+	return pathError("truncate", f.name, again(func() error { return unix.Ftruncate(f.fd, size) }))
+}
+
+func (f *diskFile) Stat() (info, error) {
+	var st unix.Stat_t
+	err := again(func() error { return unix.Fstat(f.fd, &st) })
+	return newInfo(&st), pathError("stat", f.name, err)
+}
+
+func (f *diskFile) Close() error { return pathError("close", f.name, unix.Close(f.fd)) }

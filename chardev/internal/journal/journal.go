@@ -13,7 +13,7 @@ type Options struct {
 	MaxSpan  time.Duration // how old a segment's first byte gets before the next one seals it; 0: any
 	Keep     int           // how many segments there may be, the current one counted; 0: 4
 	MaxAge   time.Duration // sealed segments whose last byte is older are removed; 0: never
-	MaxTotal int64         // bytes on disk of all segments; 0: no limit
+	MaxTotal int64         // bytes on disk of all segments, were the current one full; 0: no limit
 	Compress bool          // sealed segments are compressed
 }
 

@@ -202,7 +202,8 @@ func (k *Keeper) adopt(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.journals.add(j)
-	if len(j.segments) > 1 { // nobody else has it yet
+	o := j.options
+	if len(j.segments) > o.Keep || k.maxTotal > 0 || o.MaxTotal > 0 || o.MaxAge > 0 || o.Compress { // nobody else has it yet
 		k.trims.add(j)
 		k.poke()
 	}

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"fmt"
+	"path/filepath"
 	"sort"
 	"strings"
 )
@@ -54,6 +56,9 @@ func (j *Journal) list() (sealed []parts, current parts, unfinished []string, er
 		s, ext, ok := parseName(j.name, e.Name())
 		p := all[s]
 		p.stamp = s
+		if ok && !e.Type().IsRegular() {
+			return nil, current, nil, fmt.Errorf("%s is no file: move it away", filepath.Join(j.dir, e.Name()))
+		}
 		switch {
 		case ok && ext == dataExt:
 			p.data = true

@@ -111,7 +111,7 @@ func (k *Keeper) packSegment(j *Journal, s *segment, name stamp) error {
 	if err != nil {
 		return err
 	}
-	return k.putInPlace(j, s, from, to, info.ModTime(), size)
+	return k.putInPlace(j, s, from, to, info.modified, size)
 }
 
 // packData compresses all of a file into another one.

@@ -19,6 +19,7 @@ type recovery struct {
 	top    int64 // offsets below it may have been given out
 	clean  bool  // the last run ended cleanly
 	unsure bool  // what said how far offsets were given out is lost
+	fresh  bool  // the epoch is new: none were
 }
 
 // leap is added to the offsets where it is not known any more how far they were
@@ -119,7 +120,7 @@ func (r *recovery) chooseEpoch(cur *found, sealed []*found) {
 		}
 	}
 	rand.Read(r.j.epoch[:])
-	r.unsure = cur.size > 0 || len(sealed) > 0
+	r.fresh = true
 }
 
 // find looks at the files of a segment.
@@ -140,7 +141,7 @@ func (r *recovery) find(p parts) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.size, s.modified = info.Size(), info.ModTime()
+		s.size, s.modified = info.size, info.modified
 	}
 	if !p.index {
 		return s, nil
@@ -154,7 +155,7 @@ func (r *recovery) find(p parts) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.indexSize = info.Size()
+	s.indexSize = info.size
 	s.header, err = readHeader(f)
 	s.known = err == nil
 	if errors.Is(err, errDamaged) {

@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -86,7 +88,7 @@ func (j *Journal) empty() (file, error) {
 			return nil, err
 		}
 		info, err := f.Stat()
-		if err == nil && info.Size() == 0 {
+		if err == nil && info.size == 0 {
 			return f, nil
 		}
 		f.Close()
@@ -106,7 +108,7 @@ func (j *Journal) aside(name string) (string, error) {
 		to := j.path(s, asideExt)
 		if _, err := j.world.fs.Stat(to); err == nil {
 			continue
-		} else if !os.IsNotExist(err) {
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 		return filepath.Base(to), j.world.fs.Rename(name, to)
@@ -117,7 +119,7 @@ func (j *Journal) aside(name string) (string, error) {
 func (j *Journal) reopen() error {
 	w := &j.w
 	idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), appending)
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return j.forsake()
 	}
 	if err != nil {
@@ -130,16 +132,16 @@ func (j *Journal) reopen() error {
 	data, err := j.world.fs.Open(j.path(stamp{}, dataExt), flag)
 	if err != nil {
 		idx.Close()
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return j.forsake()
 		}
 		return err
 	}
 	w.idx, w.data = idx, data
 	di, err := data.Stat()
-	if err == nil && di.Size() == w.size {
-		var ii os.FileInfo
-		if ii, err = idx.Stat(); err == nil && ii.Size() == j.tail.flushed {
+	if err == nil && di.size == w.size {
+		var ii info
+		if ii, err = idx.Stat(); err == nil && ii.size == j.tail.flushed {
 			return nil
 		}
 	}
@@ -233,13 +235,14 @@ func (j *Journal) leave(name stamp, data int64) {
 	j.tail = tail{pending: j.tail.pending[:0], batch: -1}
 	j.mu.Unlock()
 	j.grew(data - w.size)
+	j.size.Store(0)
 	w.seg, w.size, w.trailed, w.moved = nil, 0, false, false
 }
 
 // maybeGone deals with an error of a rename: that files are not there is somebody
 // else's doing.
 func (j *Journal) maybeGone(err error) error {
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return j.forsake()
 	}
 	return err
@@ -261,18 +264,18 @@ func (j *Journal) forsake() error {
 		log := j.path(stamp{}, dataExt)
 		info, err := j.world.fs.Stat(log)
 		switch {
-		case err == nil && info.Size() > 0:
+		case err == nil && info.size > 0:
 			name, err := j.aside(log)
 			if err != nil {
 				return err
 			}
 			text = "was changed, what is there is in " + name
-		case err != nil && !os.IsNotExist(err):
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 	}
 	name := j.sealName()
-	if err := j.world.fs.Rename(j.path(stamp{}, indexExt), j.path(name, indexExt)); err != nil && !os.IsNotExist(err) {
+	if err := j.world.fs.Rename(j.path(stamp{}, indexExt), j.path(name, indexExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	lost := w.size - data

@@ -29,15 +29,15 @@ func surveyIndex(f file, data int64) (s survey, err error) {
 		return s, err
 	}
 	s.boot = s.header.boot
-	if t, kind, ok := readTrailer(f, info.Size()); ok && t.size == data {
-		s.trailer, s.clean, s.whole = t, kind == recClosed, info.Size()
+	if t, kind, ok := readTrailer(f, info.size); ok && t.size == data {
+		s.trailer, s.clean, s.whole = t, kind == recClosed, info.size
 		s.top = t.head
 		if kind == recSealed { // the run went on
 			s.top = max(t.head, t.reserve)
 		}
 		return s, nil
 	}
-	return s, s.walk(f, info.Size(), data)
+	return s, s.walk(f, info.size, data)
 }
 
 // readTrailer reads the trailer at the end of an index of a given size.

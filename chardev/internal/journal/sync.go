@@ -57,7 +57,7 @@ func (k *Keeper) syncSegment(j *Journal, s *segment) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() < least && p.stamp == (stamp{}) {
+	if info.size < least && p.stamp == (stamp{}) {
 		j.gone(s)
 		return nil
 	}

@@ -74,26 +74,31 @@ func (t *times) enter(j *Journal, seg *segment) error {
 // advance goes on to the batch that an offset is in. All marks of bytes before end
 // are in the index.
 func (t *times) advance(at, end int64) {
+	c, batch := t.index, int64(-1) // where the last one is that begins at or before it
+	t.until = end
 	for {
-		ok, err := t.index.next()
+		ok, err := c.next()
 		if !ok || err != nil {
-			t.until = end
-			return
+			break
 		}
-		if t.index.kind != recMarks {
+		if c.kind != recMarks {
 			continue
 		}
-		m, ok := firstMark(t.index.body)
-		if !ok {
-			continue
-		}
-		if m.At > at {
+		if m, ok := firstMark(c.body); ok && m.At > at {
 			t.until = m.At
-			t.index.seek(t.index.at)
-			return
+			c.seek(c.at)
+			break
 		}
-		t.marks = parseMarks(t.marks[:0], t.index.body)
+		batch = c.at
 	}
+	if batch < 0 {
+		return
+	}
+	c.seek(batch) // others were only looked at
+	if ok, err := c.next(); ok && err == nil {
+		t.marks = parseMarks(t.marks[:0], c.body)
+	}
+	c.seek(c.pos) // if it still grows, it is read again
 }
 
 // Find returns the offset of the first byte that came at a time or later; End if

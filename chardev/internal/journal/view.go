@@ -10,7 +10,8 @@ import (
 // View opens a journal to be read, also while a daemon writes it: nothing in its
 // folder is changed. What is not known to be the journal's, for lack of an index,
 // is not in it. Readers follow what is written: End is as it was when one came to
-// it last. Close it, with any offset.
+// it last. Of bytes whose marks are not flushed yet it says that they came with those
+// before. Close it, with any offset.
 func View(dir, name string) (*Journal, error) { return view(realWorld(), dir, name) }
 
 func view(w *world, dir, name string) (*Journal, error) {
@@ -105,7 +106,7 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 		return nil, header{}, err
 	}
 	h, err := readHeader(f)
-	s := &segment{base: h.base, stamp: p.stamp, index: info.Size(), gaps: -1}
+	s := &segment{base: h.base, stamp: p.stamp, index: info.size, gaps: -1}
 	if err != nil || !p.data && !p.zipped {
 		return s, h, err
 	}
@@ -117,7 +118,7 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 	if err != nil {
 		return nil, h, err
 	}
-	s.data, s.last = data.Size(), data.ModTime().UnixMilli()
+	s.data, s.last = data.size, data.modified.UnixMilli()
 	return s, h, nil
 }
 
@@ -132,7 +133,7 @@ func (j *Journal) surveyView(s *segment) (v survey, err error) {
 		if err != nil {
 			return v, err
 		}
-		if size = info.Size(); p.ext == zstdExt {
+		if size = info.size; p.ext == zstdExt {
 			frames, err := readFrames(data)
 			if err != nil {
 				return v, err

@@ -71,7 +71,7 @@ func readFrames(f file) ([]frame, error) {
 		return nil, err
 	}
 	bad := func(what string) error { return fmt.Errorf("%w seek table: %s", errDamaged, what) }
-	size := info.Size()
+	size := info.size
 	var footer [footerSize]byte
 	if size < 8+footerSize {
 		return nil, bad("too short")

@@ -1,0 +1,224 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A faulty disk fails at one call, or at that and all that follow, after having
+// written some of what it should.
+type faulty struct {
+	disk
+	err   error
+	at    int  // which call fails, from 1; 0: none
+	on    bool // and those behind it
+	calls int
+	some  *rand.Rand
+}
+
+// fails counts a call and says whether it fails.
+func (d *faulty) fails() bool {
+	d.calls++
+	return d.at > 0 && (d.calls == d.at || d.on && d.calls > d.at)
+}
+
+func (d *faulty) Open(name string, flag int) (file, error) {
+	if flag != os.O_RDONLY && d.fails() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: d.err}
+	}
+	f, err := d.disk.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyFile{f.(*diskFile), d, flag != os.O_RDONLY}, nil
+}
+
+func (d *faulty) Rename(from, to string) error {
+	if d.fails() {
+		return &fs.PathError{Op: "rename", Path: from, Err: d.err}
+	}
+	return d.disk.Rename(from, to)
+}
+
+func (d *faulty) MkdirAll(dir string) error {
+	if d.fails() {
+		return &fs.PathError{Op: "mkdir", Path: dir, Err: d.err}
+	}
+	return d.disk.MkdirAll(dir)
+}
+
+type faultyFile struct {
+	*diskFile
+	d      *faulty
+	writes bool
+}
+
+func (f *faultyFile) Write(p []byte) (int, error) { return f.Writev([][]byte{p}) }
+
+func (f *faultyFile) Writev(bufs [][]byte) (int, error) {
+	p := bytes.Join(bufs, nil)
+	if !f.d.fails() {
+		return f.diskFile.Write(p)
+	}
+	n, err := f.diskFile.Write(p[:f.d.some.IntN(len(p)+1)])
+	if err == nil {
+		err = &fs.PathError{Op: "write", Path: f.name, Err: f.d.err}
+	}
+	return n, err
+}
+
+func (f *faultyFile) Sync() error {
+	if f.writes && f.d.fails() {
+		return &fs.PathError{Op: "sync", Path: f.name, Err: f.d.err}
+	}
+	return nil // it only takes time here
+}
+
+func (f *faultyFile) Truncate(size int64) error {
+	if f.d.fails() {
+		return &fs.PathError{Op: "truncate", Path: f.name, Err: f.d.err}
+	}
+	return f.diskFile.Truncate(size)
+}
+
+// A keeper that does nothing keeps the calls in the same order each time.
+func stillKeeper(w *world) *Keeper {
+	k := newKeeper(w, 0, 0, nil)
+	k.Close()
+	return k
+}
+
+// A script writes to a journal whose disk fails at one call, tries again what was
+// refused, and says what the journal took.
+func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took map[int64]byte, end int64) {
+	w := *realWorld()
+	w.fs = d
+	took = map[int64]byte{}
+	j, err := open(dir, "vm1", Options{MaxSize: 64, Keep: 100}, stillKeeper(&w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failures := 0
+	try := func(f func() error) bool {
+		for failures < giveUp {
+			if f() == nil {
+				return true
+			}
+			failures++
+		}
+		return false
+	}
+	at := int64(0)
+	for i := range 30 {
+		if !try(func() error { return j.Reserve(at + 100) }) {
+			return j, took, at
+		}
+		if i%7 == 3 {
+			at += 5 // a gap
+		}
+		chunk := bytes.Repeat([]byte{byte('a' + i)}, 1+i*7%40)
+		for len(chunk) > 0 {
+			k := min(len(chunk), 9)
+			n, err := j.Append(at, [][]byte{chunk[:k], chunk[k:]}, []Mark{{at, time.Now().UnixMilli()}})
+			for _, b := range chunk[:n] {
+				took[at] = b
+				at++
+			}
+			if chunk = chunk[n:]; err != nil {
+				if failures++; failures >= giveUp {
+					return j, took, at
+				}
+			}
+		}
+		if i%5 == 0 {
+			try(func() error { return j.Note(Event{at, time.Now(), "test", "something"}) })
+		}
+		if i%11 == 5 {
+			j.Rest()
+		}
+	}
+	try(func() error { return j.Flush() })
+	return j, took, at
+}
+
+// holds says whether a journal has exactly the bytes that were taken.
+func holds(t *testing.T, j *Journal, took map[int64]byte) {
+	t.Helper()
+	r := j.Reader()
+	defer r.Close()
+	buf := make([]byte, 50)
+	got := 0
+	for at := int64(0); ; {
+		n, missing, err := r.Read(at, buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range buf[:n] {
+			if want, ok := took[at+int64(i)]; !ok || want != b {
+				t.Fatalf("the byte at %d is %q, not %q (%v)", at+int64(i), b, want, ok)
+			}
+			got++
+		}
+		if at += int64(n) + missing; n == 0 && missing == 0 {
+			break
+		}
+	}
+	if got != len(took) {
+		t.Fatalf("%d bytes are there, %d were taken", got, len(took))
+	}
+}
+
+// TestFaults has every call to the file system fail once, and for good, with a
+// disk that is full, fails or is read-only. What was taken is there, before and
+// after the journal is opened anew, and no offset is given twice.
+func TestFaults(t *testing.T) {
+	count := &faulty{}
+	script(t, filepath.Join(t.TempDir(), "vm1"), count, 1)
+	if count.calls < 100 {
+		t.Fatalf("only %d calls", count.calls)
+	}
+	for _, errno := range []error{syscall.ENOSPC, syscall.EIO, syscall.EROFS} {
+		for _, on := range []bool{false, true} {
+			for at := 1; at <= count.calls; at++ {
+				dir := filepath.Join(t.TempDir(), "vm1")
+				d := &faulty{err: errno, at: at, on: on, some: rand.New(rand.NewPCG(uint64(at), 1))}
+				j, took, end := script(t, dir, d, 3)
+				holds(t, j, took)
+				j.shut() // as kill -9
+				again, err := open(dir, "vm1", Options{MaxSize: 64, Keep: 100}, stillKeeper(realWorld()))
+				if err != nil {
+					t.Fatalf("%v at call %d: %v", errno, at, err)
+				}
+				if again.Start() < end {
+					t.Fatalf("%v at call %d: goes on at %d, %d were given out", errno, at, again.Start(), end)
+				}
+				holds(t, again, took)
+				if on && j.Epoch() != again.Epoch() && len(took) > 0 {
+					t.Fatal("another epoch")
+				}
+				again.shut()
+			}
+		}
+	}
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	d := &faulty{err: syscall.ENOSPC, at: 1, on: true}
+	w := *realWorld()
+	w.fs = d
+	j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{}, stillKeeper(&w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = j.Append(0, [][]byte{[]byte("x")}, nil)
+	if !errors.Is(err, syscall.ENOSPC) || !bytes.Contains([]byte(err.Error()), []byte("make room")) {
+		t.Fatal(err)
+	}
+}
