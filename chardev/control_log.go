@@ -82,10 +82,12 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 	h.Set(TrailerNext, strconv.FormatInt(result.Next, 10))
 	h.Set(TrailerLost, strconv.FormatInt(result.Lost, 10))
 	h.Set(TrailerFound, strconv.FormatInt(result.Found, 10))
-	if err != nil {
+	switch {
+	case err == nil:
+	case c.ctx.Err() != nil:
+		h.Set(TrailerError, errShutdown.Error())
+	case ctx.Err() == nil:
 		h.Set(TrailerError, err.Error())
-	}
-	if err != nil && ctx.Err() == nil {
 		con.hub.log.Warn("log", "error", err)
 	}
 }

@@ -2,7 +2,8 @@
 // that nobody here wrote: QEMU with a guest of one boot sector (guest/guest.S)
 // behind the console, or with Debian's kernel and its serial drivers and the daemon
 // inside (linux_test.go), and socat, openssl s_client, picocom, ncat and Python's
-// websockets in front of it, tail, zstdcat and asciinema behind its journal.
+// websockets in front of it, and testssl.sh; tail, zstdcat and asciinema read its
+// journal.
 //
 //	integration/run.sh          everything, in minutes: what the README calls the tests
 //	integration/run.sh long     the soaks: full repetitions, rates asserted, fuzzing

@@ -62,7 +62,7 @@ say goes to stderr.`,
 	f := cmd.Flags()
 	f.VarP(&o.escape, "escape", "e", "the escape character: one character, ^X for a control character, or none")
 	f.BoolVarP(&o.readOnly, "read-only", "r", false, "send nothing of what is typed; escapes still work")
-	f.Var(&o.since, "since", "begin here: "+chardev.PlaceForms+"; 0 is the end, too")
+	f.Var(&o.since, "since", "begin at this PLACE, like -64KiB, 5m, 200lines, start, or end, which is 0 here, too;\n\"chardevd log --help\" tells them all")
 	f.DurationVar(&o.wait, "wait", 0, "how long to wait for the daemon and the chardev to be there, like 10s")
 	daemon.add(cmd)
 	return cmd

@@ -20,11 +20,15 @@ func newShowLog() *cobra.Command {
 		Short: "Show what a console printed",
 		Long: `Show what a console printed, from memory and from its journal, so that nothing in
 it steers the terminal: control characters and escape sequences are written out,
-colours stay on a terminal. What is lost is a line [gap: ...]. Of a line longer than
-64 KiB the pieces are shown. With --raw it is the bytes themselves, with --json an
+colours stay on a terminal. What is lost is a line [gap: ...]; a line longer than
+64 KiB is shown in pieces. With --raw it is the bytes themselves, with --json an
 object a line.
 
-A PLACE is ` + chardev.PlaceForms + `.
+A PLACE is one of
+  12345      this offset             start, end  the oldest byte, behind the newest
+  -64KiB     so much before the end  200lines    so many lines before the end
+  5m         so long ago: ms s m h d
+  2026-11-23T01:02:03Z, "2026-11-23 01:02", 2026-11-23: a time, local without a zone
 
 Where no daemon runs, the journal is read from its files.`,
 		Example: `  chardevd log router --lines 50

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ import (
 // logs is where what consoles printed is read: from the daemon or, where none runs,
 // from the files of the journals.
 type logs interface {
-	names(ctx context.Context) ([]string, error)
+	names() ([]string, error)
 	// show writes what is asked for of a console; the result tells what that was, also
 	// with an error.
 	show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error)
@@ -28,9 +29,13 @@ func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _, err = c.List(cmd.Context())
+	infos, _, err := c.List(cmd.Context())
 	if err == nil {
-		return daemonLogs{c}, nil
+		l := daemonLogs{c: c}
+		for _, i := range infos {
+			l.all = append(l.all, i.Name)
+		}
+		return l, nil
 	}
 	// The config file tells the state folder, if it is the one of this daemon.
 	_, away := errors.AsType[*control.Unreachable](err)
@@ -49,25 +54,25 @@ func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
 	return fileLogs(state), nil
 }
 
-type daemonLogs struct{ c *control.Client }
-
-func (l daemonLogs) names(ctx context.Context) ([]string, error) {
-	infos, _, err := l.c.List(ctx)
-	var names []string
-	for _, i := range infos {
-		names = append(names, i.Name)
-	}
-	return names, err
+// daemonLogs are those of a daemon's consoles.
+type daemonLogs struct {
+	c   *control.Client
+	all []string // their names
 }
 
+func (l daemonLogs) names() ([]string, error) { return l.all, nil }
+
 func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
+	if !slices.Contains(l.all, name) {
+		return chardev.LogResult{}, &control.Unknown{Name: name, Names: l.all}
+	}
 	return l.c.Log(ctx, name, q, w)
 }
 
 // fileLogs are journals in a state folder.
 type fileLogs string
 
-func (l fileLogs) names(context.Context) ([]string, error) { return chardev.Journals(string(l)) }
+func (l fileLogs) names() ([]string, error) { return chardev.Journals(string(l)) }
 
 func (l fileLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
 	return chardev.ViewJournal(ctx, string(l), name, q, w)

@@ -41,7 +41,7 @@ with 0 if something is found, with 1 if not, and with 2 if something went wrong.
 			}
 			names := args[1:]
 			if len(names) == 0 {
-				if names, err = logs.names(cmd.Context()); err != nil {
+				if names, err = logs.names(); err != nil {
 					return &wentWrong{err}
 				}
 			}

@@ -11,12 +11,9 @@ import (
 	"chardevd/chardev"
 )
 
-// Log writes what is asked for of what a chardev printed on w, for as long as that
-// takes. The result tells what it was, also with an error, as far as that is known.
+// Log writes what is asked for of what a chardev printed, which the daemon is to have,
+// on w, for as long as that takes. The result tells what it was, also with an error, as far as that is known.
 func (c *Client) Log(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (result chardev.LogResult, err error) {
-	if err := c.known(ctx, name); err != nil {
-		return result, err
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, apiURL("chardevs", name, "log")+"?"+q.Values().Encode(), nil)
 	if err != nil {
 		return result, err
