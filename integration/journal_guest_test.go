@@ -16,7 +16,7 @@ import (
 func TestJournalOfLinux(t *testing.T) {
 	segment, lines := 128<<10, 8000
 	if long {
-		segment, lines = 8<<20, 400_000 // minutes
+		segment, lines = 3<<20, 200_000 // minutes
 	}
 	d := startDaemon(t, `
 [[chardev]]
