@@ -18,7 +18,8 @@ type Env struct {
 	// Dir is the folder that relative paths are relative to; "" is the current one.
 	Dir string
 
-	// Credentials finds named TLS identities; nil knows none.
+	// Credentials finds named TLS identities; nil knows none. It is asked for each
+	// handshake again, so that what it answers can change; it must not wait.
 	Credentials func(name string) (*Credentials, error)
 
 	// SelfSigned gives the certificate of a tls listener on loopback (or on no

@@ -3,6 +3,7 @@ package channel
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -11,11 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// file is what *net.TCPConn, *net.UnixConn and a pollable *os.File have in
-// common: a descriptor on Go's poller.
+// file is what a handle and a pollable *os.File have in common.
 type file interface {
-	io.ReadWriteCloser
-	syscall.Conn
+	io.Closer
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
@@ -36,7 +35,8 @@ type fdChannel struct {
 	closeErr  error
 }
 
-func newFD(f file, local, remote net.Addr) (*fdChannel, error) {
+// newFD is a channel over a file that Go's poller knows.
+func newFD(f *os.File, local, remote net.Addr) (*fdChannel, error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
@@ -77,10 +77,7 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+	total := sizeOf(bufs)
 	if total == 0 {
 		return 0, nil
 	}

@@ -74,7 +74,7 @@ type writeOp struct {
 	done  int64
 	until time.Time // the end of its patience; zero: not begun
 	err   error
-	iov   [8][]byte
+	iov   [iovFew][]byte
 	try   func(fd uintptr) bool
 }
 
@@ -138,6 +138,10 @@ func (o *writeOp) bear(fd int) bool {
 
 // iovMax is how many slices one writev(2) takes (UIO_MAXIOV).
 const iovMax = 1024
+
+// iovFew is how many slices are written without garbage: two blocks of the history,
+// cut into frames.
+const iovFew = 16
 
 // gather appends to iov what is left of bufs after skip bytes, as far as one
 // writev takes it.

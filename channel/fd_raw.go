@@ -17,7 +17,7 @@ func readFD(fd int, p []byte) (int, syscall.Errno) {
 }
 
 func writevFD(fd int, iov [][]byte) (int, syscall.Errno) {
-	var few [8]syscall.Iovec // more is garbage
+	var few [iovFew]syscall.Iovec // more is garbage
 	v := few[:0]
 	for _, b := range iov {
 		v = append(v, syscall.Iovec{Base: unsafe.SliceData(b), Len: uint64(len(b))})

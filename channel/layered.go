@@ -44,15 +44,17 @@ func (l *layered) close(lastWords func()) error {
 // sendEncoded writes what size bytes of data were encoded as, in order with other
 // writes of the layer, and returns how many of them are out at least.
 func (l *layered) sendEncoded(out [][]byte, size int64) (int64, error) {
-	whole := int64(0)
-	for _, b := range out {
-		whole += int64(len(b))
-	}
 	n, err := l.under.Writev(out)
+	return max(0, n-(sizeOf(out)-size)), l.wrote(err)
+}
+
+// wrote notes how a write to the channel below ended, and returns it in the words
+// of this one.
+func (l *layered) wrote(err error) error {
 	if err != nil && l.closed.Load() {
 		err = net.ErrClosed
 	}
-	return max(0, n-(whole-size)), l.dead.note(plain("write", err))
+	return l.dead.note(plain("write", err))
 }
 
 // Unwrap is the channel below.

@@ -47,7 +47,7 @@ func testEnv() *Env {
 			if name != "test" {
 				return nil, errors.New("not configured")
 			}
-			return &Credentials{Certificates: []tls.Certificate{*cert}, RootCAs: pool}, nil
+			return &Credentials{Server: cert, Client: cert, RootCAs: pool}, nil
 		},
 	}
 }

@@ -63,11 +63,14 @@ func (o *Outbox) Write(p []byte) (int, error) {
 }
 
 // Writev never waits. A nil error means that all of bufs is on its way.
-func (o *Outbox) Writev(bufs [][]byte) (int64, error) {
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+func (o *Outbox) Writev(bufs [][]byte) (int64, error) { return o.WriteUnits(bufs, sizeOf(bufs)) }
+
+// WriteUnits is Writev of as much as the medium takes at once, and of what that
+// lacks to whole units, at least one: bufs hold units of the given size, of which
+// the last may be a part. It returns how many bytes are on their way; less than
+// all with a nil error means that the medium is full.
+func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
+	total := sizeOf(bufs)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.half && o.err == nil {
@@ -85,22 +88,26 @@ func (o *Outbox) Writev(bufs [][]byte) (int64, error) {
 	if taken == total {
 		return total, nil
 	}
-	if o.kept.Load()+total-taken > OutboxLimit {
+	end := min(total, max(1, (taken+unit-1)/unit)*unit)
+	if end == taken {
+		return taken, nil
+	}
+	if o.kept.Load()+end-taken > OutboxLimit {
 		o.err = errOutboxFull
 		o.under.Close() // so that whoever reads learns it too
 		return taken, o.err
 	}
-	o.keep(bufs, taken, total)
-	return total, nil
+	o.keep(bufs, taken, end)
+	return end, nil
 }
 
-// keep takes over what is left of bufs after skip bytes. Called with mu held.
-func (o *Outbox) keep(bufs [][]byte, skip, total int64) {
-	o.kept.Add(total - skip)
-	for _, b := range bufs {
-		n := min(skip, int64(len(b)))
-		o.rest = append(o.rest, b[n:]...)
-		skip -= n
+// keep takes over the bytes of bufs from one offset in them to another. Called
+// with mu held.
+func (o *Outbox) keep(bufs [][]byte, from, to int64) {
+	o.kept.Add(to - from)
+	var few [4][]byte
+	for _, b := range slicesOf(few[:0], bufs, from, to-from) {
+		o.rest = append(o.rest, b...)
 	}
 	if o.drained == nil {
 		o.drained = make(chan struct{})

@@ -12,20 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A PathWatch tells when a path may have appeared or changed, without polling:
-// when to try again to open it.
+// A PathWatch tells when paths may have appeared or changed, without polling:
+// when to try again to open them.
 type PathWatch struct {
-	// C has a value when the path, or what it points to, may have appeared,
+	// C has a value when a path, or what it points to, may have appeared,
 	// been replaced or got other rights since the last receive. It may be told
 	// for nothing; several changes are one value. It is never closed.
 	C <-chan struct{}
 
-	path string
-	c    chan struct{} // C, capacity 1
-	raw  chan struct{} // what the watches tell, capacity 1
-	stop func()
-	wg   sync.WaitGroup
+	paths []string      // absolute
+	mask  uint32        // the events of their entries
+	c     chan struct{} // C, capacity 1
+	raw   chan struct{} // what the watches tell, capacity 1
+	stop  func()
+	wg    sync.WaitGroup
 }
+
+// appearMask are the events of a name that comes or may be opened now.
+const appearMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ATTRIB
 
 // WatchPath watches for path, which need not exist, nor the folders above it.
 // The watches stand when it returns, so that nothing is missed by watching
@@ -37,13 +41,26 @@ type PathWatch struct {
 // is what happens on another host of a network file system, so wait for C with
 // a timeout. It is an error when such a folder may not be read, or when the
 // system has no more watches.
-func WatchPath(path string) (*PathWatch, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
+func WatchPath(path string) (*PathWatch, error) { return newPathWatch(appearMask, path) }
+
+// WatchFiles is WatchPath for files whose content matters: C has a value, too, when
+// one of them was written (and closed) or is gone. A file that is reached by way of a
+// symbolic link to its folder (the ..data of a volume of Kubernetes) has changed when
+// the link has.
+func WatchFiles(paths ...string) (*PathWatch, error) {
+	return newPathWatch(appearMask|unix.IN_CLOSE_WRITE|unix.IN_DELETE|unix.IN_MOVED_FROM, paths...)
+}
+
+func newPathWatch(mask uint32, paths ...string) (*PathWatch, error) {
 	c, done := make(chan struct{}, 1), make(chan struct{})
-	w := &PathWatch{C: c, path: abs, c: c, raw: make(chan struct{}, 1)}
+	w := &PathWatch{C: c, mask: mask, c: c, raw: make(chan struct{}, 1)}
+	for _, path := range paths {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		w.paths = append(w.paths, abs)
+	}
 	w.stop = sync.OnceFunc(func() { close(done) })
 	watches, err := w.arm()
 	if err != nil {
@@ -95,14 +112,21 @@ func (w *PathWatch) arm() ([]*inodeWatch, error) {
 	for {
 		// What appeared or vanished while the watches were set was not told:
 		// look again until nothing has changed.
-		steps := lookup(w.path)
+		var steps []step
+		for _, path := range w.paths {
+			for _, s := range lookup(path) {
+				if !slices.Contains(steps, s) {
+					steps = append(steps, s)
+				}
+			}
+		}
 		if slices.Equal(steps, armed) {
 			return ws, nil
 		}
 		closeAll(ws)
 		ws, armed = nil, nil
 		for _, s := range steps {
-			i, err := watchInode(s.dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ATTRIB|unix.IN_ONLYDIR, s.name, w.raw)
+			i, err := watchInode(s.dir, w.mask|unix.IN_ONLYDIR, s.name, w.raw)
 			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 				break
 			}

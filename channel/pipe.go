@@ -250,10 +250,7 @@ func (f *flow) take(p []byte) int {
 
 // write writes bufs; if wait is false, only what there is room for.
 func (f *flow) write(bufs [][]byte, wait bool) (int64, error) {
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+	total := sizeOf(bufs)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if total == 0 {

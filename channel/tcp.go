@@ -26,9 +26,9 @@ const tcpDeadAfter = 30 * time.Second
 
 var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-func setUserTimeout(rc syscall.RawConn) error {
+func setUserTimeout(h *handle) error {
 	var err error
-	cerr := rc.Control(func(fd uintptr) {
+	cerr := h.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(tcpDeadAfter.Milliseconds()))
 	})
 	if cerr != nil {
@@ -37,21 +37,37 @@ func setUserTimeout(rc syscall.RawConn) error {
 	return err
 }
 
-// A socket is an fdChannel with a half close.
+// A socket is an fdChannel with a half close, over a handle.
 type socket struct {
 	*fdChannel
-	half interface{ CloseWrite() error }
+	handle *handle
+}
+
+// newSocket makes a socket of a connection, which it owns.
+func newSocket(c interface {
+	net.Conn
+	syscall.Conn
+}) (*socket, error) {
+	local, remote := c.LocalAddr(), c.RemoteAddr()
+	h, err := takeHandle(c)
+	if err != nil {
+		return nil, err
+	}
+	return &socket{&fdChannel{f: h, rc: h, local: local, remote: remote}, h}, nil
 }
 
 func (s *socket) CloseWrite() error {
 	if err := s.dead.check(); err != nil {
 		return err
 	}
-	return s.dead.note(plain("shutdown", s.half.CloseWrite()))
+	return s.dead.note(plain("shutdown", s.handle.CloseWrite()))
 }
 
 // Rest makes a socket a Rester.
-func (s *socket) Rest(wake func()) bool { return s.rest.begin(s.rc, wake) }
+func (s *socket) Rest(wake func()) bool {
+	s.handle.in.rest()
+	return s.rest.begin(s.rc, wake)
+}
 
 func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	d := net.Dialer{KeepAliveConfig: tcpKeepAlive}
@@ -71,15 +87,15 @@ func plainDial(ctx context.Context, err error) error {
 }
 
 func newTCP(c *net.TCPConn) (Channel, error) {
-	fc, err := newFD(c, c.LocalAddr(), c.RemoteAddr())
+	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := setUserTimeout(fc.rc); err != nil {
-		c.Close()
+	if err := setUserTimeout(s.handle); err != nil {
+		s.Close()
 		return nil, plain("setsockopt", err)
 	}
-	return &socket{fc, c}, nil
+	return s, nil
 }
 
 func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {

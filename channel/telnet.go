@@ -287,10 +287,7 @@ const telnetMaxSend = 64 << 10
 // Writev sends bufs as Write would send them joined: what needs no encoding goes
 // down as it is.
 func (c *telnet) Writev(bufs [][]byte) (int64, error) {
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+	total := sizeOf(bufs)
 	c.write.Lock()
 	defer c.write.Unlock()
 	if c.closed.Load() {

@@ -1,9 +1,7 @@
 package channel
 
 import (
-	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -25,125 +23,6 @@ var tlsLayer = &layerDef{
 	server: tlsServerLayer,
 }
 
-// tlsClientLayer is the dialling side: it checks the server's certificate
-// against servername= and ca.
-func tlsClientLayer(e *Env, a Address) (Layer, error) {
-	config := &tls.Config{
-		MinVersion:                  tls.VersionTLS12,
-		DynamicRecordSizingDisabled: true,
-		ServerName:                  a.Get("servername"),
-		InsecureSkipVerify:          a.Get("verify") == "false",
-	}
-	if config.ServerName == "" {
-		config.ServerName = a.Host()
-	}
-	if config.ServerName == "" && !config.InsecureSkipVerify {
-		return nil, errors.New("tls: the address has no host whose certificate to expect; give servername=NAME, or verify=false")
-	}
-	if name := a.Get("credentials"); name != "" {
-		c, err := e.credentials(name)
-		if err != nil {
-			return nil, err
-		}
-		config.Certificates = c.Certificates
-		config.RootCAs = c.RootCAs
-	}
-	return func(ctx context.Context, under Channel) (Channel, error) {
-		ch, err := tlsHandshake(ctx, under, config, tls.Client)
-		// Told of connections only: tries can be many.
-		if err == nil && config.InsecureSkipVerify {
-			e.log().Warn("tls: the server's certificate is not checked (verify=false)", "address", a.String())
-		}
-		return ch, err
-	}, nil
-}
-
-// tlsServerLayer is the listening side.
-func tlsServerLayer(e *Env, a Address) (Layer, error) {
-	for _, o := range []string{"servername", "verify"} {
-		if a.Get(o) != "" {
-			return nil, fmt.Errorf("tls: %s= is for dialling; to check clients give credentials= that have a client_ca", o)
-		}
-	}
-	config := &tls.Config{
-		MinVersion:                  tls.VersionTLS12,
-		DynamicRecordSizingDisabled: true,
-		// Tickets would lie unread in the buffer of a client that only writes, and
-		// make its close a reset that may cost its last bytes (RFC 1122 §4.2.2.13).
-		SessionTicketsDisabled: true,
-	}
-	if name := a.Get("credentials"); name != "" {
-		c, err := e.credentials(name)
-		if err != nil {
-			return nil, err
-		}
-		if len(c.Certificates) == 0 {
-			return nil, fmt.Errorf("tls: credentials %q have no certificate to listen with: give them cert and key", name)
-		}
-		config.Certificates = c.Certificates
-		if c.ClientCAs != nil {
-			config.ClientCAs = c.ClientCAs
-			config.ClientAuth = tls.RequireAndVerifyClientCert
-		}
-	} else {
-		if a.Network() && !a.Loopback() {
-			return nil, errors.New("tls: listening beyond loopback wants credentials=NAME; a self-signed certificate is for loopback only")
-		}
-		if e.SelfSigned == nil {
-			return nil, errors.New("tls: give credentials=NAME; there is no folder to keep a self-signed certificate in")
-		}
-		cert, err := e.SelfSigned()
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		config.Certificates = []tls.Certificate{*cert}
-	}
-	return func(ctx context.Context, under Channel) (Channel, error) {
-		return tlsHandshake(ctx, under, config, tls.Server)
-	}, nil
-}
-
-func (e *Env) credentials(name string) (*Credentials, error) {
-	if e.Credentials == nil {
-		return nil, fmt.Errorf("tls: no credentials named %q: none are configured", name)
-	}
-	c, err := e.Credentials(name)
-	if err != nil {
-		return nil, fmt.Errorf("tls: credentials %q: %w", name, err)
-	}
-	return c, nil
-}
-
-// tlsHandshake puts TLS on a channel that it owns. When ctx ends first, the
-// channel below is closed, which ends whatever the handshake waits for.
-func tlsHandshake(ctx context.Context, under Channel, config *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (Channel, error) {
-	wire := &tlsWire{Channel: under}
-	c := &tlsChannel{layered: layered{under: under}, wire: wire, conn: side(wire, config)}
-	if err := c.conn.HandshakeContext(ctx); err != nil {
-		// This waits, too, for the Close that the end of ctx may have begun.
-		under.Close()
-		return nil, fmt.Errorf("tls handshake: %w", explainTLS(err))
-	}
-	return c, nil
-}
-
-// explainTLS adds to the error of a handshake what to do about it.
-func explainTLS(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the peer did not finish it in time: %w", err)
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the peer closed the connection: %w", io.ErrUnexpectedEOF)
-	}
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return fmt.Errorf("%w; name its authority as ca of credentials=, or give verify=false", err)
-	}
-	if _, ok := errors.AsType[x509.HostnameError](err); ok {
-		return fmt.Errorf("%w; give the certificate's name as servername=", err)
-	}
-	return err
-}
-
 // errTruncated is what crypto/tls is told when the channel below ends: it would
 // make an orderly end of any end between two records, but only close_notify is
 // one (RFC 8446 §6.1), else whoever can cut a connection can shorten a stream.
@@ -156,6 +35,8 @@ type tlsWire struct {
 	// The lock is the order of the records, so it is held while one is written.
 	mu   sync.Mutex
 	held []byte // the records that go out together; nil: each goes at once
+
+	alert tls.AlertError // the last that came in the clear, 0: none; owned by who reads
 }
 
 func (w *tlsWire) Write(p []byte) (int, error) {
@@ -189,6 +70,7 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 	n, err := w.Channel.Read(p)
 	switch {
 	case n > 0:
+		w.noteAlert(p[:n])
 		return n, nil
 	case err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
 		return 0, fmt.Errorf("%w: %w", errTruncated, io.ErrUnexpectedEOF)
@@ -196,6 +78,20 @@ func (w *tlsWire) Read(p []byte) (int, error) {
 		return 0, timeoutError{"read"}
 	}
 	return 0, err
+}
+
+// noteAlert takes down an alert in the clear at the end of what was read. OpenSSL
+// sends it so when it refuses the certificate of a server of TLS 1.3, and crypto/tls,
+// which expects the alert encrypted then, tells of a bad record. Data may look like it
+// by chance; the note counts only when a handshake has failed.
+func (w *tlsWire) noteAlert(p []byte) {
+	const alertRecord, size = 21, 7 // type, version, length 2; level, description (RFC 8446 §5.1 and §6)
+	if len(p) < size {
+		return
+	}
+	if p = p[len(p)-size:]; p[0] == alertRecord && p[1] == 3 && p[3] == 0 && p[4] == 2 {
+		w.alert = tls.AlertError(p[6])
+	}
 }
 
 // SetWriteDeadline does nothing: the only caller is crypto/tls around its

@@ -42,11 +42,11 @@ func checkSocketPath(p string) error {
 type unixChannel struct{ *socket }
 
 func newUnix(c *net.UnixConn) (Channel, error) {
-	fc, err := newFD(c, c.LocalAddr(), c.RemoteAddr())
+	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
 	}
-	return &unixChannel{&socket{fc, c}}, nil
+	return &unixChannel{s}, nil
 }
 
 // PeerCred is who made the connection, or, when dialled, who listens.

@@ -118,6 +118,7 @@ type Websocket struct {
 	// fixed at construction
 	onText func([]byte)
 	encode func(f *wsFrame, op ws.OpCode, payload [][]byte, size int) [][]byte
+	out    *Outbox       // that a server's frames go to; nil: they do not, or are not a server's
 	every  time.Duration // between pings; 0: never
 
 	read  sync.Mutex // owns the reading side, also while it waits
@@ -138,6 +139,7 @@ type Websocket struct {
 // OnText and PingInterval.
 func NewWebsocket(under Channel, early []byte, o WebsocketOptions) *Websocket {
 	c := &Websocket{layered: layered{under: under}, onText: o.OnText, early: early, encode: encodePlain}
+	c.out, _ = under.(*Outbox)
 	c.dec.side, c.dec.messages = ws.StateServerSide, o.OnText != nil
 	c.startPings(o.PingInterval, wsPingInterval)
 	return c
@@ -281,20 +283,14 @@ var wsFrames = sync.Pool{New: func() any { return new(wsFrame) }}
 
 // message sends the frames of one write, with nothing between them.
 func (c *Websocket) message(op ws.OpCode, bufs [][]byte) (int64, error) {
-	total := int64(0)
-	for _, b := range bufs {
-		total += int64(len(b))
-	}
+	total := sizeOf(bufs)
 	c.write.Lock()
 	defer c.write.Unlock()
-	if c.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	if c.shut {
-		return 0, errShut
+	if err := c.mayWrite(); err != nil {
+		return 0, err
 	}
 	if total == 0 && op == ws.OpBinary { // an empty text message is one
-		return 0, c.dead.check()
+		return 0, nil
 	}
 	f := wsFrames.Get().(*wsFrame)
 	defer f.release()
@@ -307,6 +303,17 @@ func (c *Websocket) message(op ws.OpCode, bufs [][]byte) (int64, error) {
 			return done, err
 		}
 	}
+}
+
+// mayWrite is why nothing more can be written. The lock is held.
+func (c *Websocket) mayWrite() error {
+	switch {
+	case c.closed.Load():
+		return net.ErrClosed
+	case c.shut:
+		return errShut
+	}
+	return c.dead.check()
 }
 
 // send writes size bytes of bufs, from skip on, as one frame. The lock is held.

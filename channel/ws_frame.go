@@ -265,6 +265,15 @@ func (f *wsFrame) release() {
 	wsFrames.Put(f)
 }
 
+// sizeOf is how many bytes bufs have.
+func sizeOf(bufs [][]byte) int64 {
+	n := int64(0)
+	for _, b := range bufs {
+		n += int64(len(b))
+	}
+	return n
+}
+
 // slicesOf appends to iov the size bytes of bufs that begin at skip.
 func slicesOf(iov, bufs [][]byte, skip, size int64) [][]byte {
 	for _, b := range bufs {

@@ -12,10 +12,16 @@ type Config struct {
 	State       string // folder of what the daemon keeps; absolute
 	Control     channel.Address
 	HTTP        []channel.Address
-	Credentials map[string]*channel.Credentials
+	Credentials map[string]*CredentialsConfig
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
-	Warnings    []string // file:line:column: what is accepted but not acted on
+	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
+}
+
+// A CredentialsConfig is one [credentials.NAME].
+type CredentialsConfig struct {
+	Files  channel.CredentialFiles // absolute
+	Loaded *channel.Credentials    // what was in them
 }
 
 // A ChardevConfig is one [[chardev]].

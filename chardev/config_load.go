@@ -12,7 +12,6 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"chardevd/channel"
 	"chardevd/chardev/internal/tomlpos"
 )
 
@@ -85,7 +84,7 @@ func (l *loader) warn(at spot, format string, args ...any) {
 // load is Load of a file whose text is known.
 func load(path, text string) (*Config, error) {
 	l := &loader{
-		cfg:         &Config{File: path, Credentials: map[string]*channel.Credentials{}},
+		cfg:         &Config{File: path, Credentials: map[string]*CredentialsConfig{}},
 		defaults:    builtinChardev,
 		frontend:    builtinFrontend,
 		credentials: map[string]*credentials{},

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +48,35 @@ func certificates(t testing.TB) map[string]string {
 		t.Fatal(err)
 	}
 	return map[string]string{"c.pem": string(both)}
+}
+
+// moreCertificates adds some that something is wrong with.
+func moreCertificates(t testing.TB, files map[string]string) {
+	t.Helper()
+	for name, use := range map[string][]x509.ExtKeyUsage{"leaf.pem": nil, "code.pem": {x509.ExtKeyUsageCodeSigning}, "client.pem": {x509.ExtKeyUsageClientAuth}} {
+		cert, key := newPair(t, name, year, func(c *x509.Certificate) { c.IsCA, c.ExtKeyUsage = false, use })
+		files[name] = string(cert) + string(key)
+	}
+	files["enc.pem"] = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n"
+	ca, _ := newPair(t, "ca", year)
+	server, _ := newPair(t, "server", year)
+	_, other := newPair(t, "other", year)
+	files["pki/ca-cert.pem"], files["none/ca-cert.pem"] = string(ca), string(ca)
+	files["pki/server-cert.pem"], files["pki/server-key.pem"] = string(server), string(other)
+}
+
+// What is odd and works is a warning at its line: a certificate that ends soon.
+func TestExpiringIsWarnedOf(t *testing.T) {
+	clearEnvironment(t)
+	cert, key := newPair(t, "soon", 20*day)
+	path := write(t, "[credentials.c]\nkey = 'k.pem'\ncert = 'c.pem'\n"+good, map[string]string{"c.pem": string(cert), "k.pem": string(key)})
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := strings.Join(cfg.Warnings, "\n"); !strings.HasPrefix(w, path+":3:") || !strings.Contains(w, "expires on") {
+		t.Errorf("warnings: %q", w)
+	}
 }
 
 const withCredentials = "[credentials.c]\ncert = 'c.pem'\nkey = 'c.pem'\n"
@@ -172,7 +202,7 @@ func TestLoad(t *testing.T) {
 			t.Errorf("no credentials %q", name)
 		}
 	}
-	if c := cfg.Credentials["default"]; c != nil && (len(c.Certificates) != 1 || c.ClientCAs == nil || c.RootCAs == nil) {
+	if c := cfg.Credentials["default"]; c != nil && (c.Loaded.Server == nil || c.Loaded.ClientCAs == nil || c.Loaded.RootCAs == nil) {
 		t.Errorf("credentials: %+v", c)
 	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{

@@ -157,11 +157,12 @@ func (l *loader) identity(u *use) {
 		}
 	case name == "" && beyond:
 		u.failf("it can be reached from other hosts, so it wants a certificate: say credentials=NAME, with a [credentials.NAME]")
-	case name != "" && (c.files.Cert == "" || c.files.Key == ""):
-		if c.loaded != nil { // else that is told already
-			u.failf("[credentials.%s] has no cert and key, which a listener needs", name)
-		}
-	case beyond && u.writes && c.files.ClientCA == "" && !a.Is("anonymous"):
+	case name != "" && c.loaded == nil: // which is told already
+	case name != "" && c.loaded.Server == nil && c.loaded.Client != nil:
+		u.failf("the certificate of [credentials.%s] is for clients only, and a listener needs one that is for servers (its extended key usage)", name)
+	case name != "" && c.loaded.Server == nil:
+		u.failf("[credentials.%s] has no cert and key, which a listener needs", name)
+	case beyond && u.writes && c.loaded.ClientCAs == nil && !a.Is("anonymous"):
 		u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate; give it one, make the frontend mode = \"read-only\", or say anonymous=true", name)
 	}
 }

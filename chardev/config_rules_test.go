@@ -21,6 +21,7 @@ func TestRules(t *testing.T) {
 	files := certificates(t)
 	files["server.pem"] = files["c.pem"]
 	files["empty.pem"] = ""
+	moreCertificates(t, files)
 	files["a.toml"] = "[[chardev]]\nname = 'included'\ndevice = 'null:'\nfrontends = ['unix:included']\n[credentials.inc]\nca = 'c.pem'\n"
 	for _, c := range []struct {
 		why, text string
@@ -159,6 +160,18 @@ func TestRules(t *testing.T) {
 		{"a file that is a device", "[credentials.d]\n>>>ca = '/dev/zero'\n", []string{"ca", "regular"}},
 		{"a file that is empty", "[credentials.d]\n>>>client_ca = 'empty.pem'\n", []string{"client_ca", "empty.pem"}},
 		{"a key that is none", "[credentials.d]\ncert = 'c.pem'\n>>>key = 'a.toml'\n", []string{"key", "a.toml"}},
+		{"a key without its passphrase", "[credentials.d]\ncert = 'c.pem'\n>>>key = 'enc.pem'\n", []string{"key", "passphrase_file"}},
+		{"a passphrase for no key", "[credentials.d]\nca = 'c.pem'\n>>>passphrase_file = 'a.toml'\n", []string{"passphrase_file", "no key"}},
+		{"a passphrase that is empty", "[credentials.d]\ncert = 'c.pem'\nkey = 'c.pem'\n>>>passphrase_file = 'empty.pem'\n", []string{"first line"}},
+		{"a list that is none", "[credentials.d]\nca = 'c.pem'\n>>>crl = 'c.pem'\n", []string{"crl", "no revocation list"}},
+		{"a list of nobody", withCredentials + ">>>crl = 'c.pem'\n", []string{"crl", "neither client_ca nor ca"}},
+		{"an authority that is none", "[credentials.d]\n>>>client_ca = 'leaf.pem'\n", []string{"client_ca", "no authority's"}},
+		{"a certificate for nothing that we do", "[credentials.d]\n>>>cert = 'code.pem'\nkey = 'code.pem'\n", []string{"cert", "neither servers nor clients"}},
+		{"a certificate for clients", "[credentials.d]\ncert = 'client.pem'\nkey = 'client.pem'\n" + dev + ">>>frontends = ['tls://127.0.0.1:1?credentials=d']\n", []string{"for clients only"}},
+		{"a folder and files", "[credentials.d]\nca = 'c.pem'\n>>>dir = 'pki'\n", []string{"dir", "either"}},
+		{"a folder that is not there", "[credentials.d]\n>>>dir = 'no-such'\n", []string{"dir", "ca-cert.pem"}},
+		{"a folder with a wrong file", "[credentials.d]\n>>>dir = 'pki'\n", []string{"server-key.pem", "does not belong"}},
+		{"a folder without a server", "[credentials.d]\ndir = 'none'\n" + dev + ">>>frontends = ['tls://127.0.0.1:1?credentials=d']\n", []string{"cert and key"}},
 		{"credentials that are no table", "[credentials]\n>>>x = 5\n", []string{"credentials.x", "[credentials.NAME]"}},
 
 		// include

@@ -72,12 +72,16 @@ var misplaced = map[string]string{
 	"key":        "[credentials.NAME]",
 	"client_ca":  "[credentials.NAME]",
 	"ca":         "[credentials.NAME]",
+	"crl":        "[credentials.NAME]",
+	"dir":        "[credentials.NAME]",
 	"state":      "the top of the main file, before the first [table]",
 	"control":    "the top of the main file, before the first [table]",
 	"include":    "the top of the main file, before the first [table]",
 	"http":       "the main file, as [http]",
 	"journal":    "the main file, as [journal]",
 	"defaults":   "the main file, as [defaults]",
+
+	"passphrase_file": "[credentials.NAME]",
 }
 
 // done reports the keys that nobody asked for.

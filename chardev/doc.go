@@ -62,10 +62,12 @@
 //
 // # Who owns what
 //
-// Server.Run waits for frontends, then for devices; a supervisor owns each
-// endpoint, and is the only one that tries again; frontend.serve and the control
-// socket's attach own a client, and client.serve its channel; hub.session owns the
-// device's channel. What goes on while nobody waits for it is begun with a function
-// that is called at its end (ended, done); the last of them count off a WaitGroup of
-// Server.Run. Whoever starts a goroutine waits for it, in this way too.
+// The credentials of all chardevs (identities.go) follow their files in one
+// goroutine; whoever shakes hands asks for those in force. Server.Run waits for
+// frontends, then for devices; a supervisor owns each endpoint, and is the only one
+// that tries again; frontend.serve and the control socket's attach own a client, and
+// client.serve its channel; hub.session owns the device's channel. What goes on while
+// nobody waits for it is begun with a function that is called at its end (ended,
+// done); the last of them count off a WaitGroup of Server.Run. Whoever starts a
+// goroutine waits for it, in this way too.
 package chardev

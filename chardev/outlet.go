@@ -40,6 +40,7 @@ func newOutlet(ch channel.Channel) outlet {
 		}
 	}
 	b := &boxed{bearing: bearing{patient}, ch: ch, out: out, perByte: 1, stop: make(chan struct{})}
+	b.some, _ = ch.(channel.SomeWriter)
 	if _, ok := channel.As[channel.Secured](ch); ok {
 		b.perByte = 6 // with AES in hardware
 	}
@@ -82,14 +83,15 @@ func (d *direct) abort() { d.ch.SetWriteDeadline(time.Unix(1, 0)) }
 type boxed struct {
 	bearing
 	ch      channel.Channel
+	some    channel.SomeWriter // ch, if it is one, else nil
 	out     *channel.Outbox
 	perByte int
 	stop    chan struct{}
 	once    sync.Once
 }
 
-// boxedMax is how much a boxed client is given at once: what its outbox can keep,
-// and with a frame's head what fits into a segment of TCP.
+// boxedMax is how much a boxed client is given at once, unless its channel decides
+// that itself: what its outbox can keep, and what fits into a segment of TCP.
 const boxedMax = 62 << 10
 
 func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
@@ -99,13 +101,26 @@ func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
 		if done == total {
 			return done, true, nil
 		}
-		n := min(total-done, boxedMax)
-		if _, err := b.ch.Writev(cut(few[:0], bufs, done, n)); err != nil {
+		n, err := b.write(cut(few[:0], bufs, done, total-done))
+		done += n
+		if err != nil {
 			return done, false, err
 		}
-		done += n
 	}
 	return done, false, nil
+}
+
+// write gives the channel as much from the front of bufs as it is to get at once.
+func (b *boxed) write(bufs [][]byte) (int64, error) {
+	if b.some != nil {
+		return b.some.WriteSome(bufs)
+	}
+	var few [4][]byte
+	n := min(sizeOf(bufs), boxedMax)
+	if _, err := b.ch.Writev(cut(few[:0], bufs, 0, n)); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 func (b *boxed) weight() int { return b.perByte }

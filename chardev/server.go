@@ -34,6 +34,8 @@ type Server struct {
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
 
+	identities *identities
+
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
 }
@@ -67,6 +69,8 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		keeper: journal.NewKeeper(cfg.Journal.MaxTotal, cfg.Journal.Sync, log),
 		spare:  history.NewSpare(unwrittenMost),
 		desks:  make(desks, deskCount),
+
+		identities: newIdentities(cfg.Credentials, log),
 	}
 	for i := range cfg.Chardevs {
 		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
@@ -198,11 +202,11 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {
-	c, ok := s.cfg.Credentials[name]
+	c, ok := s.identities.byName[name]
 	if !ok {
 		return nil, fmt.Errorf("no [credentials.%s]", name)
 	}
-	return c, nil
+	return c.now.Load(), nil
 }
 
 // selfSigned is the certificate of tls frontends on loopback without credentials.
@@ -252,6 +256,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 			f.start(ctx, &fronts)
 		}
 	}
+	s.identities.start(ctx, &fronts)
 	var failed error
 	fronts.Go(func() {
 		if failed = s.serveControl(ctx, l); failed != nil {

@@ -12,10 +12,11 @@ import (
 // as the client: what is typed comes back from the guest.
 func TestDevices(t *testing.T) {
 	ca := newAuthority(t)
-	creds := func(endpoint string) []string {
+	creds := func(endpoint, verify string) []string {
 		// QEMU wants the folder and the names of the files in it.
-		return []string{"-object", "tls-creds-x509,id=tls0,verify-peer=" + map[string]string{"server": "off", "client": "on"}[endpoint] + ",endpoint=" + endpoint + ",dir=" + ca.dir}
+		return []string{"-object", "tls-creds-x509,id=tls0,verify-peer=" + verify + ",endpoint=" + endpoint + ",dir=" + ca.dir}
 	}
+	ca.revoke()
 	for _, test := range []struct {
 		name    string
 		device  string // of the config; @port@ and @pty@ are QEMU's
@@ -28,15 +29,18 @@ func TestDevices(t *testing.T) {
 		{name: "pty", device: `"pty:@pty@"`, backend: "pty"},
 		{name: "telnet", device: `"telnet://127.0.0.1:@port@"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,telnet=on"},
 		{name: "websocket", device: `"ws://127.0.0.1:@port@"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on"},
-		{name: "tls", device: `"tls://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,tls-creds=tls0", more: creds("server")},
-		{name: "wss", device: `"wss://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on,tls-creds=tls0", more: creds("server")},
+		{name: "tls", device: `"tls://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,tls-creds=tls0", more: creds("server", "off")},
+		{name: "wss", device: `"wss://localhost:@port@?credentials=test"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on,tls-creds=tls0", more: creds("server", "off")},
 		{name: "unix, QEMU dials", device: `{ listen = "unix:@dir@/guest" }`, backend: "socket,path=@dir@/guest,reconnect=1", dials: true},
 		{name: "tcp, QEMU dials", device: `{ listen = "tcp://127.0.0.1:@port@" }`, backend: "socket,host=127.0.0.1,port=@port@,reconnect=1", dials: true},
-		{name: "tls, QEMU dials", device: `{ listen = "tls://127.0.0.1:@port@?credentials=test" }`, backend: "socket,host=localhost,port=@port@,reconnect=1,tls-creds=tls0", more: creds("client"), dials: true},
+		{name: "tls, QEMU dials", device: `{ listen = "tls://127.0.0.1:@port@?credentials=test" }`, backend: "socket,host=localhost,port=@port@,reconnect=1,tls-creds=tls0", more: creds("client", "on"), dials: true},
+		// Both have the same folder, and ask each other for a certificate.
+		{name: "tls of one folder", device: `"tls://localhost:@port@?credentials=folder"`, backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,tls-creds=tls0", more: creds("server", "on")},
+		{name: "tls of one folder, QEMU dials", device: `{ listen = "tls://127.0.0.1:@port@?credentials=folder" }`, backend: "socket,host=localhost,port=@port@,reconnect=1,tls-creds=tls0", more: creds("client", "on"), dials: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := folder(t)
-			values := map[string]any{"dir": dir, "port": freePort(t)}
+			values := map[string]any{"dir": dir, "port": freePort(t), "ca": ca.dir}
 			backend := expand(test.backend, values)
 			var g *guest
 			if !test.dials {
@@ -44,6 +48,8 @@ func TestDevices(t *testing.T) {
 				values["pty"] = g.where()
 			}
 			d := newDaemon(t, dir, ca.credentials()+`
+[credentials.folder]
+dir = "@ca@"
 [[chardev]]
 name = "vm"
 device = `+test.device+`

@@ -2,7 +2,7 @@
 // that nobody here wrote: QEMU with a guest of one boot sector (guest/guest.S)
 // behind the console, or with Debian's kernel and its serial drivers and the daemon
 // inside (linux_test.go), and socat, openssl s_client, picocom, ncat and Python's
-// websockets in front of it.
+// websockets in front of it, and testssl.sh.
 //
 //	integration/run.sh          everything, in minutes: what the README calls the tests
 //	integration/run.sh long     the soaks: full repetitions, rates asserted, fuzzing

@@ -15,6 +15,7 @@ need binutils ld
 need socat socat                        # clients
 need strace strace                      # the system calls of a chunk
 need openssl openssl
+need testssl.sh testssl                 # what a TLS listener offers
 need picocom picocom
 need ncat ncat
 need nftables nft                       # the dead peer

@@ -30,7 +30,7 @@ func TestJournalKeeps(t *testing.T) {
 		one, all    int64 // bytes on disk, at most
 		second      int64 // bytes of the second console that are there, at least
 	}{
-		{"a number", "[defaults]\nlog = { max_size = '256KiB', keep = 3 }", 3, printing, 2 * printing, 512 << 10},
+		{"a number", "[defaults]\nlog = { max_size = '256KiB', keep = 3 }", 3, printing, 2 * printing, 256 << 10},
 		{"bytes of each", "[defaults]\nlog = { max_size = '256KiB', keep = 1000, max_total = '1MiB' }", 1000, 1 << 20, 2 << 20, 600 << 10},
 		{"bytes of all", "[journal]\nmax_total = '8MiB'\n[defaults]\nlog = { max_size = '1MiB', keep = 1000 }", 1000, printing + 64<<10, 8 << 20, printing},
 	} {

@@ -73,6 +73,7 @@ var debian = map[string]string{
 	"busybox":            "busybox-static",
 	"dpkg-deb":           "dpkg",
 	"xz":                 "xz-utils",
+	"testssl":            "testssl.sh",
 	"ser2net":            "ser2net",
 	"telnet":             "inetutils-telnet",
 	"kermit":             "ckermit",

@@ -61,6 +61,9 @@ frontends = ["unix:front"]
 			if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
 				t.Errorf("%.2f futex calls a chunk and client, want hardly any", f)
 			}
+			if e := per(c.calls["epoll_pwait"]) / float64(clients); e > 0.5 {
+				t.Errorf("%.2f times a chunk and client Go's poller woke, want hardly ever", e)
+			}
 		})
 	}
 }

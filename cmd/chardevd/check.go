@@ -16,7 +16,8 @@ func newCheck() *cobra.Command {
 		Short: "Check a config file without starting anything",
 		Long: `Check a config file and every file that it names. All mistakes are printed at
 once, each as file:line:column: message, and the exit code is 1; otherwise what
-is accepted but has no effect yet is printed the same way, and "ok".`,
+is accepted but to be seen to (a certificate that expires soon) or without effect
+yet is printed the same way, and "ok".`,
 		Example: `  chardevd check
   chardevd check -c /etc/chardevd/chardev.toml`,
 		Args: wants(),

@@ -155,3 +155,17 @@ func TestTheShortTable(t *testing.T) {
 		t.Errorf("%d lines, the last:\n%s\nwant:\n%s", len(lines), got, want)
 	}
 }
+
+func TestTelnetReaderTakesTheStreamApart(t *testing.T) {
+	wire := []byte("a\xff\xfb\x01b\xff\xffc\xff\xf1\xff\xfa\x18\x01\xff\xf0d")
+	for _, size := range []int{1, 2, 3, len(wire)} {
+		var r telnetReader
+		var got []byte
+		for rest := wire; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			r.feed(rest[:min(size, len(rest))], func(p []byte) { got = append(got, p...) })
+		}
+		if want := "ab\xffcd"; string(got) != want {
+			t.Errorf("in pieces of %d: %q, want %q", size, got, want)
+		}
+	}
+}

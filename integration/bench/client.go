@@ -17,10 +17,11 @@ import (
 // A client is one attached reader. What it reads is given to take, piece by
 // piece; whoever reads is the only one to call it.
 type client struct {
-	kind string // tcp, unix, tls, ws
+	kind string // tcp, unix, tls, ws, telnet
 	fd   int
-	tls  *tls.Conn // kind tls
-	ws   wsReader  // kind ws
+	tls  *tls.Conn    // kind tls
+	ws   wsReader     // kind ws
+	tel  telnetReader // kind telnet
 	chk  checker
 	take func(p []byte)
 
@@ -54,6 +55,8 @@ func dial(f front, deadline time.Time) (*client, error) {
 		err = c.tls.Handshake()
 	case f.kind == "ws":
 		err = c.upgrade(f.addr)
+	case f.kind == "telnet":
+		err = askBinary(fdConn(c.fd))
 	}
 	if err != nil {
 		c.close()
@@ -90,10 +93,14 @@ func (o oneByOne) Read(p []byte) (int, error) { return o.r.Read(p[:1]) }
 
 // received takes what was read from the descriptor (under tls: from that).
 func (c *client) received(p []byte) error {
-	if c.kind == "ws" {
+	switch c.kind {
+	case "ws":
 		return c.ws.feed(p, c.take)
+	case "telnet":
+		c.tel.feed(p, c.take)
+	default:
+		c.take(p)
 	}
-	c.take(p)
 	return nil
 }
 
@@ -218,7 +225,7 @@ func (c *client) close() {
 
 // A front is how clients reach a console.
 type front struct {
-	kind, addr string // tcp tls ws and a port, unix and a path
+	kind, addr string // tcp tls ws telnet and a port, unix and a path
 	// greet is what the target wants to hear first; it returns the connection that
 	// then carries the stream, and closes the other one.
 	greet func(c fdConn) (fdConn, error)

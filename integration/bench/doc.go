@@ -26,5 +26,5 @@
 // chardevd.go, peers.go and none.go are the targets; bulk.go, echo.go,
 // isolate.go, idle.go, gone.go and bootlog.go measure, workloads.go lists what
 // and with which goals; proc.go runs and weighs processes; report.go prints, and
-// markdown.go in short.
+// markdown.go in short. telnet.go is what clients know of telnet.
 package main

@@ -8,7 +8,7 @@
 //
 // Each line of FILE is one console: DEVICE FRONTEND LOG. The device is dialled
 // (unix:PATH tcp:PORT pty:PATH), the frontend listens (tcp:PORT unix:PATH
-// tls:PORT ws:PORT), on 127.0.0.1. What is read from the device is appended to
+// tls:PORT ws:PORT telnet:PORT), on 127.0.0.1. What is read from the device is appended to
 // the file LOG, unless that is "-".
 //
 // A client whose socket is full holds its console up until it has taken the
@@ -36,9 +36,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+enum { IAC = 255, WILL = 251, BINARY = 0 };
 enum { CHUNK = 256 << 10, REQUEST_MAX = 4096, RETRY_MS = 5 };
 enum type { DEVICE, LISTENER, CLIENT };
-enum kind { RAW, TLS, WS };
+enum kind { RAW, TLS, WS, TELNET };
 enum phase { HANDSHAKE, OPEN, DEAD };
 
 struct console;
@@ -243,9 +244,23 @@ static void frame(struct console *con) {
 	}
 }
 
+// Doubles each IAC of the chunk (RFC 854).
+static void escape(struct console *con) {
+	char *p = memchr(spare, IAC, con->len), *out;
+	if (!p) return;
+	char *to = out = must(malloc(2 * CHUNK));
+	for (size_t i = 0; i < con->len; i++) {
+		*to++ = spare[i];
+		if ((unsigned char)spare[i] == IAC) *to++ = IAC;
+	}
+	con->len = to - out;
+	free(spare);
+	spare = out;
+}
+
 static void read_device(struct console *con) {
 	if (con->waiting) return;
-	if (!spare) spare = must(malloc(CHUNK));
+	if (!spare) spare = must(malloc(2 * CHUNK));
 	ssize_t n = read(con->dev.fd, spare, CHUNK);
 	if (n <= 0) {
 		if (n == 0 || errno != EAGAIN) hang_up(con);
@@ -254,6 +269,7 @@ static void read_device(struct console *con) {
 	con->len = n;
 	if (con->log >= 0 && write(con->log, spare, n) != n) die("log");
 	if (con->kind == WS) frame(con);
+	if (con->kind == TELNET) escape(con);
 	for (int i = con->n - 1; i >= 0; i--) { // bury() moves the last one, which was served
 		struct client *c = con->clients[i];
 		if (c->phase != OPEN) continue;
@@ -294,6 +310,17 @@ static int typed_frames(struct client *c, unsigned char *p, size_t n) {
 		if (!c->left) c->nhead = 0;
 	}
 	return 0;
+}
+
+// What is typed under telnet, without the commands of three bytes in it.
+static void typed_telnet(struct client *c, char *p, size_t n) {
+	size_t k = 0;
+	for (size_t i = 0; i < n; i++)
+		if (c->nhead || (unsigned char)p[i] == IAC)
+			c->nhead = (c->nhead + 1) % 3;
+		else
+			p[k++] = p[i];
+	if (k) typed(c->src.con, p, k);
 }
 
 static int upgrade(struct client *c) {
@@ -348,7 +375,9 @@ static int read_client(struct client *c) {
 			n = read(c->src.fd, buf, sizeof buf);
 			if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
 		}
-		if (c->src.con->kind != WS)
+		if (c->src.con->kind == TELNET)
+			typed_telnet(c, (char *)buf, n);
+		else if (c->src.con->kind != WS)
 			typed(c->src.con, (char *)buf, n);
 		else if (typed_frames(c, buf, n))
 			return -1;
@@ -375,7 +404,8 @@ static void accept_clients(struct console *con) {
 		struct client *c = must(calloc(1, sizeof *c));
 		nodelay(fd);
 		c->src = (struct source){CLIENT, fd, con};
-		c->phase = con->kind == RAW ? OPEN : HANDSHAKE;
+		c->phase = con->kind == RAW || con->kind == TELNET ? OPEN : HANDSHAKE;
+		if (con->kind == TELNET && write(fd, (char[]){IAC, WILL, BINARY}, 3) != 3) die("greeting");
 		if (con->kind == TLS) {
 			c->ssl = must(SSL_new(ctx));
 			SSL_set_fd(c->ssl, fd);
@@ -400,7 +430,7 @@ static void add(const char *dev, const char *front, const char *log) {
 	if (strcmp(log, "-") && (con->log = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0) die(log);
 	con->next = consoles;
 	consoles = con;
-	con->kind = !strncmp(front, "tls:", 4) ? TLS : !strncmp(front, "ws:", 3) ? WS : RAW;
+	con->kind = !strncmp(front, "tls:", 4) ? TLS : !strncmp(front, "ws:", 3) ? WS : !strncmp(front, "telnet:", 7) ? TELNET : RAW;
 	if (drop && con->kind != RAW) {
 		fputs("limit: -d is for raw frontends\n", stderr);
 		exit(2);

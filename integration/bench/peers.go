@@ -65,6 +65,8 @@ func (s ser2net) start(dir string, j job, consoles []*console) (*instance, error
 		switch con.front.kind {
 		case "unix":
 			front = "unix" + buffer + "," + con.front.addr
+		case "telnet":
+			front = "telnet" + buffer + "," + front
 		case "tls":
 			opts := "key=" + s.key + ",cert=" + s.cert
 			if s.best {
@@ -199,7 +201,9 @@ type socat struct {
 
 func (s socat) name() string { return s.label }
 
-func (s socat) can(j job) bool { return j.front != "ws" && j.clients == 1 && j.consoles <= 200 }
+func (s socat) can(j job) bool {
+	return j.front != "ws" && j.front != "telnet" && j.clients == 1 && j.consoles <= 200
+}
 
 func (s socat) start(dir string, j job, consoles []*console) (*instance, error) {
 	in := &instance{}

@@ -13,7 +13,7 @@ import (
 // A job is what a target is asked to carry.
 type job struct {
 	device   string // how it reaches the devices: unix, tcp, pty
-	front    string // how clients reach it: tcp, unix, tls, ws
+	front    string // how clients reach it: tcp, unix, tls, ws, telnet
 	consoles int
 	clients  int    // of each console
 	lossy    bool   // some clients do not keep up and must not hold up the others

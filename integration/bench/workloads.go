@@ -115,6 +115,7 @@ func sections() []section {
 			{name: "bulk unix→unix", job: one("unix", "unix", 1), run: bulk(chunkMax), goals: fast(0.9, 1.2)},
 			{name: "bulk unix→tls", job: one("unix", "tls", 1), run: bulk(chunkMax), goals: fast(1, 1)},
 			{name: "bulk unix→ws", job: one("unix", "ws", 1), run: bulk(chunkMax), goals: fast(0.9, 1.2)},
+			{name: "bulk unix→telnet", job: one("unix", "telnet", 1), run: bulk(chunkMax), goals: fast(0.9, 1.2)},
 			{name: "bulk pty→tcp", job: one("pty", "tcp", 1), run: bulk(chunkMax), goals: fast(0.9, 1.2)},
 			{name: "bulk unix→tcp, 64-byte writes", job: one("unix", "tcp", 1), run: bulk(64), goals: fast(0.9, 1.2)},
 		}},

@@ -52,7 +52,14 @@ func (c *cursor) next() (bool, error) {
 			if n > 0 {
 				continue
 			}
-			if len(c.growing) == 0 || len(c.rest()) > 0 {
+			if len(c.rest()) > 0 { // its length may be what is damaged
+				found, err := c.skip()
+				if !found || err != nil {
+					return false, err
+				}
+				continue
+			}
+			if len(c.growing) == 0 {
 				return false, nil
 			}
 			if c.kind, c.body, size = parseRecord(c.growing); size <= 0 {

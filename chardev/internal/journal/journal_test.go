@@ -39,6 +39,11 @@ func readAll(t testing.TB, j *Journal, at int64) string {
 func mustOpen(t testing.TB, dir string, o Options) *Journal {
 	t.Helper()
 	k := NewKeeper(0, 0, nil)
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	j, err := Open(filepath.Join(dir, "vm1"), "vm1", o, k)
 	if err != nil {
 		t.Fatal(err)

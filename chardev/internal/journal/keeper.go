@@ -209,7 +209,7 @@ func (k *Keeper) adopt(j *Journal) {
 	}
 }
 
-// sealed is told that a journal sealed a segment.
+// sealed is told that a journal went on to a new segment.
 func (k *Keeper) sealed(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -52,6 +52,17 @@ func (r *Reader) leave() {
 // and missing says how many bytes are missing up to the next one that is held. At
 // End (or beyond it) both are 0.
 func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
+	n, missing, err = r.read(at, buf)
+	for more := missing; more > 0; missing += more { // where one gap ends another may begin
+		if _, more, err = r.read(at+missing, buf[:min(len(buf), 1)]); err != nil {
+			return 0, missing, nil // the next call tells
+		}
+	}
+	return n, missing, err
+}
+
+// read is Read with gaps in pieces.
+func (r *Reader) read(at int64, buf []byte) (n int, missing int64, err error) {
 	if at < 0 {
 		return 0, 0, fmt.Errorf("journal %s: there is no offset %d", r.j.dir, at)
 	}
@@ -79,7 +90,11 @@ func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
 	if n > 0 || len(buf) == 0 {
 		return n, 0, nil
 	}
-	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, errDamaged) {
+	var damaged *damagedFrame
+	switch {
+	case errors.As(err, &damaged):
+		return 0, min(damaged.left, next-at), nil
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, errDamaged):
 		return 0, next - at, nil
 	}
 	return 0, 0, advise(err)

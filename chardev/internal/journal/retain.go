@@ -39,14 +39,10 @@ func (j *Journal) cut(now time.Time) *segment {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.oldestSealed()
-	n := len(j.segments)
-	if n > 0 && j.segments[n-1].stamp != (stamp{}) {
-		n++ // there will be a current one
-	}
 	switch {
 	case s == nil:
 		return nil
-	case n > o.Keep:
+	case len(j.segments) > o.Keep:
 	case o.MaxTotal > 0 && j.bytes.Load()+o.MaxSize-j.size.Load() > o.MaxTotal: // with a full current one
 	case o.MaxAge > 0 && now.Sub(unixMilli(s.last)) >= o.MaxAge:
 	default:
@@ -57,9 +53,10 @@ func (j *Journal) cut(now time.Time) *segment {
 }
 
 // oldestSealed returns the oldest segment that may be removed; nil if there is
-// none. mu is held.
+// none. The newest one may not, sealed or not: it says where offsets go on. mu is
+// held.
 func (j *Journal) oldestSealed() *segment {
-	if len(j.segments) == 0 || j.segments[0].stamp == (stamp{}) {
+	if len(j.segments) < 2 {
 		return nil
 	}
 	return j.segments[0]

@@ -74,7 +74,12 @@ func (j *Journal) begin(base int64) error {
 		j.tail.mark(Mark{base, w.last})
 	}
 	j.end.Store(base)
+	many := len(j.segments) > 1
 	j.mu.Unlock()
+	if many { // there is one that was sealed
+		j.keeper.sealed(j)
+		j.trimSome()
+	}
 	return j.flush()
 }
 
@@ -200,8 +205,6 @@ func (j *Journal) seal() error {
 	}
 	j.leave(name, w.size)
 	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindRotation, name.stem(j.name) + dataExt})
-	j.keeper.sealed(j)
-	j.trimSome()
 	return nil
 }
 
@@ -282,7 +285,6 @@ func (j *Journal) forsake() error {
 	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindJournal,
 		fmt.Sprintf("%s%s %s: the %d bytes before this are missing", j.name, dataExt, text, lost)})
 	j.leave(name, data)
-	j.keeper.sealed(j)
 	return nil
 }
 

@@ -118,7 +118,7 @@ func (j *Journal) Find(when time.Time) int64 {
 	j.mu.Unlock()
 	for _, s := range segments {
 		if at, ok := j.findIn(s, ms); ok {
-			return at
+			return min(at, j.End()) // the byte itself may be lost
 		}
 	}
 	return j.End()

@@ -21,6 +21,7 @@ const (
 	footerSize    = 4 + 1 + 4 // number of frames, descriptor, magic
 	withChecksums = 1 << 7    // in the descriptor: entries have one
 	reservedBits  = 0x7c      // in the descriptor: another version
+	maxFrame      = 64 << 20  // bytes of a frame, so that no table makes a reader take much memory
 	maxFrames     = 0x8000000 // that a table may have
 )
 
@@ -99,6 +100,9 @@ func readFrames(f file) ([]frame, error) {
 	var at frame
 	for i := int64(0); i < n; i++ {
 		e := b[8+i*entry:]
+		if max(binary.LittleEndian.Uint32(e), binary.LittleEndian.Uint32(e[4:])) > maxFrame {
+			return nil, bad("a frame that is too large")
+		}
 		at.in += int64(binary.LittleEndian.Uint32(e))
 		at.out += int64(binary.LittleEndian.Uint32(e[4:]))
 		frames = append(frames, at)
@@ -121,8 +125,16 @@ func readFull(f file, p []byte, at int64) error {
 	return err
 }
 
+// A damagedFrame is an error of a frame that can not be decompressed.
+type damagedFrame struct {
+	left int64 // bytes of data from the wanted position to its end
+	err  error
+}
+
+func (d *damagedFrame) Error() string { return "damaged frame: " + d.err.Error() }
+
 // ReadAt reads from a position in the data up to the end of the frame it is in, or
-// less. A frame that can not be decompressed is errDamaged.
+// less. It may return a damagedFrame.
 func (z *zipped) ReadAt(p []byte, pos int64) (int, error) {
 	i := sort.Search(len(z.frames), func(i int) bool { return z.frames[i].out > pos }) - 1
 	if i+1 >= len(z.frames) {
@@ -138,28 +150,31 @@ func (z *zipped) ReadAt(p []byte, pos int64) (int, error) {
 		if err := readFull(z.f, packed, from.in); err != nil {
 			return 0, err
 		}
-		if pos == from.out && int64(len(p)) >= to.out-from.out { // straight to where it is wanted
-			return z.decode(p[:0:to.out-from.out], packed, to.out-from.out)
+		size := to.out - from.out
+		if pos == from.out && int64(len(p)) >= size { // straight to where it is wanted
+			if err := z.decode(p[:0:size], packed, size); err != nil {
+				return 0, &damagedFrame{size, err}
+			}
+			return int(size), nil
 		}
-		if n := int(to.out - from.out); cap(z.plain) < n {
-			z.plain = make([]byte, 0, n)
+		if int64(cap(z.plain)) < size {
+			z.plain = make([]byte, 0, size)
 		}
-		n, err := z.decode(z.plain[:0], packed, to.out-from.out)
-		if err != nil {
-			return 0, err
+		if err := z.decode(z.plain[:0], packed, size); err != nil {
+			return 0, &damagedFrame{to.out - pos, err}
 		}
-		z.plain, z.which = z.plain[:n], i
+		z.plain, z.which = z.plain[:size], i
 	}
 	return copy(p, z.plain[pos-z.frames[i].out:]), nil
 }
 
-// decode decompresses a frame of a known size.
-func (z *zipped) decode(to, packed []byte, want int64) (int, error) {
+// decode decompresses a frame to where there is room for it.
+func (z *zipped) decode(to, packed []byte, size int64) error {
 	out, err := z.decoder.DecodeAll(packed, to)
-	if err != nil || int64(len(out)) != want {
-		return 0, fmt.Errorf("%w frame: %v", errDamaged, err)
+	if err == nil && int64(len(out)) != size {
+		err = fmt.Errorf("it has %d bytes, not %d", len(out), size)
 	}
-	return len(out), nil
+	return err
 }
 
 func (z *zipped) Close() error {

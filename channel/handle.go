@@ -1,0 +1,108 @@
+package channel
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A handle is a descriptor that does not block and that Go's poller does not know:
+// that one is told of all that happens to what it knows, and has a thread woken for
+// it, whether anybody waits or not (measured: for a device at full rate that is
+// once a chunk, a tenth of the time). Otherwise it does what a net.Conn and its
+// RawConn do: one reads and one writes at a time, deadlines free who waits, and the
+// descriptor is not closed while it is in use.
+type handle struct {
+	fd int // fixed
+
+	// Held for reading while the descriptor is used, and never while somebody waits.
+	open   sync.RWMutex
+	closed bool // guarded by open
+
+	in, out *way // fixed
+}
+
+// takeHandle makes a handle of a connection, which it closes.
+func takeHandle(c interface {
+	io.Closer
+	syscall.Conn
+}) (*handle, error) {
+	defer c.Close()
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	fd := -1
+	if cerr := rc.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return nil, cerr
+	}
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	h := &handle{fd: fd}
+	h.in, h.out = newWay(h, syscall.RawConn.Read), newWay(h, syscall.RawConn.Write)
+	return h, nil
+}
+
+// Control calls use with the descriptor, which stays open meanwhile.
+func (h *handle) Control(use func(fd uintptr)) error {
+	h.open.RLock()
+	defer h.open.RUnlock()
+	if h.closed {
+		return net.ErrClosed
+	}
+	use(uintptr(h.fd))
+	return nil
+}
+
+// Read calls try until it returns true, and waits for something to read in between.
+func (h *handle) Read(try func(fd uintptr) bool) error { return h.in.run(try) }
+
+// Write calls try until it returns true, and waits for room in between.
+func (h *handle) Write(try func(fd uintptr) bool) error { return h.out.run(try) }
+
+// use is Control for what has a result.
+func (h *handle) use(try func(fd uintptr) bool) (bool, error) {
+	h.open.RLock()
+	defer h.open.RUnlock()
+	if h.closed {
+		return false, net.ErrClosed
+	}
+	return try(uintptr(h.fd)), nil
+}
+
+// CloseWrite ends the stream to the peer.
+func (h *handle) CloseWrite() error {
+	var err error
+	if cerr := h.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) }); cerr != nil {
+		return cerr
+	}
+	return os.NewSyscallError("shutdown", err)
+}
+
+// Close frees who waits, and returns when nobody uses the descriptor any more.
+func (h *handle) Close() error {
+	h.in.end()
+	h.out.end()
+	h.open.Lock()
+	defer h.open.Unlock()
+	if h.closed {
+		return net.ErrClosed
+	}
+	h.closed = true
+	return os.NewSyscallError("close", unix.Close(h.fd))
+}
+
+func (h *handle) SetReadDeadline(t time.Time) error  { return h.in.setDeadline(t) }
+func (h *handle) SetWriteDeadline(t time.Time) error { return h.out.setDeadline(t) }
+
+// SetDeadline sets both.
+func (h *handle) SetDeadline(t time.Time) error {
+	h.SetReadDeadline(t)
+	return h.SetWriteDeadline(t)
+}

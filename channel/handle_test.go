@@ -1,0 +1,144 @@
+package channel
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// handleOf is the handle of a channel over a socket.
+func handleOf(t *testing.T, c Channel) *handle {
+	t.Helper()
+	u, ok := c.(*unixChannel)
+	if !ok {
+		t.Fatalf("a %T is no socket", c)
+	}
+	return u.handle
+}
+
+// hasGate says whether somebody waits in the direction, or has lately.
+func (w *way) hasGate() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gate != nil
+}
+
+// awaitGate waits until somebody waits.
+func awaitGate(t *testing.T, w *way) {
+	t.Helper()
+	for end := time.Now().Add(watchdog); !w.hasGate(); {
+		if time.Now().After(end) {
+			t.Fatal("nobody waits")
+		}
+	}
+}
+
+// Go's poller knows of a socket only while somebody waits for it, and for some
+// reads or writes more.
+func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
+	near, far := connected(t)
+	h := handleOf(t, near)
+	defer near.Close()
+	one := make([]byte, 1)
+	send := func() {
+		_, err := far.Write(one)
+		must(t, err)
+	}
+	read := func() {
+		_, err := near.Read(one)
+		must(t, err)
+	}
+	send()
+	read()
+	if h.in.hasGate() {
+		t.Error("a gate, and nobody has waited")
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); near.Read(make([]byte, 1)) }()
+	awaitGate(t, h.in)
+	send()
+	<-done
+	for i := range gateFor {
+		if !h.in.hasGate() {
+			t.Fatalf("no gate after %d reads at once, which is soon", i)
+		}
+		send()
+		read()
+	}
+	if h.in.hasGate() {
+		t.Errorf("a gate yet after %d reads at once", gateFor)
+	}
+
+	done = make(chan struct{})
+	go func() { defer close(done); near.Read(make([]byte, 1)) }()
+	awaitGate(t, h.in)
+	must(t, near.SetReadDeadline(time.Unix(1, 0)))
+	<-done
+	resting(t, near)
+	if h.in.hasGate() || h.out.hasGate() {
+		t.Error("a gate while it rests")
+	}
+}
+
+// Who waits is freed by what comes, by a deadline that was set before or is set
+// then, and by Close, also where there is no descriptor for a gate.
+func TestWhatEndsWaiting(t *testing.T) {
+	for _, short := range []bool{false, true} {
+		for _, c := range []struct {
+			name   string
+			before func(near Channel)
+			by     func(near, far Channel)
+			want   error
+		}{
+			{"bytes", func(Channel) {}, func(_, far Channel) { io.WriteString(far, "x") }, nil},
+			{"the end", func(Channel) {}, func(_, far Channel) { far.CloseWrite() }, io.EOF},
+			{"a deadline that passes", func(near Channel) { near.SetReadDeadline(time.Now().Add(50 * time.Millisecond)) }, func(Channel, Channel) {}, os.ErrDeadlineExceeded},
+			{"a deadline", func(Channel) {}, func(near, _ Channel) { near.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+			{"close", func(Channel) {}, func(near, _ Channel) { near.Close() }, net.ErrClosed},
+		} {
+			t.Run(fmt.Sprintf("%s, no descriptors: %v", c.name, short), func(t *testing.T) {
+				near, far := connected(t)
+				defer near.Close()
+				if short {
+					noMoreDescriptors(t)
+				}
+				c.before(near)
+				read := make(chan error, 1)
+				go func() {
+					_, err := near.Read(make([]byte, 1))
+					read <- err
+				}()
+				if !short {
+					awaitGate(t, handleOf(t, near).in)
+				}
+				c.by(near, far)
+				select {
+				case err := <-read:
+					if !errors.Is(err, c.want) {
+						t.Errorf("%v, want %v", err, c.want)
+					}
+				case <-time.After(watchdog):
+					t.Fatal("it waits on")
+				}
+			})
+		}
+	}
+}
+
+// noMoreDescriptors lets the process have none but those it has, for the test.
+func noMoreDescriptors(t *testing.T) {
+	t.Helper()
+	var was unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}))
+	t.Cleanup(func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) })
+	if _, err := newGate(0); !errors.Is(err, unix.EMFILE) {
+		t.Fatalf("a gate is still to be had: %v", err)
+	}
+}

@@ -1,0 +1,151 @@
+package chardev
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"chardevd/channel"
+)
+
+// identities are all [credentials.NAME] of a daemon. They follow their files: what
+// has changed holds from the next handshake on, and no session is cut. New files
+// that are wrong leave the old ones in force.
+type identities struct {
+	log    *slog.Logger
+	byName map[string]*identity
+}
+
+// An identity is one [credentials.NAME] at run time.
+type identity struct {
+	files channel.CredentialFiles
+	now   atomic.Pointer[channel.Credentials]
+
+	// owned by keep
+	wrong string    // what is wrong with the files: told, if not ""
+	told  time.Time // when it was last told that they expire
+}
+
+// How long files may be wrong before it is told: a certificate and its key are
+// replaced one after the other.
+const replaceTime = time.Second
+
+// newIdentities takes them as they were when the config was read, which also told
+// what expires soon.
+func newIdentities(cfg map[string]*CredentialsConfig, log *slog.Logger) *identities {
+	is := &identities{log, map[string]*identity{}}
+	for name, c := range cfg {
+		i := &identity{files: c.Files}
+		i.now.Store(c.Loaded)
+		if due, _ := c.Loaded.Expiring(time.Now()); len(due) > 0 {
+			i.told = time.Now()
+		}
+		is.byName[name] = i
+	}
+	return is
+}
+
+// start follows the files, if there are any, until ctx ends; wg counts it.
+func (is *identities) start(ctx context.Context, wg *sync.WaitGroup) {
+	if len(is.byName) == 0 {
+		return
+	}
+	var paths []string
+	for _, i := range is.byName {
+		paths = append(paths, i.files.Paths()...)
+	}
+	watch, err := channel.WatchFiles(paths...)
+	var changed <-chan struct{}
+	if err != nil {
+		is.log.Error("certificates that are replaced will not be noticed: remove the cause and restart chardevd", "error", err)
+	} else {
+		changed = watch.C
+	}
+	wg.Go(func() {
+		if watch != nil {
+			defer watch.Close()
+		}
+		is.keep(ctx, changed)
+	})
+}
+
+// keep reads files that have changed, and warns of what expires. There is one timer
+// for each of the two, and none runs for nothing.
+func (is *identities) keep(ctx context.Context, changed <-chan struct{}) {
+	wrong := is.reload(false) // what has changed since the config was read
+	for {
+		var settled, expires <-chan time.Time
+		if wrong {
+			settled = time.After(replaceTime)
+		}
+		if next := is.warn(time.Now()); !next.IsZero() {
+			expires = time.After(time.Until(next))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			wrong = is.reload(false)
+		case <-settled:
+			is.reload(true)
+			wrong = false
+		case <-expires:
+			// New files may be there that were not valid yet, or on a file system
+			// that tells nothing.
+			is.reload(true)
+		}
+	}
+}
+
+// reload reads all files again. With tell, it tells what is wrong; else it says
+// whether there is something to be told that was not yet.
+func (is *identities) reload(tell bool) (wrong bool) {
+	for name, i := range is.byName {
+		old := i.now.Load()
+		next, err := old.Reload(i.files)
+		switch {
+		case err == nil && next == old:
+			i.wrong = ""
+		case err == nil:
+			i.wrong = ""
+			i.now.Store(next)
+			for _, w := range next.Warnings {
+				is.log.Warn("credentials: "+w.Error(), "credentials", name)
+			}
+			is.log.Info("credentials were replaced: new connections get the new ones", "credentials", name, "expires", next.Expiry())
+		case err.Error() == i.wrong:
+		case tell:
+			i.wrong = err.Error()
+			is.log.Error("the new files of credentials are wrong: the old ones stay in force", "credentials", name, "error", err)
+		default:
+			wrong = true
+		}
+	}
+	return wrong
+}
+
+// warnAgain is how long nothing more is told of what expires.
+const warnAgain = 24 * time.Hour
+
+// warn tells what expires soon, of each credentials once a day at most, and returns
+// when there will be something to tell; zero: never.
+func (is *identities) warn(now time.Time) (next time.Time) {
+	for name, i := range is.byName {
+		due, at := i.now.Load().Expiring(now)
+		if again := i.told.Add(warnAgain); len(due) > 0 && now.Before(again) {
+			at = again
+		} else if len(due) > 0 {
+			i.told = now
+			at = now.Add(warnAgain)
+			for _, d := range due {
+				is.log.Warn("credentials: "+d.Error(), "credentials", name)
+			}
+		}
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	return next
+}
