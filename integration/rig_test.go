@@ -80,7 +80,6 @@ var debian = map[string]string{
 	"zstdcat":            "zstd",
 	"mount":              "mount",
 	"tail":               "coreutils",
-	"grep":               "grep",
 	"asciinema":          "asciinema",
 }
 
