@@ -13,14 +13,18 @@ import (
 // most wsMaxSend bytes.
 func unframed(t rapid.TB, wire []byte) (stream []byte) {
 	for r := bytes.NewReader(wire); r.Len() > 0; {
-		f, err := ws.ReadFrame(r)
+		h, err := ws.ReadHeader(r)
 		if err != nil {
 			t.Fatalf("behind %d bytes of stream: %v", len(stream), err)
 		}
-		if f.Header.OpCode != ws.OpBinary || !f.Header.Fin || len(f.Payload) > wsMaxSend {
-			t.Fatalf("a frame %+v", f.Header)
+		if h.OpCode != ws.OpBinary || !h.Fin || h.Length > wsMaxSend {
+			t.Fatalf("a frame %+v", h)
 		}
-		stream = append(stream, f.Payload...)
+		payload := make([]byte, h.Length)
+		if _, err := io.ReadFull(r, payload); err != nil {
+			t.Fatalf("behind %d bytes of stream: %v", len(stream), err)
+		}
+		stream = append(stream, payload...)
 	}
 	return stream
 }
