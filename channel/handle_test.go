@@ -64,15 +64,15 @@ func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
 	awaitGate(t, h.in)
 	send()
 	<-done
-	for i := range gateFor {
+	for i := range readGate {
 		if !h.in.hasGate() {
-			t.Fatalf("no gate after %d reads at once, which is soon", i)
+			t.Fatalf("no gate after %d reads that did not wait, which is soon", i)
 		}
 		send()
 		read()
 	}
 	if h.in.hasGate() {
-		t.Errorf("a gate yet after %d reads at once", gateFor)
+		t.Errorf("a gate yet after %d reads that did not wait", readGate)
 	}
 
 	done = make(chan struct{})

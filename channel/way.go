@@ -17,13 +17,15 @@ type way struct {
 	handle *handle
 	await  func(rc syscall.RawConn, try func(uintptr) bool) error // tries, and waits for what goes this way
 	again  func(uintptr) bool                                     // one more try, whatever it is called with
+	most   int                                                    // readGate or writeGate
 
 	turn sync.Mutex // who reads or writes, also while it waits
 
 	// owned by who has the turn
 	try    func(fd uintptr) bool
-	err    error // of the try
-	streak int   // tries that succeeded at once since somebody waited
+	tries  int   // at the gate, since somebody came
+	err    error // of the last one
+	streak int   // how often in a row one try at the gate did
 
 	mu    sync.Mutex
 	by    time.Time // the deadline
@@ -38,18 +40,22 @@ type gate struct {
 }
 
 const (
-	// gateFor is how many tries in a row succeed at once until a gate is removed: who
-	// waits often need not make it each time.
-	gateFor = 8
+	// How often in a row nobody has to wait at a gate until it is removed. A device
+	// at full rate is to be without one soon, as each chunk wakes somebody there
+	// (measured: a tenth of the CPU time lies between 8 and 64); a client who lagged
+	// will lag again, and to make a gate costs more than a few wakes.
+	readGate  = 8
+	writeGate = 64
 
 	// gateless is how often a way tries that can have no gate, as there is no
 	// descriptor left. Nothing tells when there is one again.
 	gateless = 10 * time.Millisecond
 )
 
-func newWay(h *handle, await func(syscall.RawConn, func(uintptr) bool) error) *way {
-	w := &way{handle: h, await: await}
+func newWay(h *handle, await func(syscall.RawConn, func(uintptr) bool) error, most int) *way {
+	w := &way{handle: h, await: await, most: most}
 	w.again = func(uintptr) bool {
+		w.tries++
 		var done bool
 		done, w.err = h.use(w.try)
 		return done || w.err != nil
@@ -62,32 +68,39 @@ func (w *way) run(try func(fd uintptr) bool) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	for {
-		if w.late() {
+		w.mu.Lock()
+		g, late := w.gate, w.late()
+		w.mu.Unlock()
+		if late {
 			return os.ErrDeadlineExceeded
 		}
-		if done, err := w.handle.use(try); done || err != nil {
-			if w.streak++; w.streak == gateFor {
-				w.rest()
-			}
-			return err
-		}
-		w.streak = 0
-		g, err := w.gateway()
-		switch err {
-		case nil:
+		if g != nil {
 			return w.wait(g, try)
-		case net.ErrClosed:
+		}
+		if done, err := w.handle.use(try); done || err != nil {
 			return err
 		}
-		time.Sleep(gateless)
+		err := w.addGate()
+		if err == net.ErrClosed {
+			return err
+		}
+		if err != nil {
+			time.Sleep(gateless)
+		}
 	}
 }
 
 // wait tries whenever the gate tells, until that is done.
 func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
-	w.try = try
+	w.try, w.tries = try, 0
 	err := w.await(g.rc, w.again)
 	w.try = nil
+	if w.tries > 1 {
+		w.streak = 0
+	} else if w.streak++; w.streak == w.most {
+		w.streak = 0
+		w.rest()
+	}
 	switch {
 	case err == nil:
 		return w.err
@@ -97,25 +110,23 @@ func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
 	return net.ErrClosed
 }
 
-// gateway is the gate, which is made if there is none.
-func (w *way) gateway() (*gate, error) {
+// addGate makes a gate.
+func (w *way) addGate() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
-		return nil, net.ErrClosed
+		return net.ErrClosed
 	}
-	if w.gate == nil {
-		g, err := newGate(w.handle.fd)
-		if err != nil {
-			return nil, err
-		}
-		if err := g.f.SetDeadline(w.by); err != nil { // Go's poller does not take it
-			g.f.Close()
-			return nil, err
-		}
-		w.gate = g
+	g, err := newGate(w.handle.fd)
+	if err != nil {
+		return err
 	}
-	return w.gate, nil
+	if err := g.f.SetDeadline(w.by); err != nil { // Go's poller does not take it
+		g.f.Close()
+		return err
+	}
+	w.gate = g
+	return nil
 }
 
 func newGate(fd int) (*gate, error) {
@@ -145,12 +156,8 @@ func (w *way) setDeadline(t time.Time) error {
 	return nil
 }
 
-// late says whether the deadline has passed.
-func (w *way) late() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return !w.by.IsZero() && !time.Now().Before(w.by)
-}
+// late says whether the deadline has passed. Called with mu held.
+func (w *way) late() bool { return !w.by.IsZero() && !time.Now().Before(w.by) }
 
 // rest gives back what waiting needs. Nobody may be waiting.
 func (w *way) rest() {

@@ -13,14 +13,16 @@ import (
 // most wsMaxSend bytes.
 func unframed(t rapid.TB, wire []byte) (stream []byte) {
 	for r := bytes.NewReader(wire); r.Len() > 0; {
-		f, err := ws.ReadFrame(r)
+		h, err := ws.ReadHeader(r)
 		if err != nil {
 			t.Fatalf("behind %d bytes of stream: %v", len(stream), err)
 		}
-		if f.Header.OpCode != ws.OpBinary || !f.Header.Fin || len(f.Payload) > wsMaxSend {
-			t.Fatalf("a frame %+v", f.Header)
+		if h.OpCode != ws.OpBinary || !h.Fin || h.Length > wsMaxSend || h.Length > int64(r.Len()) {
+			t.Fatalf("a frame %+v with %d bytes behind its head", h, r.Len())
 		}
-		stream = append(stream, f.Payload...)
+		at := len(wire) - r.Len()
+		stream = append(stream, wire[at:at+int(h.Length)]...)
+		r.Seek(h.Length, io.SeekCurrent)
 	}
 	return stream
 }

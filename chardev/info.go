@@ -53,7 +53,7 @@ func (c *console) journalInfo() *JournalInfo {
 	if s == nil {
 		return nil
 	}
-	err, behind := s.state()
+	behind, err := s.state()
 	size, segments := s.j.Size()
 	i := &JournalInfo{Bytes: size, Segments: segments, Behind: behind, Lost: s.lost.Load()}
 	if err != nil {

@@ -347,9 +347,9 @@ func (s *scribe) close() error {
 	return err
 }
 
-// state is why the journal takes nothing, and how many bytes are to be written.
-func (s *scribe) state() (err error, behind int64) {
+// state is how many bytes are to be written, and why the journal takes nothing.
+func (s *scribe) state() (behind int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err, s.hub.hist.Head() - s.cursor.Load()
+	return s.hub.hist.Head() - s.cursor.Load(), s.err
 }

@@ -225,7 +225,7 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 		readNumbers(t, far, at, n)
 		printing.Wait()
 	}
-	state := func() error { err, _ := b.hub.scribe.state(); return err }
+	state := func() error { _, err := b.hub.scribe.state(); return err }
 	printed(1 << 20)
 	awaitWritten(t, b)
 

@@ -25,6 +25,9 @@ func (k *Keeper) syncAll(j *Journal) {
 		if s.synced {
 			break
 		}
+		if s == j.tail.seg && j.tail.flushed == 0 {
+			continue // it is just being made, and its index does not tell yet whose it is
+		}
 		todo = append(todo, s)
 		names = names || s.stamp != (stamp{}) || s.base == j.segments[0].base
 	}

@@ -11,41 +11,16 @@ import (
 // in the middle of what people search for.
 type matcher struct {
 	re      *regexp.Regexp
-	literal []byte // stands in all that match, empty if none is known
-	line    []byte // the line being looked at, without colours
+	needles []needle // one of them stands in all that match; none: that is not known
+	line    []byte   // the line being looked at, without colours
 }
 
 func newMatcher(re *regexp.Regexp) *matcher {
 	m := &matcher{re: re}
 	if tree, err := syntax.Parse(re.String(), syntax.Perl); err == nil {
-		m.literal = []byte(required(tree.Simplify()))
+		m.needles = required(tree.Simplify())
 	}
 	return m
-}
-
-// required is the longest literal found that stands in whatever re matches.
-func required(re *syntax.Regexp) string {
-	switch re.Op {
-	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 {
-			return string(re.Rune)
-		}
-	case syntax.OpCapture, syntax.OpPlus:
-		return required(re.Sub[0])
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return required(re.Sub[0])
-		}
-	case syntax.OpConcat:
-		longest := ""
-		for _, sub := range re.Sub {
-			if s := required(sub); len(s) > len(longest) {
-				longest = s
-			}
-		}
-		return longest
-	}
-	return ""
 }
 
 // matches says whether a line matches.
@@ -54,17 +29,18 @@ func (m *matcher) matches(p []byte) bool {
 		m.line = appendPlain(m.line[:0], p)
 		p = m.line
 	}
-	if len(m.literal) > 0 && !bytes.Contains(p, m.literal) {
-		return false
+	may := len(m.needles) == 0
+	for i := 0; i < len(m.needles) && !may; i++ {
+		may = m.needles[i].index(p) >= 0
 	}
-	return m.re.Match(p)
+	return may && m.re.Match(p)
 }
 
-// A candidates finds the lines of a block that may match, in a pass over the block
-// and not over each line.
+// A candidates finds the lines of a block that may match, in passes over the block
+// and not over each line: those in which a needle stands, or an escape character,
+// which may begin an SGR sequence within one.
 type candidates struct {
-	literal, escape int64 // offset of the next one known; noneKnown: there is none
-	known           bool
+	at []int64 // offset of the next of each needle, and of the next escape character; noneKnown: there is none
 }
 
 const noneKnown = 1<<63 - 1
@@ -73,27 +49,35 @@ const noneKnown = 1<<63 - 1
 // stands that makes its line worth a look; -1 if nothing does. Offsets ascend from
 // call to call.
 func (c *candidates) next(m *matcher, at int64, p []byte) int {
-	if len(m.literal) == 0 {
+	if len(m.needles) == 0 {
 		return 0
 	}
-	if !c.known || c.literal < at {
-		c.literal = offset(at, bytes.Index(p, m.literal))
+	if c.at == nil {
+		c.at = make([]int64, len(m.needles)+1)
+		for i := range c.at {
+			c.at[i] = -1
+		}
 	}
-	if !c.known || c.escape < at {
-		c.escape = offset(at, bytes.IndexByte(p, esc))
+	first := int64(noneKnown)
+	for k := range c.at {
+		if c.at[k] < at {
+			i := -1
+			if k < len(m.needles) {
+				i = m.needles[k].index(p)
+			} else {
+				i = bytes.IndexByte(p, esc)
+			}
+			c.at[k] = noneKnown
+			if i >= 0 {
+				c.at[k] = at + int64(i)
+			}
+		}
+		first = min(first, c.at[k])
 	}
-	c.known = true
-	if first := min(c.literal, c.escape); first != noneKnown {
-		return int(first - at)
+	if first == noneKnown {
+		return -1
 	}
-	return -1
-}
-
-func offset(at int64, i int) int64 {
-	if i < 0 {
-		return noneKnown
-	}
-	return at + int64(i)
+	return int(first - at)
 }
 
 // maxLookback is how many bytes of lines before a match are kept.

@@ -170,10 +170,10 @@ func model(stream string, re *regexp.Regexp, context int) string {
 // What is shown is the lines of the stream, whatever parts it comes in.
 func TestShownIsTheStream(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		word := rapid.SampledFrom([]string{"a", "b", "needle", "need", "ne\nedle", "\n", "\n\n", "xyz", strings.Repeat("z", 5000)})
+		word := rapid.SampledFrom([]string{"a", "b", "needle", "need", "ne\nedle", "\n", "\n\n", "xyz", "NEEd", "lE", "\u212aey", strings.Repeat("z", 5000)})
 		stream := strings.Join(rapid.SliceOfN(word, 0, 60).Draw(t, "words"), "")
 		src := &memory{data: []byte(stream), most: rapid.SampledFrom([]int{0, 1, 3, 100, 5000}).Draw(t, "most")}
-		pattern := rapid.SampledFrom([]string{"", "needle", "need$", "(ne+dle|xyz)", "b.*needle", "a{2}", "^$", "(?i)NEEDLE"}).Draw(t, "pattern")
+		pattern := rapid.SampledFrom([]string{"", "needle", "need$", "(ne+dle|xyz)", "b.*needle", "a{2}", "^$", "(?i)NEEDLE", "(?i)key", "xyz|(?i)needle|a+b", "need|", "(?i)Y"}).Draw(t, "pattern")
 		q := Query{Context: rapid.IntRange(0, 3).Draw(t, "context")}
 		if pattern != "" {
 			q.Grep = regexp.MustCompile(pattern)
