@@ -15,6 +15,16 @@ const quietTime = 2 * time.Second
 // bulk lets the device write for a time, as fast as it goes, in pieces of a
 // size, to all clients.
 func bulk(size int) runFunc {
+	return printed(func(d *device, s scale) error { return d.play(size, s.bulk) })
+}
+
+// steady lets the device write at a rate (bytes a second).
+func steady(size int, rate float64) runFunc {
+	return printed(func(d *device, s scale) error { return d.playAt(size, rate, 4*s.bulk) })
+}
+
+// printed measures what the device prints, to all clients.
+func printed(play func(*device, scale) error) runFunc {
 	return func(r *rig, s scale) (figures, error) {
 		if err := r.read(); err != nil {
 			return nil, err
@@ -25,7 +35,7 @@ func bulk(size int) runFunc {
 		}
 		t0 := clock()
 		dev := r.consoles[0].dev
-		if err := dev.play(size, s.bulk); err != nil {
+		if err := play(dev, s); err != nil {
 			return nil, errors.Join(err, r.err())
 		}
 		want := dev.sent * int64(len(r.clients))

@@ -122,6 +122,24 @@ func (d *device) play(size int, forTime time.Duration) error {
 	}
 }
 
+// playAt writes the stream in pieces of a size for a time, at a rate (bytes a second).
+func (d *device) playAt(size int, rate float64, forTime time.Duration) error {
+	const every = time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	begin, from := time.Now(), d.sent
+	for now := begin; now.Sub(begin) < forTime; now = <-tick.C {
+		for float64(d.sent-from) < rate*(now.Sub(begin)+every).Seconds() {
+			n, err := d.write(streamAt(d.sent, size))
+			d.sent += int64(n)
+			if err != nil || n < size {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // echo writes back what is typed until the device is closed.
 func (d *device) echo() {
 	fd := int(d.conn.Load())

@@ -80,6 +80,16 @@ func sections() []section {
 		}
 	}
 
+	// What a log adds: to a console that prints at 20 MB/s, and to a key.
+	logs.metrics = append(logs.metrics, "p50 µs", "p99 µs")
+	for _, setting := range []string{"", "true"} {
+		name := map[string]string{"": "not logged", "true": "logged"}[setting]
+		paced := workload{name: "unix→tcp at 20 MB/s, " + name, job: one("unix", "tcp", 1), run: steady(4<<10, 20e6)}
+		key := workload{name: "echo unix→tcp, " + name, job: one("unix", "tcp", 1), run: echo}
+		paced.job.log, key.job.log = setting, setting
+		logs.workloads = append(logs.workloads, paced, key)
+	}
+
 	echoes := section{name: "Keystroke echo", metrics: []string{"p50 µs", "p99 µs", "CPU µs/key", "MB/s beside"}}
 	for _, k := range []struct{ dev, front string }{{"unix", "tcp"}, {"unix", "tls"}, {"unix", "ws"}, {"pty", "tcp"}} {
 		echoes.workloads = append(echoes.workloads, workload{name: "echo " + k.dev + "→" + k.front, job: one(k.dev, k.front, 1), run: echo, goals: wait})
