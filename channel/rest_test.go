@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -106,21 +107,30 @@ func TestAllRestWithOneGoroutine(t *testing.T) {
 		near, _ := connected(t)
 		all = append(all, near)
 	}
-	before := runtime.NumGoroutine()
+	awaitSleepers(t, 0) // those of the tests before
 	var woken []<-chan struct{}
 	for _, ch := range all {
 		woken = append(woken, resting(t, ch))
 	}
-	if n := runtime.NumGoroutine(); n != before+1 {
-		t.Errorf("%d goroutines for 50 that rest, want 1", n-before)
-	}
+	awaitSleepers(t, 1)
 	for i, ch := range all {
 		ch.Close()
 		awaitWake(t, woken[i])
 	}
-	for end := time.Now().Add(watchdog); runtime.NumGoroutine() > before; runtime.Gosched() {
+	awaitSleepers(t, 0)
+}
+
+// awaitSleepers waits until so many goroutines wait for all that rest.
+func awaitSleepers(t *testing.T, want int) {
+	t.Helper()
+	stacks := make([]byte, 1<<20)
+	for end := time.Now().Add(watchdog); ; runtime.Gosched() {
+		n := bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte("channel.(*sleep).run("))
+		if n == want {
+			return
+		}
 		if time.Now().After(end) {
-			t.Fatalf("%d goroutines more when nothing rests", runtime.NumGoroutine()-before)
+			t.Fatalf("%d goroutines wait for those that rest, want %d", n, want)
 		}
 	}
 }
