@@ -132,6 +132,7 @@ type Secured interface {
 type PeerCred struct {
 	PID      int32
 	UID, GID uint32
+	Groups   []uint32 // supplementary ones (SO_PEERGROUPS); none where the kernel does not tell
 }
 
 // A Local channel knows the process at its other end.

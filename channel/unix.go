@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,16 +53,37 @@ func newUnix(c *net.UnixConn) (Channel, error) {
 // PeerCred is who made the connection, or, when dialled, who listens.
 func (c *unixChannel) PeerCred() (PeerCred, error) {
 	var u *unix.Ucred
+	var groups []uint32
 	var err error
 	if cerr := c.rc.Control(func(fd uintptr) {
 		u, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		groups = peerGroups(fd)
 	}); cerr != nil {
 		err = cerr
 	}
 	if err != nil {
 		return PeerCred{}, plain("getsockopt", err)
 	}
-	return PeerCred{u.Pid, u.Uid, u.Gid}, nil
+	return PeerCred{u.Pid, u.Uid, u.Gid, groups}, nil
+}
+
+// peerGroups asks for the supplementary groups of who is at the other end of a
+// socket: the kernel says how many there are if there is no room for them.
+func peerGroups(fd uintptr) []uint32 {
+	list := make([]uint32, 32)
+	for {
+		size := uint32(4 * len(list))
+		_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+			uintptr(unsafe.Pointer(unsafe.SliceData(list))), uintptr(unsafe.Pointer(&size)), 0)
+		switch {
+		case e == unix.ERANGE && int(size/4) > len(list):
+			list = make([]uint32, size/4)
+		case e != 0:
+			return nil
+		default:
+			return list[:size/4]
+		}
+	}
 }
 
 func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {

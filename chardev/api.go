@@ -18,7 +18,12 @@ import "time"
 // Errors are RFC 9457 problems (application/problem+json, type Problem). A break and
 // a line are answered with 409 while the device is down, with 501 if this kind of
 // device has none, and with 502 if the device, its driver or its server refuses.
-// They need no right to type: who is at the control socket is the operator.
+// They need no right to type.
+//
+// What a request needs by the access rules is told in control_access.go: to read, for
+// what is only looked at; to control, for the rest. Where that is not given the answer
+// is 403; for who may not even read, the chardev is not there (404). The daemon's own
+// user and root are the operator, who may everything.
 //
 // A log's parameters are the fields of LogQuery in lower case; true and false are
 // written so. The answer is text, the bytes, an object a line or a recording, as
@@ -91,7 +96,8 @@ type FrontendInfo struct {
 type ClientInfo struct {
 	ID       string    `json:"id"`
 	Frontend string    `json:"frontend"` // the frontend's address, or "attach"
-	Peer     string    `json:"peer"`     // who, as far as it is known
+	Who      string    `json:"who"`      // as access rules call it, like unix:alice; or anonymous
+	Peer     string    `json:"peer"`     // who and where, as far as it is known
 	Since    time.Time `json:"since"`
 	Mode     string    `json:"mode"`
 	BytesIn  int64     `json:"bytes_in"`  // typed by it

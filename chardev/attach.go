@@ -16,6 +16,7 @@ import (
 // attach makes a connection of the API a client that is a person: it gets
 // messages beside the bytes, and may send some.
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
+	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
 	start, err := con.start(query.Get("since"), query.Get("epoch"))
 	if err != nil {
@@ -31,6 +32,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	cl := &client{
 		hub:      con.hub,
 		frontend: "attach",
+		who:      caller.who,
+		peer:     caller.peer,
 		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
@@ -46,7 +49,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		con.hub.log.Info("attach failed", "error", err)
 		return
 	}
-	cl.ch, cl.peer = ws, peerName(ws)
+	cl.ch = ws
 	cl.person = func(m Message) error {
 		text, err := json.Marshal(m)
 		if err != nil {
@@ -56,7 +59,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.state()
-		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: modeName(cl.readOnly), Text: start.note}
+		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
 	}
 	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
 }
@@ -91,7 +94,7 @@ const defaultBreak = 250 * time.Millisecond
 
 // sendBreak sends a break of a client to the device, past whatever input waits.
 func (h *hub) sendBreak(c *client, d time.Duration) error {
-	if why, ok := h.takeWriter(c); !ok {
+	if why, ok := h.takeControl(c); !ok {
 		return fmt.Errorf("no break was sent: %s", reasons[why])
 	}
 	if d <= 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/history"
 )
 
@@ -19,7 +20,8 @@ type client struct {
 	hub       *hub
 	ch        channel.Channel
 	frontend  string // its address, or "attach"
-	peer      string
+	who       access.Identity
+	peer      string // who and where, for people
 	readOnly  bool
 	onLag     string
 	halfClose bool
@@ -42,11 +44,12 @@ type client struct {
 	endOnce sync.Once
 	cause   error // why its end has come; before going is closed
 
-	cursor  atomic.Int64 // changed under mu
-	typed   atomic.Int64 // bytes of its input that the device took
-	got     atomic.Int64 // bytes it was given
-	missed  atomic.Int64 // bytes it could not have
-	refused atomic.Int64 // bytes of its input that nobody took
+	cursor  atomic.Int64  // changed under mu
+	typed   atomic.Int64  // bytes of its input that the device took
+	got     atomic.Int64  // bytes it was given
+	missed  atomic.Int64  // bytes it could not have
+	refused atomic.Int64  // bytes of its input that nobody took
+	rights  atomic.Uint32 // access.Permissions; changed under hub.mu
 
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
@@ -93,9 +96,12 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 	c.going, c.mute = make(chan struct{}), make(chan struct{})
 	c.in = newReading(c.ch, c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
-	c.beside()
 
-	c.hub.attach(c, replay, from)
+	if err := c.hub.attach(c, replay, from); err != nil {
+		c.turnAway(err)
+		return
+	}
+	c.beside()
 	c.hub.note("attach", c.String())
 	c.read()
 }
@@ -386,14 +392,15 @@ func (c *client) tell(m Message) {
 // info is the client as the API shows it.
 func (c *client) info(head int64) ClientInfo {
 	return ClientInfo{
-		ID: fmt.Sprint(c.id), Frontend: c.frontend, Peer: c.peer, Since: c.since, Mode: modeName(c.readOnly),
+		ID: fmt.Sprint(c.id), Frontend: c.frontend, Who: c.who.String(), Peer: c.peer, Since: c.since, Mode: c.mode(),
 		BytesIn: c.typed.Load(), BytesOut: c.got.Load(), Lag: head - c.cursor.Load(),
 		Gaps: c.missed.Load(), Refused: c.refused.Load(),
 	}
 }
 
-func modeName(readOnly bool) string {
-	if readOnly {
+// mode is what the client may do with its input.
+func (c *client) mode() string {
+	if c.readOnly || !c.may(access.Write) {
 		return "read-only"
 	}
 	return "read-write"

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // A Config is a checked configuration: nothing in it contradicts anything else.
@@ -13,6 +14,7 @@ type Config struct {
 	Control     channel.Address
 	HTTP        []channel.Address
 	Credentials map[string]*CredentialsConfig
+	Access      *access.Rules
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on

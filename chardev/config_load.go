@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/tomlpos"
 )
 
@@ -70,7 +71,9 @@ type loader struct {
 	names       map[string]spot // of chardevs
 	uses        []*use
 	total       *value // max_total of [journal], if it is given
-	holes       bool   // chardevs may be missing, because something could not be read
+	rules       []access.Rule
+	ons         []*value // of which chardevs the rules are
+	holes       bool     // chardevs may be missing, because something could not be read
 }
 
 func (l *loader) mistake(at spot, format string, args ...any) {
@@ -96,8 +99,10 @@ func load(path, text string) (*Config, error) {
 	}
 	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
 		l.main(t)
+		l.cfg.Access = access.New(l.rules)
 		l.check()
 		l.folders()
+		l.named()
 	}
 	if len(l.notes) > 0 {
 		return nil, &ConfigError{mistakes(l.notes)}
@@ -165,15 +170,19 @@ func (l *loader) main(t *table) {
 	l.content(t)
 	t.done()
 	if including {
-		l.include(include)
+		l.include(include, func(t *table) {
+			l.content(t)
+			t.done()
+		})
 	}
 	if len(l.cfg.Chardevs) == 0 && !l.holes {
 		l.mistake(spot{t.src, 0}, `no [[chardev]] in the configuration: give one, with name = "…" and device = "…"`)
 	}
 }
 
-// content reads what any file may hold: credentials and chardevs.
+// content reads what any file may hold: credentials, access rules and chardevs.
 func (l *loader) content(t *table) {
+	l.access(t)
 	if v, ok := t.get("credentials"); ok {
 		l.readCredentials(v)
 	}
@@ -192,10 +201,11 @@ func (l *loader) content(t *table) {
 	}
 }
 
-// include reads the files that the globs of include match. They hold chardevs
-// and credentials; what is said once for the whole daemon, [defaults] among it,
-// stays in the main file, so that the order of files never matters.
-func (l *loader) include(v *value) {
+// include has content read the files that the globs of include match. They hold
+// chardevs, credentials and access rules; what is said once for the whole daemon,
+// [defaults] among it, stays in the main file, so that the order of files matters
+// for the rules only.
+func (l *loader) include(v *value, content func(*table)) {
 	seen := map[string]bool{} // by absolute path: globs may overlap
 	if main, err := filepath.Abs(l.cfg.File); err == nil {
 		seen[main] = true
@@ -229,8 +239,7 @@ func (l *loader) include(v *value) {
 			}
 			if t, ok := l.parse(f.name, filepath.Dir(f.path), text); ok {
 				t.name = "an included file"
-				l.content(t)
-				t.done()
+				content(t)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // A use is an endpoint that the daemon will open, to be held against the others.
@@ -163,7 +164,11 @@ func (l *loader) identity(u *use) {
 	case name != "" && c.loaded.Server == nil:
 		u.failf("[credentials.%s] has no cert and key, which a listener needs", name)
 	case beyond && u.writes && c.loaded.ClientCAs == nil && !a.Is("anonymous"):
-		u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate; give it one, make the frontend mode = \"read-only\", or say anonymous=true", name)
+		chardev := l.cfg.Chardevs[u.chardev-1].Name
+		d := l.cfg.Access.Decide(access.Identity{}, chardev)
+		if d.May.Has(access.Write) {
+			u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate, and %s; give it one, let no [[access]] rule permit anyone to write, make the frontend mode = \"read-only\", or say anonymous=true", name, d.Why())
+		}
 	}
 }
 

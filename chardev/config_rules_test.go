@@ -12,6 +12,9 @@ const good = "[[chardev]]\nname = 'good'\ndevice = 'null:'\nfrontends = ['unix:g
 // dev is a chardev to which lines can be added.
 const dev = "[[chardev]]\nname = 'x'\ndevice = 'null:'\n"
 
+// rule is an access rule for every chardev to which lines can be added.
+const rule = "[[access]]\non = '*'\n"
+
 // front is one with a frontend to which lines can be added.
 const front = dev + "[[chardev.frontend]]\nlisten = 'unix:x'\n"
 
@@ -149,6 +152,22 @@ func TestRules(t *testing.T) {
 		{"TLS for anybody", withCredentials + dev + ">>>frontends = ['tls://0.0.0.0:1?credentials=c']\n", []string{"anonymous=true", "client_ca"}},
 		{"TLS for anybody is not insecure", withCredentials + dev + ">>>frontends = ['tls://0.0.0.0:1?credentials=c&insecure=true']\n", []string{"anonymous=true"}},
 		{"TLS for anybody by default", "[defaults]\nmode = 'read-write'\n" + withCredentials + dev + "[[chardev.frontend]]\n>>>listen = 'tls://0.0.0.0:1?credentials=c'\n", []string{"anonymous=true"}},
+		{"TLS for anybody by a rule", withCredentials + rule + "who = 'anyone'\nmay = ['read', 'write']\n" + dev + ">>>frontends = ['tls://0.0.0.0:1?credentials=c']\n", []string{"anonymous=true", "the rule at"}},
+
+		// access rules
+		{"a kind", rule + ">>>who = 'usr:bob'\nmay = 'read'\n", []string{"usr", `did you mean "user"?`}},
+		{"anyone in capitals", rule + ">>>who = ['unix:bob', 'Anyone']\nmay = 'read'\n", []string{"Anyone", `did you mean "anyone"?`}},
+		{"nobody's name", rule + ">>>who = 'unix:'\nmay = 'read'\n", []string{"unix:", "*"}},
+		{"no kind", rule + ">>>who = 'bob'\nmay = 'read'\n", []string{"bob", "anyone, user, group"}},
+		{"a permission", rule + "who = 'anyone'\n>>>may = ['read', 'wriet']\n", []string{"wriet", `did you mean "write"?`}},
+		{"a permission that is a number", rule + "who = 'anyone'\n>>>may = [1]\n", []string{"may", "1"}},
+		{"nobody", rule + ">>>who = []\nmay = 'read'\n", []string{"empty"}},
+		{"a rule without who", ">>>[[access]]\nmay = 'read'\non = '*'\n", []string{"who"}},
+		{"a rule without may", ">>>[[access]]\nwho = 'anyone'\non = '*'\n", []string{"may"}},
+		{"a rule without on", ">>>[[access]]\nwho = 'anyone'\nmay = 'read'\n", []string{`"*"`}},
+		{"an unknown key of a rule", rule + "who = 'anyone'\nmay = 'read'\n>>>except = 'x'\n", []string{"except", "who, may, on"}},
+		{"rules that are no list", ">>>access = 5\n", []string{"[[access]]"}},
+		{"a rule's key in a chardev", dev + ">>>may = 'read'\n", []string{"[[access]]"}},
 
 		// credentials
 		{"unknown ones", withCredentials + dev + ">>>frontends = ['tls://127.0.0.1:1?credentials=d']\n", []string{"[credentials.d]", `"c"`}},
@@ -211,30 +230,31 @@ func TestRulesKept(t *testing.T) {
 	files["a.toml"] = ""
 	clientCA := withCredentials + "client_ca = 'c.pem'\n"
 	for why, text := range map[string]string{
-		"one port on two hosts":                "[[chardev]]\nname = 'x'\ndevice = 'null:'\nfrontends = ['tcp://127.0.0.2:7000', 'tcp://[::1]:7000']\n",
-		"ports that the kernel chooses":        dev + "frontends = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0']\n",
-		"two that dial the same":               dev + "[[chardev.frontend]]\nconnect = 'unix:y'\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
-		"a chain":                              "[[chardev]]\nname = 'x'\ndevice = 'unix:good'\n",
-		"a path that ends in another":          dev + "frontends = ['unix:goo', 'unix:d/good', 'unix:@good']\n",
-		"insecure on purpose":                  "[[chardev]]\nname = 'x'\ndevice = 'tcp://h:1?insecure=true'\nfrontends = ['tcp://:1?insecure=true']\n[http]\nlisten = ['tcp://:80?insecure=true']\n",
-		"a device elsewhere on a port of ours": "[[chardev]]\nname = 'x'\nfrontends = ['tcp://:1?insecure=true']\ndevice = 'tcp://h:1?insecure=true'\n",
-		"loopback by any name":                 "[[chardev]]\nname = 'x'\ndevice = 'tcp://LocalHost:1'\nfrontends = ['tcp://[::1]:1', 'tcp://127.8.9.10:1', 'tls://localhost:2']\n",
-		"TLS that asks for certificates":       clientCA + dev + "frontends = ['tls://0.0.0.0:1?credentials=c']\n",
-		"TLS for anybody, on purpose":          withCredentials + dev + "frontends = ['tls://0.0.0.0:1?credentials=c&anonymous=true']\n",
-		"TLS for anybody, read-only":           withCredentials + dev + "[[chardev.frontend]]\nlisten = 'tls://0.0.0.0:1?credentials=c'\nmode = 'read-only'\n",
-		"TLS for anybody, input off":           withCredentials + dev + "input = 'off'\nfrontends = ['tls://0.0.0.0:1?credentials=c']\n",
-		"TLS for anybody on loopback":          withCredentials + dev + "frontends = ['tls://127.0.0.1:1?credentials=c', 'tls+unix:x']\n",
-		"TLS outwards":                         "[credentials.c]\nca = 'c.pem'\n" + dev + "[[chardev.frontend]]\nconnect = 'tls://h:1?credentials=c&servername=x'\n[[chardev.frontend]]\nconnect = 'tls+unix:x?verify=false'\n",
-		"defaults that do not fit all":         "[defaults]\nreconnect = { min = '1m' }\nlog = false\nhistory = '1GiB'\nreplay = '2KiB'\non_lag = 'block'\n" + dev + "frontends = ['unix:x']\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
-		"a segment as large as its total":      "[journal]\nmax_total = '1GiB'\n" + dev + "log = { max_size = '1GiB', max_total = '1GiB' }\n",
-		"a segment above the usual total":      dev + "log = { max_size = '30GiB' }\n",
-		"names of files, without a journal":    "[[chardev]]\nname = 'lock'\nlog = false\ndevice = 'null:'\n[[chardev]]\nname = 'control'\nlog = false\ndevice = 'null:'\n",
-		"a name of every letter":               "[[chardev]]\nname = '0aZ._-" + strings.Repeat("x", 58) + "'\ndevice = 'null:'\n",
-		"includes that overlap and itself":     "include = ['*.toml', '?.toml']\n",
-		"an include of nothing":                "include = ['conf.d/*.toml']\n",
-		"credentials that nobody uses":         withCredentials,
-		"everything in one line each":          "chardev = [{ name = 'x', device = { connect = 'unix:y' }, frontend = [{ listen = 'unix:x' }] }]\n",
-		"a UNIX path of the greatest length":   "[[chardev]]\nname = 'x'\ndevice = 'unix:/" + strings.Repeat("x", 106) + "'\n",
+		"one port on two hosts":                   "[[chardev]]\nname = 'x'\ndevice = 'null:'\nfrontends = ['tcp://127.0.0.2:7000', 'tcp://[::1]:7000']\n",
+		"ports that the kernel chooses":           dev + "frontends = ['tcp://127.0.0.1:0', 'tcp://127.0.0.1:0']\n",
+		"two that dial the same":                  dev + "[[chardev.frontend]]\nconnect = 'unix:y'\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
+		"a chain":                                 "[[chardev]]\nname = 'x'\ndevice = 'unix:good'\n",
+		"a path that ends in another":             dev + "frontends = ['unix:goo', 'unix:d/good', 'unix:@good']\n",
+		"insecure on purpose":                     "[[chardev]]\nname = 'x'\ndevice = 'tcp://h:1?insecure=true'\nfrontends = ['tcp://:1?insecure=true']\n[http]\nlisten = ['tcp://:80?insecure=true']\n",
+		"a device elsewhere on a port of ours":    "[[chardev]]\nname = 'x'\nfrontends = ['tcp://:1?insecure=true']\ndevice = 'tcp://h:1?insecure=true'\n",
+		"loopback by any name":                    "[[chardev]]\nname = 'x'\ndevice = 'tcp://LocalHost:1'\nfrontends = ['tcp://[::1]:1', 'tcp://127.8.9.10:1', 'tls://localhost:2']\n",
+		"TLS that asks for certificates":          clientCA + dev + "frontends = ['tls://0.0.0.0:1?credentials=c']\n",
+		"TLS for anybody, of whom none may write": withCredentials + rule + "who = 'cert:*'\nmay = ['read', 'write']\n" + dev + "frontends = ['tls://0.0.0.0:1?credentials=c']\n",
+		"TLS for anybody, on purpose":             withCredentials + dev + "frontends = ['tls://0.0.0.0:1?credentials=c&anonymous=true']\n",
+		"TLS for anybody, read-only":              withCredentials + dev + "[[chardev.frontend]]\nlisten = 'tls://0.0.0.0:1?credentials=c'\nmode = 'read-only'\n",
+		"TLS for anybody, input off":              withCredentials + dev + "input = 'off'\nfrontends = ['tls://0.0.0.0:1?credentials=c']\n",
+		"TLS for anybody on loopback":             withCredentials + dev + "frontends = ['tls://127.0.0.1:1?credentials=c', 'tls+unix:x']\n",
+		"TLS outwards":                            "[credentials.c]\nca = 'c.pem'\n" + dev + "[[chardev.frontend]]\nconnect = 'tls://h:1?credentials=c&servername=x'\n[[chardev.frontend]]\nconnect = 'tls+unix:x?verify=false'\n",
+		"defaults that do not fit all":            "[defaults]\nreconnect = { min = '1m' }\nlog = false\nhistory = '1GiB'\nreplay = '2KiB'\non_lag = 'block'\n" + dev + "frontends = ['unix:x']\n[[chardev.frontend]]\nconnect = 'unix:y'\n",
+		"a segment as large as its total":         "[journal]\nmax_total = '1GiB'\n" + dev + "log = { max_size = '1GiB', max_total = '1GiB' }\n",
+		"a segment above the usual total":         dev + "log = { max_size = '30GiB' }\n",
+		"names of files, without a journal":       "[[chardev]]\nname = 'lock'\nlog = false\ndevice = 'null:'\n[[chardev]]\nname = 'control'\nlog = false\ndevice = 'null:'\n",
+		"a name of every letter":                  "[[chardev]]\nname = '0aZ._-" + strings.Repeat("x", 58) + "'\ndevice = 'null:'\n",
+		"includes that overlap and itself":        "include = ['*.toml', '?.toml']\n",
+		"an include of nothing":                   "include = ['conf.d/*.toml']\n",
+		"credentials that nobody uses":            withCredentials,
+		"everything in one line each":             "chardev = [{ name = 'x', device = { connect = 'unix:y' }, frontend = [{ listen = 'unix:x' }] }]\n",
+		"a UNIX path of the greatest length":      "[[chardev]]\nname = 'x'\ndevice = 'unix:/" + strings.Repeat("x", 106) + "'\n",
 	} {
 		t.Run(why, func(t *testing.T) {
 			switch {

@@ -25,23 +25,6 @@ type control struct {
 	ctx      context.Context // ends attached clients
 }
 
-func (c *control) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/chardevs", c.list)
-	mux.HandleFunc("GET /api/v1/chardevs/{name}", c.withChardev(c.show))
-	mux.HandleFunc("GET /api/v1/chardevs/{name}/clients", c.withChardev(c.clients))
-	mux.HandleFunc("DELETE /api/v1/chardevs/{name}/clients/{id}", c.withChardev(c.kick))
-	mux.HandleFunc("POST /api/v1/chardevs/{name}/break", c.withChardev(c.sendBreak))
-	mux.HandleFunc("GET /api/v1/chardevs/{name}/line", c.withChardev(c.line))
-	mux.HandleFunc("PATCH /api/v1/chardevs/{name}/line", c.withChardev(c.setLine))
-	mux.HandleFunc("GET /api/v1/chardevs/{name}/log", c.withChardev(c.log))
-	mux.HandleFunc("GET /api/v1/chardevs/{name}/ws", c.withChardev(c.attach))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
-	})
-	return mux
-}
-
 // problem answers with an error (RFC 9457).
 func problem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -54,26 +37,9 @@ func answer(w http.ResponseWriter, v any) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// withChardev finds the chardev that a path names.
-func (c *control) withChardev(f func(http.ResponseWriter, *http.Request, *console)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		name := r.PathValue("name")
-		con := c.server.console(name)
-		if con == nil {
-			detail := fmt.Sprintf("no chardev %q", name)
-			if near := channel.Nearest(name, c.server.names()); near != "" {
-				detail += fmt.Sprintf("; did you mean %q?", near)
-			}
-			problem(w, http.StatusNotFound, detail)
-			return
-		}
-		f(w, r, con)
-	}
-}
-
-func (c *control) list(w http.ResponseWriter, r *http.Request) {
+func (c *control) list(w http.ResponseWriter, r *http.Request, cons []*console) {
 	all := []Info{}
-	for _, con := range c.server.consoles {
+	for _, con := range cons {
 		all = append(all, con.info(false))
 	}
 	answer(w, all)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -14,8 +13,8 @@ import (
 	"chardevd/channel"
 )
 
-// What the operator at the control socket does with a device's line. It is not asked
-// who types: to be there is right enough. What is changed is an event that says who.
+// What is done with a device's line over the API. It is not asked who types: the right
+// to control is enough. What is changed is an event that says who.
 
 // MaxBreak is the longest break that the control socket takes.
 const MaxBreak = 10 * time.Second
@@ -26,21 +25,6 @@ const lineTime = 8 * time.Second
 
 // bodyMax is how long a request's body may be, in bytes.
 const bodyMax = 64 << 10
-
-type peerKey struct{}
-
-// withPeer keeps the connection, for operator.
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, c)
-}
-
-// operator is who made a request, for an event.
-func operator(r *http.Request) string {
-	if ch, ok := r.Context().Value(peerKey{}).(channel.Channel); ok {
-		return "the operator " + peerName(ch)
-	}
-	return "the operator"
-}
 
 // readBody reads a request's JSON into v; none is as good as an empty object. It
 // answers if that fails.
@@ -84,7 +68,7 @@ func (c *control) sendBreak(w http.ResponseWriter, r *http.Request, con *console
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), d+lineTime)
 	defer cancel()
-	if err := con.hub.breakDevice(ctx, operator(r), d); err != nil {
+	if err := con.hub.breakDevice(ctx, callerOf(r).String(), d); err != nil {
 		lineProblem(w, con, err)
 		return
 	}
@@ -110,10 +94,10 @@ func (c *control) setLine(w http.ResponseWriter, r *http.Request, con *console) 
 	ctx, cancel := context.WithTimeout(r.Context(), lineTime)
 	defer cancel()
 	if line != (channel.LineConfig{}) {
-		err = con.hub.setLine(ctx, operator(r), line)
+		err = con.hub.setLine(ctx, callerOf(r).String(), line)
 	}
 	if err == nil && set|clear != 0 {
-		err = con.hub.setModem(ctx, operator(r), set, clear)
+		err = con.hub.setModem(ctx, callerOf(r).String(), set, clear)
 	}
 	if err != nil {
 		lineProblem(w, con, err)

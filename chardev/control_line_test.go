@@ -96,7 +96,7 @@ frontends = ["unix:a"]
 	} {
 		got := r.events(kind)
 		for i := range max(len(want), len(got)) {
-			if i >= len(got) || i >= len(want) || !strings.HasPrefix(got[i], "the operator uid=") || !strings.HasSuffix(got[i], want[i]) {
+			if i >= len(got) || i >= len(want) || !strings.HasPrefix(got[i], "the operator unix:") || !strings.HasSuffix(got[i], want[i]) {
 				t.Errorf("events %q, want %q, each with the operator", got, want)
 				break
 			}

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -86,6 +87,8 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 	case err == nil:
 	case c.ctx.Err() != nil:
 		h.Set(TrailerError, errShutdown.Error())
+	case errors.Is(context.Cause(ctx), errRulesChanged):
+		h.Set(TrailerError, errRulesChanged.Error())
 	case ctx.Err() == nil:
 		h.Set(TrailerError, err.Error())
 		con.hub.log.Warn("log", "error", err)

@@ -75,7 +75,7 @@ func (d *device) serveNext(ctx context.Context, wg *sync.WaitGroup) {
 	guest, leave := context.WithCancelCause(ctx)
 	d.leave = leave
 	d.mu.Unlock()
-	d.hub.note(StateUp, "a guest came: "+peerName(ch))
+	d.hub.note(StateUp, "a guest came: "+peerName(identify(ch), ch))
 	d.hub.session(guest, ch, func(err error) {
 		leave(nil)
 		d.hub.note(StateDown, "the guest left: "+reason(err))

@@ -53,9 +53,15 @@
 // of coming, when the device has taken what came before. Input that is not taken
 // is counted by its reason, and never kept for later.
 //
+// Who somebody is (identity.go) is one value, made of what was proven when the channel
+// came. What that one may do is asked of the gate (access.go): by attach, which lets in
+// who may read and keeps what else is permitted with the client; by the routes of the
+// API (control_access.go), each of which says what it needs; and again for all who are
+// there when the rules change. mayType and takeControl ask the client.
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
-// to the device, from whoever may type, and from the operator at the control socket
-// (control_line.go): a client's channel tells of them from within its Read, so that
+// to the device, from whoever may type and control, and over the API from whoever may
+// control (control_line.go): a client's channel tells of them from within its Read, so that
 // they keep their place in what the client sends, and overtake what others have
 // waiting. Modem lines and breaks of the device go the other way, while a client asks
 // for them.

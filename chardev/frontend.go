@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,7 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 	f.listen(ctx, func(ch channel.Channel) {
 		if f.clients.Add(1) > most {
 			f.clients.Add(-1)
-			f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", peerName(ch), f.cfg.Address, most))
+			f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", addrText(ch.RemoteAddr()), f.cfg.Address, most))
 			wg.Go(func() { closeWith(ch, errFull) })
 			return
 		}
@@ -70,11 +69,13 @@ var errFull = errors.New("as many clients as max_clients allows are here already
 // serve makes a channel, which is counted already, a client, and calls ended at its
 // end.
 func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(error)) {
+	who := f.identify(ch)
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,
 		frontend:  f.cfg.Address.String(),
-		peer:      peerName(ch),
+		who:       who,
+		peer:      peerName(who, ch),
 		readOnly:  f.cfg.Mode == "read-only",
 		onLag:     f.cfg.OnLag,
 		halfClose: f.cfg.HalfClose,
@@ -88,21 +89,3 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(err
 		ended(why)
 	})
 }
-
-// peerName is who is at the other end, as far as the channel can tell.
-func peerName(ch channel.Channel) string {
-	name := ""
-	if s, ok := channel.As[channel.Secured](ch); ok {
-		if certs := s.ConnectionState().PeerCertificates; len(certs) > 0 {
-			name = certs[0].Subject.String() + " "
-		}
-	}
-	if l, ok := channel.As[channel.Local](ch); ok {
-		if p, err := l.PeerCred(); err == nil {
-			return name + fmt.Sprintf("uid=%d pid=%d", p.UID, p.PID)
-		}
-	}
-	return name + addrText(ch.RemoteAddr())
-}
-
-func addrText(a net.Addr) string { return cmp.Or(a.String(), a.Network()) }

@@ -32,6 +32,8 @@ type hub struct {
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
 	input  string  // shared, exclusive, off
+	name   string  // the chardev's
+	gate   *gate   // who may what
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -42,6 +44,7 @@ type hub struct {
 	line    lineWatch
 	lost    flood // events of bytes that the journal lacks
 	unread  flood // events of bytes that the journal has and does not give
+	denied  flood // events of people who may not
 
 	helpers sync.WaitGroup // of publish
 
@@ -49,11 +52,12 @@ type hub struct {
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
 
-	mu        sync.Mutex // never held over a system call
-	clients   []*client  // all that are attached
-	live      []*client  // those that keep up
-	changed   bool       // live is not writing any more
-	lagging   int        // how many lag
+	mu        sync.Mutex            // never held over a system call
+	clients   []*client             // all that are attached
+	requests  map[*request]struct{} // requests that are being served
+	live      []*client             // those that keep up
+	changed   bool                  // live is not writing any more
+	lagging   int                   // how many lag
 	pace      pace
 	writer    *client // who has an exclusive input
 	nextID    int
@@ -68,7 +72,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
 }
 
 // A state is who moves a client's cursor.
@@ -83,11 +87,16 @@ const (
 
 // attach makes c one of the clients and starts it replay bytes before the head
 // or, if from is not negative, at that offset. No byte is missing or twice
-// between what was and what comes, because the head does not move meanwhile.
-func (h *hub) attach(c *client, replay int, from int64) {
+// between what was and what comes, because the head does not move meanwhile. Who
+// may not read is not attached; the error is a *notPermitted.
+func (h *hub) attach(c *client, replay int, from int64) error {
 	c.mu.Lock() // the hello goes before the bytes
 	defer c.mu.Unlock()
 	h.mu.Lock()
+	if err := h.admit(c); err != nil {
+		h.mu.Unlock()
+		return err
+	}
 	head := h.hist.Head()
 	at := max(head-int64(replay), h.oldest())
 	if from >= 0 {
@@ -104,6 +113,7 @@ func (h *hub) attach(c *client, replay int, from int64) {
 	if c.hello != nil {
 		c.tell(c.hello(at))
 	}
+	return nil
 }
 
 // lag hands a client to its pump. Called with mu held.

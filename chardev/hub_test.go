@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/history"
 )
 
@@ -37,6 +38,7 @@ func newBench(t testing.TB, size int, input string) *bench {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	b := &bench{t: t, hub: newHub(log, history.New(size, 0, nil), input)}
+	b.hub.gate.rules.Store(access.New(nil))
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	t.Cleanup(func() { b.stop(); b.wg.Wait() })
 	return b

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // The reasons for which input is not taken; each is counted under its name.
@@ -18,15 +19,17 @@ const (
 	refusedDown
 	refusedBusy
 	refusedHTTP
+	refusedAccess
 )
 
 var reasons = [...]string{
-	refusedReadOnly:  "read_only",    // the client's frontend is read-only
-	refusedOff:       "input_off",    // the chardev takes no input
-	refusedNotWriter: "not_writer",   // somebody else has the exclusive input
-	refusedDown:      "device_down",  // stale keys must not run after a reconnect
-	refusedBusy:      "device_busy",  // the device took nothing for busyAfter
-	refusedHTTP:      "http_request", // a web page's request to a raw port
+	refusedReadOnly:  "read_only",     // the client's frontend is read-only
+	refusedOff:       "input_off",     // the chardev takes no input
+	refusedNotWriter: "not_writer",    // somebody else has the exclusive input
+	refusedDown:      "device_down",   // stale keys must not run after a reconnect
+	refusedBusy:      "device_busy",   // the device took nothing for busyAfter
+	refusedHTTP:      "http_request",  // a web page's request to a raw port
+	refusedAccess:    "not_permitted", // by the access rules
 }
 
 // busyAfter is how long input waits for a device that takes none.
@@ -123,6 +126,8 @@ func (s *session) endInput() (first bool) {
 // mayType says whether a client's input would go to the device, or why not.
 func (h *hub) mayType(c *client) (why int, ok bool) {
 	switch {
+	case !c.may(access.Write):
+		return refusedAccess, false
 	case c.readOnly:
 		return refusedReadOnly, false
 	case h.input == "off":
@@ -152,6 +157,14 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 		h.note("writer", c.String()+" has the input")
 	}
 	return why, ok
+}
+
+// takeControl is takeWriter for a break, or a change of the line.
+func (h *hub) takeControl(c *client) (why int, ok bool) {
+	if !c.may(access.Control) {
+		return refusedAccess, false
+	}
+	return h.takeWriter(c)
 }
 
 // refuse counts input that is thrown away.

@@ -15,7 +15,8 @@ import (
 
 // beside has the client's channel tell what comes beside its bytes, until
 // endBeside, and gives it the device's line if it serves one (RFC 2217). Breaks and
-// settings are those of somebody who types, and take the same right.
+// settings are those of somebody who types: they take the same right, and that to
+// control besides.
 func (c *client) beside() {
 	if n, ok := channel.As[channel.Notifier](c.ch); ok {
 		n.Notify(channel.EventBreak|channel.EventWindow, c.happened)
@@ -86,7 +87,7 @@ func lineOf[T any](h *hub) (T, error) {
 }
 
 func (p clientPort) MaySet() error {
-	why, ok := p.c.hub.takeWriter(p.c)
+	why, ok := p.c.hub.takeControl(p.c)
 	if ok {
 		return nil
 	}

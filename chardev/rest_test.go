@@ -40,6 +40,7 @@ func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
 			t.Fatal(err)
 		}
 		b := newHub(h.hub.log, history.New(16<<10, 0, nil), "shared")
+		b.gate = h.hub.gate
 		newDevice(b, env, &Endpoint{Address: dev}).start(h.ctx, &h.wg)
 		newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"}).start(h.ctx, &h.wg)
 		guest, err := l.Accept(t.Context())

@@ -31,6 +31,8 @@ type Server struct {
 	lull     lull
 	lock     *os.File
 	keeper   *journal.Keeper
+	gate     gate
+	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
 
@@ -72,6 +74,8 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
+	s.gate.rules.Store(cfg.Access)
+	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
 		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
 	}
@@ -162,7 +166,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
-	h.stir = s.lull.stir
+	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
@@ -226,14 +230,6 @@ func (s *Server) console(name string) *console {
 		}
 	}
 	return nil
-}
-
-func (s *Server) names() []string {
-	var n []string
-	for _, c := range s.consoles {
-		n = append(n, c.name)
-	}
-	return n
 }
 
 // Run opens everything and keeps it open until ctx ends; then it lets clients

@@ -159,6 +159,7 @@ type info struct {
 type clientInfo struct {
 	ID       string
 	Frontend string
+	Who      string
 	Peer     string
 	Lag      int64
 	Gaps     int64

@@ -257,7 +257,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// SIGHUP says in the log that it does nothing, and does nothing.
+// SIGHUP says in the log what it reloads, and leaves alone who is attached.
 func TestHangup(t *testing.T) {
 	d, _ := newEcho(t, `frontends = ["unix:front"]`, nil)
 	u := dial(t, "unix", d.path("front"))

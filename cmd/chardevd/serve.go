@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,9 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends; a second
-one ends at once.`,
+one ends at once. SIGHUP reads the [[access]] rules of the config file again, which
+then hold for those who are attached too; if they are wrong, nobody may anything but
+the operator at the control socket, until they are right.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
@@ -42,9 +45,9 @@ one ends at once.`,
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
-			ctx, stop := untilSignal(cmd.Context(), log)
+			ctx, hangups, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serve(ctx, cfg, log, cmd.OutOrStdout())
+			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups)
 		},
 	}
 	configFlag(cmd, &file)
@@ -67,11 +70,14 @@ func newLog(w io.Writer, level, format string) *slog.Logger {
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
-// second ends the program. stop gives the signals back.
-func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, stop func()) {
+// second ends the program. hangups has a value after SIGHUP. stop gives the signals
+// back.
+func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, hangups <-chan os.Signal, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	hangup := make(chan os.Signal, 1) // several that wait are one
+	signal.Notify(hangup, syscall.SIGHUP)
 	// Whoever reads the log may go; the consoles stay. (Ignoring the signal would
 	// be inherited by the commands of exec:, see os/signal.)
 	broken := make(chan os.Signal, 1)
@@ -81,22 +87,19 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 		for {
 			select {
 			case s := <-signals:
-				switch {
-				case s == syscall.SIGHUP:
-					log.Warn("SIGHUP does nothing: a changed config needs a restart, reload comes in a later version")
-				case ctx.Err() != nil:
+				if ctx.Err() != nil {
 					os.Exit(exitFailed) // without a word: stderr may be what is stuck
-				default:
-					log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
-					cancel()
 				}
+				log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
+				cancel()
 			case <-stopped:
 				return
 			}
 		}
 	}()
-	return ctx, func() {
+	return ctx, hangup, func() {
 		signal.Stop(signals)
+		signal.Stop(hangup)
 		signal.Stop(broken)
 		close(stopped)
 		<-done
@@ -104,8 +107,9 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer) error {
+// serve runs the daemon until ctx ends. With each of hangups it reads the access rules
+// again.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) error {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
 		return err
@@ -117,6 +121,22 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var reloads sync.WaitGroup
+	defer reloads.Wait()
+	defer cancel()
+	reloads.Go(func() {
+		for {
+			select {
+			case <-hangups:
+				if err := s.ReloadAccess(); err != nil {
+					log.Error("SIGHUP", "error", err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	return s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 	})

@@ -1,0 +1,184 @@
+package chardev
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"chardevd/chardev/internal/access"
+)
+
+// A gate holds the access rules that are in force, for all chardevs and the API. One
+// that has none yet lets in nobody but the operator.
+type gate struct{ rules atomic.Pointer[access.Rules] }
+
+func (g *gate) decide(who access.Identity, chardev string) access.Decision {
+	rules := g.rules.Load()
+	if rules == nil {
+		rules = new(access.Rules)
+	}
+	return rules.Decide(who, chardev)
+}
+
+// A notPermitted is why somebody is not let in, or is cut.
+type notPermitted struct {
+	what     access.Permissions
+	decision access.Decision
+}
+
+// Error is what they are told, which leaves out how others are dealt with.
+func (e *notPermitted) Error() string {
+	return fmt.Sprintf("%s may not %s %s", e.decision.Who, e.what, e.decision.Chardev)
+}
+
+// because is Error for the log.
+func (e *notPermitted) because() string { return e.Error() + ": " + e.decision.Why() }
+
+// may says whether the client has a right, by the rules as they are now.
+func (c *client) may(what access.Permissions) bool {
+	return access.Permissions(c.rights.Load()).Has(what)
+}
+
+// admit gives c the rights that it has, and returns a *notPermitted if it may not read.
+// Called with mu held, by attach, so that no change of the rules passes it by.
+func (h *hub) admit(c *client) error {
+	d := h.gate.decide(c.who, h.name)
+	c.rights.Store(uint32(d.May))
+	if !c.may(access.Read) {
+		return &notPermitted{access.Read, d}
+	}
+	return nil
+}
+
+// turnAway is the end of a client who was not attached.
+func (c *client) turnAway(err error) {
+	defer func() { c.ended(err) }()
+	defer c.unwatch()
+	why := err.Error()
+	if e, ok := errors.AsType[*notPermitted](err); ok {
+		why = e.because()
+	}
+	c.hub.noteSome(&c.hub.denied, "refused", c.peer+" on "+c.frontend+": "+why)
+	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
+	c.close(err)
+}
+
+var errRulesChanged = errors.New("the access rules have changed: this is permitted no longer")
+
+// review holds those who are attached against rules that have changed: who may read no
+// longer is cut, and gets no byte more; who may write no longer is told. Requests that
+// are permitted no longer end. It returns how many clients were cut.
+func (h *hub) review() int {
+	cut := map[*client]*notPermitted{}
+	var requests []*request
+	var silenced []*client
+	h.mu.Lock()
+	for _, c := range h.clients {
+		wrote := c.may(access.Write)
+		switch err := h.admit(c); {
+		case err != nil:
+			cut[c] = err.(*notPermitted)
+		case wrote && !c.may(access.Write):
+			silenced = append(silenced, c)
+		}
+		if h.writer == c && !c.may(access.Write) {
+			h.writer = nil
+		}
+	}
+	for v := range h.requests {
+		if !h.gate.decide(v.who, h.name).May.Has(v.needs) {
+			requests = append(requests, v)
+		}
+	}
+	h.mu.Unlock()
+	for _, v := range requests {
+		v.end(errRulesChanged)
+	}
+	for c, err := range cut {
+		c.mu.Lock()
+		c.die(err)
+		c.mu.Unlock()
+		h.noteSome(&h.denied, "refused", c.String()+": "+err.because())
+		c.end(err)
+	}
+	for _, c := range silenced {
+		c.mu.Lock() // behind its hello
+		c.tell(Message{Type: "notice", Text: "the access rules have changed: you may no longer write"})
+		c.mu.Unlock()
+	}
+	return len(cut)
+}
+
+// ReloadAccess reads the [[access]] rules of the config file again and puts them in
+// force, for those who are attached as well. Rules that are wrong are none: then
+// nobody but the operator may do anything until they are right. So it is if there are
+// none any more where there were some, as a file that was emptied by mistake must not
+// open the doors: to do without rules takes a restart. Any error says what is wrong;
+// one at a time may call it.
+func (s *Server) ReloadAccess() error {
+	rules, err := LoadAccess(s.cfg.File)
+	switch {
+	case err != nil:
+		rules = access.Nobody("the access rules are broken, so nobody may anything until they are mended and read again")
+	case rules.Len() == 0 && s.ruled:
+		err = fmt.Errorf("%s: no [[access]] rule is there any more: give one, or restart chardevd to do without", s.cfg.File)
+		rules = access.Nobody("the access rules are gone, so nobody may anything until there are some again, or chardevd is restarted")
+	}
+	s.ruled = s.ruled || rules.Len() > 0
+	s.gate.rules.Store(rules)
+	cut := 0
+	for _, c := range s.consoles {
+		cut += c.hub.review()
+	}
+	if err == nil {
+		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
+		return nil
+	}
+	return fmt.Errorf("access rules: nobody may anything now but the operator at the control socket (%d clients were cut): %w", cut, err)
+}
+
+// Explain tells in lines for people what somebody may do on a chardev by the config's
+// access rules, and which of them says so. who are names as rules have them, like
+// unix:alice, all of one person; to a user of this host its groups are added.
+func (c *Config) Explain(who []string, chardev string) ([]string, error) {
+	known := false
+	var names []string
+	for _, one := range c.Chardevs {
+		known = known || one.Name == chardev
+		names = append(names, one.Name)
+	}
+	if !known {
+		return nil, unknownChardev(chardev, names)
+	}
+	identity, err := lookedUp(who)
+	if err != nil {
+		return nil, err
+	}
+	d := c.Access.Decide(identity, chardev)
+	var may, mayNot []string
+	for i, word := range access.Words {
+		if d.May.Has(1 << i) {
+			may = append(may, word)
+		} else {
+			mayNot = append(mayNot, word)
+		}
+	}
+	lines := []string{fmt.Sprintf("%s on %s", identity, chardev)}
+	add := func(what string, words []string) {
+		if len(words) > 0 {
+			lines = append(lines, what+strings.Join(words, ", "))
+		}
+	}
+	add("  may      ", may)
+	add("  may not  ", mayNot)
+	add("  because  ", []string{d.Why()})
+	if len(identity.Names) > 1 {
+		var also []string
+		for _, n := range identity.Names[1:] {
+			also = append(also, n.String())
+		}
+		add("  is also  ", also)
+	}
+	return lines, nil
+}

@@ -1,0 +1,146 @@
+package chardev
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+)
+
+// LoadAccess reads the [[access]] rules of a config file and of those that it
+// includes, and nothing else of them: what is wrong elsewhere is not told. Any error
+// is a *ConfigError, and then there are no rules, not even those that are right.
+func LoadAccess(path string) (*access.Rules, error) {
+	text, err := readConfig(path)
+	var abs string
+	if err == nil {
+		abs, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	l := &loader{cfg: &Config{File: path}}
+	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
+		l.access(t)
+		if include, ok := t.get("include"); ok {
+			l.include(include, l.access)
+		}
+	}
+	if len(l.notes) > 0 {
+		return nil, &ConfigError{mistakes(l.notes)}
+	}
+	return access.New(l.rules), nil
+}
+
+// access reads the rules of a file. Those of the main file come first, then those of
+// the included ones, in their order.
+func (l *loader) access(t *table) {
+	v, ok := t.get("access")
+	if !ok {
+		return
+	}
+	const what = "a list of tables: each begins with [[access]]"
+	for _, e := range v.list(what) {
+		if r, ok := e.table("[[access]]", what); ok {
+			l.rule(r)
+		}
+	}
+}
+
+// rule reads one [[access]].
+func (l *loader) rule(t *table) {
+	r := access.Rule{Pos: t.header().String()}
+	for _, v := range t.words("who", `who = "unix:alice", or "anyone"`) {
+		p, err := access.ParsePattern(v.v.(string))
+		if err != nil {
+			v.unknown(err)
+			continue
+		}
+		r.Who = append(r.Who, p)
+	}
+	for _, v := range t.words("may", `may = ["read", "write"], or [] to keep them out`) {
+		p, err := access.ParsePermission(v.v.(string))
+		if err != nil {
+			v.unknown(err)
+			continue
+		}
+		r.May |= p
+	}
+	for _, v := range t.words("on", `on = "vm1", or "*" for every chardev`) {
+		name := v.v.(string)
+		r.On = append(r.On, name)
+		l.ons = append(l.ons, v)
+	}
+	for _, key := range []string{"who", "on"} {
+		if list, ok := t.vals[key].([]any); ok && len(list) == 0 {
+			v, _ := t.get(key)
+			v.failf("the list is empty, so the rule is for nobody; name somebody, or leave out the rule")
+		}
+	}
+	if r.May.Has(access.Write) && !r.May.Has(access.Read) {
+		v, _ := t.get("may")
+		at, _ := v.place()
+		l.warn(at, "may: write without read lets nobody in: only who may read is attached; add read")
+	}
+	t.done()
+	l.rules = append(l.rules, r)
+}
+
+// words are the texts of a key that must be there: one, or a list of them.
+func (t *table) words(key, example string) []*value {
+	v, ok := t.get(key)
+	if !ok {
+		t.missingf("%s has no %s; give it %s", t.name, key, example)
+		return nil
+	}
+	list := []*value{v}
+	if _, one := v.v.(string); !one {
+		list = v.list("a text or a list of them, like " + example)
+	}
+	right := list[:0]
+	for _, e := range list {
+		if _, ok := e.text("a text, like " + example); ok {
+			right = append(right, e)
+		}
+	}
+	return right
+}
+
+// unknown reports a word that is none, with the nearest that is.
+func (v *value) unknown(err error) {
+	text := err.Error()
+	if u, ok := errors.AsType[*access.UnknownError](err); ok {
+		if near := channel.Nearest(u.Word, u.Known); near != "" {
+			text = fmt.Sprintf("unknown %s %q; did you mean %q?", u.What, u.Word, near)
+		}
+	}
+	v.failf("%s: %s", describe(v.v), text)
+}
+
+// named warns of rules that are for a chardev that is not there, as of a name that is
+// mistyped. (It is no mistake: rules may be written before their chardevs are.)
+func (l *loader) named() {
+	for _, v := range l.ons {
+		name := v.v.(string)
+		if _, ok := l.names[name]; ok || strings.ContainsAny(name, "*?") {
+			continue
+		}
+		at, _ := v.place()
+		if near := channel.Nearest(name, l.chardevNames()); near != "" {
+			l.warn(at, "on: there is no chardev %q; did you mean %q?", name, near)
+		} else {
+			l.warn(at, "on: there is no chardev %q", name)
+		}
+	}
+}
+
+func (l *loader) chardevNames() []string {
+	var names []string
+	for _, c := range l.cfg.Chardevs {
+		names = append(names, c.Name)
+	}
+	return names
+}

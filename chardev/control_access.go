@@ -1,0 +1,178 @@
+package chardev
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+)
+
+// A route of the API. Who may not do what it needs is not served by it.
+type route struct {
+	pattern string
+	needs   access.Permissions // of the chardev; none at all: nobody is served
+
+	// One of the two. one is for the chardev that the pattern names, of whoever may do
+	// that there; all is for every chardev where the caller may.
+	one func(http.ResponseWriter, *http.Request, *console)
+	all func(http.ResponseWriter, *http.Request, []*console)
+}
+
+// routes are all there are: nothing else of the API is served.
+func (c *control) routes() []route {
+	const chardev = " /api/v1/chardevs/{name}"
+	return []route{
+		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list},
+		{pattern: "GET" + chardev, needs: access.Read, one: c.show},
+		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients},
+		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick},
+		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
+		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
+		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
+		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
+		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
+	}
+}
+
+func (c *control) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range c.routes() {
+		if rt.all != nil {
+			mux.HandleFunc(rt.pattern, c.forAll(rt))
+		} else {
+			mux.HandleFunc(rt.pattern, c.forOne(rt))
+		}
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
+	})
+	return mux
+}
+
+// forAll serves a route for the chardevs where the caller may do what it needs.
+func (c *control) forAll(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who := callerOf(r).who
+		rt.all(w, r, c.where(who, rt.needs))
+	}
+}
+
+// where are the chardevs where somebody may do something.
+func (c *control) where(who access.Identity, what access.Permissions) []*console {
+	var cons []*console
+	for _, con := range c.server.consoles {
+		if con.hub.gate.decide(who, con.name).May.Has(what) {
+			cons = append(cons, con)
+		}
+	}
+	return cons
+}
+
+// forOne serves a route for the chardev that the path names, until the caller may do
+// no longer what it needs. To who may not read it a chardev is not there.
+func (c *control) forOne(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		caller, name := callerOf(r), r.PathValue("name")
+		con := c.server.console(name)
+		if con == nil {
+			c.notThere(w, caller.who, name)
+			return
+		}
+		ctx, cancel := context.WithCancelCause(r.Context())
+		defer cancel(nil)
+		v := &request{who: caller.who, needs: rt.needs, end: cancel}
+		if err := con.hub.enter(v); err != nil {
+			con.hub.noteSome(&con.hub.denied, "refused", caller.String()+": "+r.Method+" "+r.URL.Path+": "+err.because())
+			if err.decision.May.Has(access.Read) {
+				problem(w, http.StatusForbidden, err.Error())
+			} else {
+				c.notThere(w, caller.who, name)
+			}
+			return
+		}
+		defer con.hub.exit(v)
+		rt.one(w, r.WithContext(ctx), con)
+	}
+}
+
+// notThere answers that there is no such chardev, for all that the caller may know.
+func (c *control) notThere(w http.ResponseWriter, who access.Identity, name string) {
+	var names []string
+	for _, con := range c.where(who, access.Read) {
+		names = append(names, con.name)
+	}
+	problem(w, http.StatusNotFound, unknownChardev(name, names).Error())
+}
+
+// unknownChardev is the error for a name that is none of those there are.
+func unknownChardev(name string, names []string) error {
+	if near := channel.Nearest(name, names); near != "" {
+		return fmt.Errorf("no chardev %q; did you mean %q?", name, near)
+	}
+	return fmt.Errorf("no chardev %q", name)
+}
+
+// A request is one of the API that is being served.
+type request struct {
+	who   access.Identity
+	needs access.Permissions
+	end   context.CancelCauseFunc
+}
+
+// enter lets somebody in who may do what the request needs. The rules are asked with
+// the list held, so that no change of them passes it by.
+func (h *hub) enter(v *request) *notPermitted {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if d := h.gate.decide(v.who, h.name); !d.May.Has(v.needs) {
+		return &notPermitted{v.needs, d}
+	}
+	if h.requests == nil {
+		h.requests = map[*request]struct{}{}
+	}
+	h.requests[v] = struct{}{}
+	return nil
+}
+
+func (h *hub) exit(v *request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.requests, v)
+}
+
+type peerKey struct{}
+
+// withPeer keeps the connection, for callerOf.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, c)
+}
+
+// A caller is who made a request.
+type caller struct {
+	who  access.Identity
+	peer string // who and where, for people
+}
+
+// callerOf tells who made a request over the control socket.
+func callerOf(r *http.Request) caller {
+	ch, ok := r.Context().Value(peerKey{}).(channel.Channel)
+	if !ok {
+		return caller{}
+	}
+	who := operatorIdentity(ch)
+	return caller{who, peerName(who, ch)}
+}
+
+// String is the caller in an event.
+func (c caller) String() string {
+	what := "a caller"
+	if c.who.Operator {
+		what = "the operator"
+	}
+	return strings.TrimSpace(what + " " + cmp.Or(c.peer, "of whom nothing is known"))
+}

@@ -1,0 +1,319 @@
+package integration
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	osuser "os/user"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A door is a daemon with a guest that the test plays, every way in to it, and rules
+// in a file of their own.
+type door struct {
+	*daemon
+	guest *wire
+	ways  []way
+}
+
+// A way in: how somebody comes, and what the rules call who comes there.
+type way struct {
+	name string
+	who  string // "": nothing is known of them
+	come func() *user
+}
+
+// secretText is what the guest has said before anybody comes.
+const secretText = "SECRET OF THE CONSOLE"
+
+func newDoor(t *testing.T, rules string) *door {
+	t.Helper()
+	ca := newAuthority(t)
+	me, err := osuser.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := map[string]any{"ca": ca.dir}
+	for _, name := range []string{"tcp", "tls", "ws", "wss", "telnet", "com"} {
+		v[name] = freePort(t)
+	}
+	d := &door{daemon: newDaemon(t, folder(t), `
+include = ["rules.toml"]
+[credentials.mutual]
+cert = "@ca@/server-cert.pem"
+key = "@ca@/server-key.pem"
+client_ca = "@ca@/ca-cert.pem"
+[defaults]
+replay = "4KiB"
+[[chardev]]
+name = "vm"
+device = { listen = "unix:guest" }
+frontends = [
+  "unix:front", "tcp://127.0.0.1:@tcp@", "tls://127.0.0.1:@tls@?credentials=mutual", "ws://127.0.0.1:@ws@",
+  "wss://127.0.0.1:@wss@?credentials=mutual", "telnet://127.0.0.1:@telnet@", "rfc2217://127.0.0.1:@com@", "pty:tty",
+]
+`, v)}
+	write(t, d.path("rules.toml"), rules)
+	d.serve()
+	d.guest = dial(t, "unix", d.path("guest"))
+	d.is("vm", "up")
+	d.guest.types(t, secretText)
+	eventually(t, patience, func() error {
+		if n := d.info("vm").Offset; n != int64(len(secretText)) {
+			return fmt.Errorf("the guest has printed %d bytes", n)
+		}
+		return nil
+	})
+
+	config := ca.client()
+	cert, err := tls.LoadX509KeyPair(ca.file("client-cert.pem"), ca.file("client-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Certificates = []tls.Certificate{cert}
+	at := func(name string) string { return fmt.Sprint("127.0.0.1:", v[name]) }
+	plain := func(network, address string) func() *user {
+		return func() *user { return &dial(t, network, address).user }
+	}
+	d.ways = []way{
+		{"unix", "unix:" + me.Username, plain("unix", d.path("front"))},
+		{"tcp", "", plain("tcp", at("tcp"))},
+		{"tls", "cert:CN=client", func() *user { return &dialTLS(t, at("tls"), config).user }},
+		{"ws", "", func() *user {
+			conn, br := dialWS(t, at("ws"))
+			return framed(newWire(t, conn, "ws"), br)
+		}},
+		{"wss", "cert:CN=client", func() *user {
+			c, err := tls.Dial("tcp", at("wss"), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := newWire(t, c, "wss")
+			_, br := handshake(t, c, at("wss"), nil)
+			return framed(w, br)
+		}},
+		{"telnet", "", plain("tcp", at("telnet"))},
+		{"rfc2217", "", plain("tcp", at("com"))},
+		{"pty", "unix:" + me.Username, func() *user {
+			return &start(t, program(t, "socat"), "STDIO", "FILE:"+d.path("tty")+",raw,echo=0").user
+		}},
+	}
+	return d
+}
+
+// framed is a user whose text goes in websocket frames; what is seen has the heads of
+// the frames in it.
+func framed(w *wire, r io.Reader) *user {
+	w.drain(r)
+	return &user{name: w.name, out: w.out, in: framer{w.Conn}}
+}
+
+type framer struct{ io.Writer }
+
+func (f framer) Write(p []byte) (int, error) {
+	if _, err := f.Writer.Write(frame(opBinary, string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// rules puts others in force; says is what the log then has.
+func (d *door) rules(says, text string) {
+	d.t.Helper()
+	write(d.t, d.path("rules.toml"), text)
+	logged := len(d.stderr.text())
+	d.signal(d.t, syscall.SIGHUP)
+	if !d.stderr.until(patience, func(data []byte) bool { return strings.Contains(string(data[logged:]), says) }) {
+		d.t.Fatalf("SIGHUP: no %q in the log: %s", says, d.stderr.text()[logged:])
+	}
+}
+
+// heard fails the test unless the guest was typed exactly want at, and a word of the
+// operator's behind it.
+func (d *door) heard(want string) {
+	d.t.Helper()
+	word := fmt.Sprintf("<%d>", len(d.guest.out.text()))
+	a := d.attach()
+	a.types(d.t, word)
+	d.guest.sees(d.t, word)
+	a.kill()
+	if have := d.guest.out.text(); !strings.HasSuffix(have, want+word) || strings.Contains(strings.TrimSuffix(have, want+word), "typed") {
+		d.t.Errorf("the guest was typed %q, want %q and then %q", have, want, word)
+	}
+}
+
+const reread = "access rules reloaded"
+
+// On every way in nobody reads or types where the rules do not say so, not one byte;
+// and the operator may everything all the time.
+func TestAccess(t *testing.T) {
+	d := newDoor(t, "[[access]]\nwho = [\"user:*\", \"token:*\", \"unix:nobody-at-all\", \"cert:CN=other\", \"san:*.example.org\"]\nmay = [\"read\", \"write\"]\non = \"*\"\n")
+	nobody := func(why string) {
+		t.Helper()
+		for _, w := range d.ways {
+			u := w.come()
+			io.WriteString(u.in, "typed by "+w.name) // it may be cut already
+			if _, ended := u.out.ends(patience); !ended {
+				t.Fatalf("%s: %s was not cut; it saw %q", why, w.name, u.out.text())
+			}
+			have := u.out.text()
+			raw := w.name == "unix" || w.name == "tcp" || w.name == "tls" || w.name == "pty"
+			if raw && have != "" || strings.Contains(have, "SECRET") {
+				t.Errorf("%s: %s saw %q", why, w.name, have)
+			}
+		}
+		d.has("vm", 0)
+		d.heard("")
+	}
+	nobody("rules for others")
+
+	d.rules(reread, "[[access]]\nwho = \"anyone\"\nmay = \"read\"\non = \"vm\"\n")
+	want := 0
+	for _, w := range d.ways {
+		u := w.come()
+		u.sees(t, secretText)
+		u.types(t, "typed by "+w.name)
+		want += len("typed by " + w.name)
+	}
+	eventually(t, patience, func() error {
+		if n := d.info("vm").Refused["not_permitted"]; n != int64(want) {
+			return fmt.Errorf("%d bytes were refused, want %d", n, want)
+		}
+		return nil
+	})
+	d.heard("")
+
+	// who is known types; of the others the unknown are cut while they are there
+	known := ""
+	for _, w := range d.ways {
+		if w.who != "" {
+			known += fmt.Sprintf("%q, ", w.who)
+		}
+	}
+	d.has("vm", len(d.ways))
+	d.rules(reread, "[[access]]\nwho = ["+known+"]\nmay = [\"read\", \"write\"]\non = \"v*\"\n")
+	ofNobody := 0
+	for _, w := range d.ways {
+		if w.who == "" {
+			ofNobody++
+		}
+	}
+	d.has("vm", len(d.ways)-ofNobody)
+	here := len(d.ways) - ofNobody
+	for _, w := range d.ways {
+		if w.who == "" || w.name == "pty" { // of a pty there is one client at a time
+			continue
+		}
+		u := w.come()
+		u.sees(t, secretText)
+		here++
+		u.types(t, "typed by "+w.name)
+		d.guest.sees(t, "typed by "+w.name)
+		if all := d.clients("vm"); all[len(all)-1].Who != w.who || !strings.HasPrefix(all[len(all)-1].Peer, w.who+" ") {
+			t.Errorf("%s is shown as %+v, want %s", w.name, all[len(all)-1], w.who)
+		}
+	}
+	for _, w := range d.ways {
+		if w.who == "" {
+			u := w.come()
+			if _, ended := u.out.ends(patience); !ended || strings.Contains(u.out.text(), "SECRET") {
+				t.Errorf("%s: ended %v, saw %q", w.name, ended, u.out.text())
+			}
+		}
+	}
+	d.has("vm", here)
+
+	d.rules("nobody may anything now", "[[access]]\nwho = \"anyone\"\nmay = \"raed\"\non = \"vm\"\n")
+	d.has("vm", 0)
+	guest := d.guest.out.text()
+	d.guest.types(t, " AND MORE")
+	for _, w := range d.ways {
+		u := w.come()
+		io.WriteString(u.in, "typed by "+w.name)
+		if _, ended := u.out.ends(patience); !ended || strings.Contains(u.out.text(), "SECRET") || strings.Contains(u.out.text(), "MORE") {
+			t.Errorf("broken rules: %s: ended %v, saw %q", w.name, ended, u.out.text())
+		}
+	}
+	a := d.attach()
+	a.types(t, "still mine")
+	d.guest.sees(t, "still mine")
+	if have := d.guest.out.text(); have != guest+"still mine" {
+		t.Errorf("the guest was typed %q, want %q", have, guest+"still mine")
+	}
+}
+
+// check tells what somebody may, and which rule says so.
+func TestCheckAccess(t *testing.T) {
+	d := newDaemon(t, folder(t), "[[chardev]]\nname = \"vm\"\ndevice = \"null:\"\n\n[[access]]\nwho = \"unix:root\"\nmay = [\"read\", \"control\"]\non = \"vm*\"\n", nil)
+	check := func(args ...string) (string, string, int) {
+		return execute(t, d.command(append([]string{"check", "-c", d.config}, args...)...))
+	}
+	for who, want := range map[string][]string{
+		"unix:root":      {"may      read, control\n", "may not  write, admin\n", d.config + ":7:1 "},
+		"cert:CN=nobody": {"may not  read, write, control, admin\n", "no rule is for cert:CN=nobody on vm"},
+	} {
+		stdout, stderr, code := check("--who", who, "--on", "vm")
+		for _, w := range want {
+			if code != 0 || !strings.Contains(stdout, w) {
+				t.Errorf("%s: exit %d, no %q in %s%s", who, code, w, stdout, stderr)
+			}
+		}
+	}
+	if stdout, stderr, code := check("--who", "unix:root", "--on", "vn"); code != 1 || !strings.Contains(stderr, `"vm"`) {
+		t.Errorf("of no chardev: exit %d: %s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code := check("--who", "unix:root"); code != 2 || !strings.Contains(stderr, "--on") {
+		t.Errorf("on nothing: exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// Somebody else of this host has at the control socket what the rules say. (Only root
+// can become somebody else; for others the routes are walked in package chardev.)
+func TestAccessToControl(t *testing.T) {
+	if os.Getuid() != 0 {
+		return
+	}
+	dir := folder(t)
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	text := "include = [\"rules.toml\"]\n[[chardev]]\nname = \"vm\"\ndevice = \"sim:echo\"\nfrontends = [\"unix:front?mode=0666\"]\n"
+	d := &door{daemon: newDaemon(t, dir, text, nil)}
+	write(t, d.config, strings.Replace(text, "include", "state = \"state\"\ncontrol = \"unix:control?mode=0666\"\ninclude", 1))
+	write(t, d.path("rules.toml"), "")
+	d.serve()
+	const uid = 65533
+	ask := func(method, path string) string {
+		cmd := exec.Command(program(t, "socat"), "-t5", "STDIO", "UNIX-CONNECT:"+d.path("control"))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: []uint32{uid - 1}}}
+		p := startCmd(t, cmd)
+		p.types(t, method+" /api/v1/chardevs"+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		p.exits(t, patience)
+		return p.out.text()
+	}
+	asks := func(why string, list bool, show, kick string) {
+		t.Helper()
+		if a := ask("GET", ""); strings.Contains(a, `"vm"`) != list {
+			t.Errorf("%s: the list is %s", why, a)
+		}
+		for what, want := range map[string]string{"GET /vm": show, "GET /vm/clients": show, "DELETE /vm/clients/99": kick, "POST /vm/break": kick} {
+			method, path, _ := strings.Cut(what, " ")
+			if a := ask(method, path); !strings.Contains(a, want) {
+				t.Errorf("%s: %s: %s, want %s", why, what, a, want)
+			}
+		}
+	}
+	d.rules(reread, fmt.Sprintf("[[access]]\nwho = \"unix:%d\"\nmay = \"read\"\non = \"other\"\n", uid))
+	asks("another chardev", false, `no chardev \"vm\"`, `no chardev \"vm\"`)
+	d.rules(reread, fmt.Sprintf("[[access]]\nwho = \"group:%d\"\nmay = \"read\"\non = \"vm\"\n", uid-1))
+	asks("reading, by a group", true, "200 OK", "403 Forbidden")
+	d.rules(reread, fmt.Sprintf("[[access]]\nwho = \"unix:%d\"\nmay = [\"read\", \"control\"]\non = \"vm\"\n", uid))
+	if a := ask("DELETE", "/vm/clients/99"); !strings.Contains(a, "has no client 99") {
+		t.Errorf("a kick: %s", a)
+	}
+	d.event("vm", "refused", d.info("vm").Since)
+}
