@@ -43,8 +43,11 @@ const (
 	logPort
 )
 
+// Descriptors are counted: no log opens any.
 const boardConfig = `
 state = "/state"
+[defaults]
+log = false
 [[chardev]]
 name = "uart"
 device = "serial:/dev/ttyS1?baud=115200"

@@ -33,6 +33,7 @@ func TestSystemCallsOfAChunk(t *testing.T) {
 name = "vm"
 device = "unix:guest"
 frontends = ["unix:front"]
+log = false
 `, nil)
 			d.serve()
 			dev, err := l.Accept()
