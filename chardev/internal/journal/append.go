@@ -221,11 +221,11 @@ func (j *Journal) Reserve(to int64) error {
 			return advise(err)
 		}
 	}
-	j.w.reserve = to
 	j.put(func(b []byte) []byte { return appendReserve(b, to) })
 	if err := j.flush(); err != nil {
 		return advise(err)
 	}
+	j.w.reserve = to
 	j.keeper.syncSoon(j)
 	return nil
 }

@@ -96,8 +96,8 @@ func stillKeeper(w *world) *Keeper {
 }
 
 // A script writes to a journal whose disk fails at one call, tries again what was
-// refused, and says what the journal took.
-func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took map[int64]byte, end int64) {
+// refused, and says what the journal took, and below which offset all were given out.
+func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took map[int64]byte, given int64) {
 	w := *realWorld()
 	w.fs = d
 	took = map[int64]byte{}
@@ -118,8 +118,9 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 	at := int64(0)
 	for i := range 30 {
 		if !try(func() error { return j.Reserve(at + 100) }) {
-			return j, took, at
+			return j, took, given
 		}
+		given = at + 100
 		if i%7 == 3 {
 			at += 5 // a gap
 		}
@@ -133,7 +134,7 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 			}
 			if chunk = chunk[n:]; err != nil {
 				if failures++; failures >= giveUp {
-					return j, took, at
+					return j, took, given
 				}
 			}
 		}
@@ -145,7 +146,7 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 		}
 	}
 	try(func() error { return j.Flush() })
-	return j, took, at
+	return j, took, given
 }
 
 // holds says whether a journal has exactly the bytes that were taken.
@@ -189,15 +190,15 @@ func TestFaults(t *testing.T) {
 			for at := 1; at <= count.calls; at++ {
 				dir := filepath.Join(t.TempDir(), "vm1")
 				d := &faulty{err: errno, at: at, on: on, some: rand.New(rand.NewPCG(uint64(at), 1))}
-				j, took, end := script(t, dir, d, 3)
+				j, took, given := script(t, dir, d, 3)
 				holds(t, j, took)
 				j.shut() // as kill -9
 				again, err := open(dir, "vm1", Options{MaxSize: 64, Keep: 100}, stillKeeper(realWorld()))
 				if err != nil {
 					t.Fatalf("%v at call %d: %v", errno, at, err)
 				}
-				if again.Start() < end {
-					t.Fatalf("%v at call %d: goes on at %d, %d were given out", errno, at, again.Start(), end)
+				if again.Start() < given {
+					t.Fatalf("%v at call %d: goes on at %d, %d were given out", errno, at, again.Start(), given)
 				}
 				holds(t, again, took)
 				if on && j.Epoch() != again.Epoch() && len(took) > 0 {
