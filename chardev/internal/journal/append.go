@@ -75,7 +75,7 @@ func (j *Journal) room(at, n int64, marks []Mark) error {
 	}
 	full := w.size > 0 && w.size+n > j.options.MaxSize
 	old := w.size > 0 && j.options.MaxSpan > 0 && len(marks) > 0 && marks[0].Time-w.first >= j.options.MaxSpan.Milliseconds()
-	if !full && !old && !w.trailed {
+	if !full && !old {
 		return nil
 	}
 	if err := j.seal(); err != nil {

@@ -210,6 +210,70 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// An oldName is a disk on which an index keeps its name while it is stuck.
+type oldName struct {
+	disk
+	stuck *bool
+}
+
+func (d oldName) Rename(from, to string) error {
+	if *d.stuck && filepath.Ext(from) == indexExt {
+		return &fs.PathError{Op: "rename", Path: from, Err: syscall.EIO}
+	}
+	return d.disk.Rename(from, to)
+}
+
+// TestSealingIsEnded has a sealing fail between its two renames. What is done in the
+// meantime leaves the bytes under their offsets, also if the daemon is killed then
+// and the segment before was removed.
+func TestSealingIsEnded(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		stuck := false
+		w := *realWorld()
+		w.fs = oldName{stuck: &stuck}
+		dir := filepath.Join(t.TempDir(), "vm1")
+		j, err := open(dir, "vm1", Options{MaxSize: 10, Keep: 1}, stillKeeper(&w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, j, "0123456789")
+		appendAll(t, j, "abcdefghij")
+		j.keeper.remove(j, j.cut(w.now()))
+		stuck = true
+		for _, try := range []func() error{
+			func() error { _, err := j.Append(20, [][]byte{[]byte("x")}, nil); return err },
+			func() error { return j.Reserve(1000) },
+			func() error { return j.Note(Event{20, w.now(), "test", "something"}) },
+		} {
+			if err := try(); !errors.Is(err, syscall.EIO) {
+				t.Error(err)
+			}
+		}
+		j.Rest()
+		stuck = false
+		want := "..........abcdefghij"
+		if killed {
+			j.shut()
+			if j, err = open(dir, "vm1", Options{MaxSize: 10}, stillKeeper(&w)); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			appendAll(t, j, "x")
+			want += "x"
+			r := j.Reader()
+			told := ""
+			if err := r.Events(0, j.End(), func(e Event) bool { told += e.Kind + " "; return true }); err != nil || told != KindRotation+" "+KindRotation+" " {
+				t.Errorf("told %q, %v", told, err)
+			}
+			r.Close()
+		}
+		if got := readAll(t, j, 0); got != want {
+			t.Errorf("killed %v: %q, not %q", killed, got, want)
+		}
+		j.shut()
+	}
+}
+
 func TestErrorsSayWhatToDo(t *testing.T) {
 	d := &faulty{err: syscall.ENOSPC, at: 1, on: true}
 	w := *realWorld()
