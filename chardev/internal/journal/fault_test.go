@@ -210,6 +210,61 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A shortWrite is a disk that takes so many bytes and then is full, until left is
+// negative.
+type shortWrite struct {
+	disk
+	left *int
+}
+
+type shortWriteFile struct {
+	file
+	left *int
+}
+
+func (d shortWrite) Open(name string, flag int) (file, error) {
+	f, err := d.disk.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return shortWriteFile{f, d.left}, nil
+}
+
+func (f shortWriteFile) Write(p []byte) (int, error) {
+	if *f.left < 0 || *f.left >= len(p) {
+		return f.file.Write(p)
+	}
+	n, err := f.file.Write(p[:*f.left])
+	*f.left = 0
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
+// TestSyncWhileASegmentIsMade has the keeper look at a segment whose index does not
+// tell yet, or not wholly, whose it is: nobody changed it.
+func TestSyncWhileASegmentIsMade(t *testing.T) {
+	for _, left := range []int{0, 20} {
+		w := *realWorld()
+		w.fs = shortWrite{left: &left}
+		j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{}, stillKeeper(&w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Reserve(1); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		j.keeper.syncAll(j)
+		if j.changed.Load() {
+			t.Error("it is taken for changed")
+		}
+		left = -1
+		appendAll(t, j, "x")
+		if _, n := j.Size(); n != 1 || readAll(t, j, 0) != "x" {
+			t.Errorf("%d segments", n)
+		}
+		j.shut()
+	}
+}
+
 // An oldName is a disk on which an index keeps its name while it is stuck.
 type oldName struct {
 	disk

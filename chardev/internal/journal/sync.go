@@ -25,7 +25,7 @@ func (k *Keeper) syncAll(j *Journal) {
 		if s.synced {
 			break
 		}
-		if s == j.tail.seg && j.tail.flushed == 0 {
+		if s == j.tail.seg && j.tail.flushed < headerSize {
 			continue // it is just being made, and its index does not tell yet whose it is
 		}
 		todo = append(todo, s)
