@@ -57,9 +57,7 @@ func (k *Keeper) pack(j *Journal) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.journals[j]; ok {
-		k.packs.add(j)
-	}
+	k.packs.add(j)
 }
 
 // unpacked returns the newest sealed segment that is not compressed; nil if there

@@ -336,8 +336,5 @@ func (j *Journal) closing(head int64) error {
 	if err := j.flush(); err != nil {
 		return err
 	}
-	if err := w.data.Sync(); err != nil {
-		return err
-	}
-	return w.idx.Sync()
+	return j.sync()
 }
