@@ -265,6 +265,54 @@ func TestSyncWhileASegmentIsMade(t *testing.T) {
 	}
 }
 
+// An indexSync is a disk on which syncs of an index fail so many times.
+type indexSync struct {
+	disk
+	fail *int
+}
+
+type indexSyncFile struct {
+	file
+	fail *int
+}
+
+func (d indexSync) Open(name string, flag int) (file, error) {
+	f, err := d.disk.Open(name, flag)
+	if err != nil || filepath.Ext(name) != indexExt {
+		return f, err
+	}
+	return indexSyncFile{f, d.fail}, nil
+}
+
+func (f indexSyncFile) Sync() error {
+	if *f.fail--; *f.fail >= 0 {
+		return syscall.EIO
+	}
+	return f.file.Sync()
+}
+
+// A gap is on the disk before the bytes behind it, also when that fails at first.
+func TestGapIsSynced(t *testing.T) {
+	fail := 2
+	w := *realWorld()
+	w.fs = indexSync{fail: &fail}
+	j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{}, stillKeeper(&w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, j, "x")
+	for range 2 {
+		if n, err := j.Append(9, [][]byte{[]byte("y")}, nil); n != 0 || !errors.Is(err, syscall.EIO) {
+			t.Error(n, err)
+		}
+	}
+	appendAll(t, j, "y")
+	if got := readAll(t, j, 0); got != "x........y" || fail != -1 {
+		t.Errorf("%q, %d", got, fail)
+	}
+	j.shut()
+}
+
 // An oldName is a disk on which an index keeps its name while it is stuck.
 type oldName struct {
 	disk

@@ -286,6 +286,28 @@ func TestCloseSyncsAll(t *testing.T) {
 	}
 }
 
+// A reserve is synced also if its segment has another name when the keeper comes.
+func TestReserveIsSyncedWhileSealing(t *testing.T) {
+	w := *realWorld()
+	d := syncCount{mu: new(sync.Mutex), synced: map[string]bool{}}
+	w.fs = d
+	k := stillKeeper(&w)
+	dir := filepath.Join(t.TempDir(), "vm1")
+	j, err := open(dir, "vm1", Options{}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, j, "x")
+	if err := errors.Join(j.Reserve(100), j.seal()); err != nil {
+		t.Fatal(err)
+	}
+	k.syncReserve(j)
+	if names, err := filepath.Glob(dir + "/vm1-*" + indexExt); err != nil || len(names) != 1 || !d.synced[names[0]] {
+		t.Error("the index is not synced", names, err)
+	}
+	j.shut()
+}
+
 // What a job of the keeper finds to do for a journal that is forgotten meanwhile is
 // not done.
 func TestForget(t *testing.T) {

@@ -6,9 +6,14 @@ import (
 	"os"
 )
 
-// syncReserve brings the index of the current segment to the disk.
+// syncReserve brings the index of the current segment to the disk. If that is just
+// being sealed, the reserve is in one that has another name by now.
 func (k *Keeper) syncReserve(j *Journal) {
-	if err := k.syncFile(j.path(stamp{}, indexExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := k.syncFile(j.path(stamp{}, indexExt))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.syncAll(j)
+	case err != nil:
 		k.failed(j, err)
 	}
 }
