@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,9 @@ func Journals(state string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		// An index stands beside each segment. No name has a character that means
-		// something to Glob.
-		if found, _ := filepath.Glob(filepath.Join(state, e.Name(), e.Name()+"*.idx")); len(found) > 0 {
+		// An index stands beside each segment. No chardev's name has a character that
+		// means something to Glob; the state folder's may.
+		if found, _ := fs.Glob(os.DirFS(state), e.Name()+"/"+e.Name()+"*.idx"); len(found) > 0 {
 			names = append(names, e.Name())
 		}
 	}

@@ -112,6 +112,11 @@ func (p *past) Find(t time.Time) int64 {
 	return h.hist.Head()
 }
 
+// kept is an event as the journal keeps it, and gives it back.
+func (e Event) kept() journal.Event {
+	return journal.Event{Offset: e.Offset, Time: time.UnixMilli(e.Time.UnixMilli()), Kind: e.Kind, Text: e.Text}
+}
+
 // Events calls f for what happened from one offset up to another, in order, until it
 // returns false.
 func (p *past) Events(from, to int64, f func(journal.Event) bool) error {
@@ -124,13 +129,16 @@ func (p *past) Events(from, to int64, f func(journal.Event) bool) error {
 	events := make([]journal.Event, 0, len(recent))
 	for _, e := range recent {
 		if from <= e.Offset && (e.Offset < to || e.Offset == to && to == h.hist.Head()) {
-			events = append(events, journal.Event{Offset: e.Offset, Time: e.Time, Kind: e.Kind, Text: e.Text})
+			events = append(events, e.kept())
 		}
 	}
 	h.mu.Unlock()
 	more := true
 	if h.scribe != nil {
 		err := p.kept.journal().Events(from, to, func(e journal.Event) bool {
+			if len(events) > 0 && e == events[0] { // it was written meanwhile
+				events = events[1:]
+			}
 			more = f(e)
 			return more
 		})

@@ -249,17 +249,23 @@ func (s *scribe) drain() error {
 // finish writes the events, of bytes that are all written, and the index.
 func (s *scribe) finish() error {
 	h := s.hub
-	h.mu.Lock()
-	events := h.unwritten
-	h.unwritten = nil
-	h.mu.Unlock()
-	for i, e := range events {
-		if err := s.j.Note(journal.Event{Offset: e.Offset, Time: e.Time, Kind: e.Kind, Text: e.Text}); err != nil {
-			h.mu.Lock()
-			h.unwritten = append(events[i:], h.unwritten...)
+	for {
+		h.mu.Lock()
+		if len(h.unwritten) == 0 {
+			h.unwritten = nil
 			h.mu.Unlock()
+			break
+		}
+		e := h.unwritten[0]
+		h.mu.Unlock()
+		if err := s.j.Note(e.kept()); err != nil {
 			return err
 		}
+		h.mu.Lock() // only now, so that whoever asks finds it here or there
+		if h.unwritten[0] == e {
+			h.unwritten = h.unwritten[1:]
+		}
+		h.mu.Unlock()
 	}
 	if err := s.j.Flush(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -268,6 +269,30 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	}
 	if got := readPast(t, b.hub, kept+lost, b.printed); !bytes.Equal(got, numbers(kept+lost, b.printed)) {
 		t.Error("behind the gap is something else than was printed")
+	}
+}
+
+// An event that is written down while somebody asks for events is told once.
+func TestAnEventThatIsJustWrittenIsToldOnce(t *testing.T) {
+	b := newNotebook(t, roomy).bench(4 << 10)
+	defer b.end()
+	s := b.hub.scribe
+	b.hub.note("test", "first")
+	await(t, "the first to be written", func() bool { return !s.behind() })
+	s.desks <- struct{}{} // it does not write
+	b.hub.note("test", "second")
+	p := b.hub.past()
+	defer p.Close()
+	var told []string
+	err := p.Events(0, 1, func(e journal.Event) bool {
+		if told = append(told, e.Text); len(told) == 1 {
+			<-s.desks
+			await(t, "the second to be written", func() bool { return !s.behind() })
+		}
+		return true
+	})
+	if err != nil || !slices.Equal(told, []string{"first", "second"}) {
+		t.Errorf("told %q, %v", told, err)
 	}
 }
 

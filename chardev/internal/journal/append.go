@@ -23,6 +23,7 @@ type writer struct {
 	tell    []Event // events of the journal's own that wait for the index to be open
 	opened  bool    // the current segment's index says that this run writes it
 	barrier bool    // what is pending of the index must be in its file before more data is
+	leapt   bool    // and on the disk, for there is a gap in it
 	trailed bool    // sealing: the trailer is in the index
 	moved   bool    // sealing: the data has its new name
 	closed  bool
@@ -75,7 +76,7 @@ func (j *Journal) room(at, n int64, marks []Mark) error {
 	}
 	full := w.size > 0 && w.size+n > j.options.MaxSize
 	old := w.size > 0 && j.options.MaxSpan > 0 && len(marks) > 0 && marks[0].Time-w.first >= j.options.MaxSpan.Milliseconds()
-	if !full && !old && !w.trailed {
+	if !full && !old {
 		return nil
 	}
 	if err := j.seal(); err != nil {
@@ -97,7 +98,7 @@ func (j *Journal) gap(at int64) error {
 		}
 		j.put(func(b []byte) []byte { return appendGap(b, gap{end, at, w.size}) })
 		w.gaps++
-		w.barrier = true
+		w.barrier, w.leapt = true, true
 		j.mu.Lock()
 		w.seg.gaps = w.gaps
 		j.mu.Unlock()
@@ -109,14 +110,14 @@ func (j *Journal) gap(at int64) error {
 	if err := j.flush(); err != nil {
 		return err
 	}
-	if at > end {
+	if w.leapt {
 		// After a power failure the bytes must not be taken for others, so what says
 		// whose they are is on the disk before them.
 		if err := w.idx.Sync(); err != nil {
 			return err
 		}
 	}
-	w.barrier = false
+	w.barrier, w.leapt = false, false
 	return nil
 }
 
@@ -221,11 +222,11 @@ func (j *Journal) Reserve(to int64) error {
 			return advise(err)
 		}
 	}
-	j.w.reserve = to
 	j.put(func(b []byte) []byte { return appendReserve(b, to) })
 	if err := j.flush(); err != nil {
 		return advise(err)
 	}
+	j.w.reserve = to
 	j.keeper.syncSoon(j)
 	return nil
 }

@@ -62,6 +62,60 @@ func dataIn(t *testing.T, dir string) (all string) {
 	return all
 }
 
+// TestDecompressed has somebody decompress a segment where it is, wholly or in part:
+// nothing of it is lost, and files that only look like the journal's stay.
+func TestDecompressed(t *testing.T) {
+	for _, part := range []int{1000, 300} {
+		dir := filepath.Join(t.TempDir(), "vm1")
+		k := newKeeper(realWorld(), 0, 0, nil)
+		o := Options{MaxSize: 1000, Keep: 10, Compress: true}
+		j, err := open(dir, "vm1", o, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Repeat("0123456789", 100)
+		appendAll(t, j, text)
+		appendAll(t, j, "x")
+		settle(k, j)
+		zst, err := filepath.Glob(dir + "/*" + zstdExt)
+		if err != nil || len(zst) != 1 {
+			t.Fatal(zst, err)
+		}
+		other := dir + "/vm1.notes" + tmpExt
+		for name, b := range map[string]string{strings.TrimSuffix(zst[0], ".zst"): text[:part], other: "mine"} {
+			if err := os.WriteFile(name, []byte(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := readAll(t, j, 0); got != text+"x" {
+			t.Errorf("%d bytes: %q", part, got)
+		}
+		v, err := View(dir, "vm1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, v, 0); got != text+"x" {
+			t.Errorf("%d bytes, in a view: %q", part, got)
+		}
+		closeAll(t, k, j)
+		if j, err = open(dir, "vm1", o, stillKeeper(realWorld())); err != nil {
+			t.Fatal(err)
+		}
+		if got := readAll(t, j, 0); got != text+"x" {
+			t.Errorf("%d bytes, opened again: %q", part, got)
+		}
+		if _, err := os.Stat(other); err != nil {
+			t.Error(err)
+		}
+		if aside, _ := filepath.Glob(dir + "/*" + asideExt); len(aside) != (1000-part)/700 {
+			t.Errorf("%d bytes: %v", part, aside)
+		}
+	}
+}
+
 func edit(t *testing.T, name string, f func([]byte) []byte) {
 	t.Helper()
 	b, err := os.ReadFile(name)

@@ -96,8 +96,8 @@ func stillKeeper(w *world) *Keeper {
 }
 
 // A script writes to a journal whose disk fails at one call, tries again what was
-// refused, and says what the journal took.
-func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took map[int64]byte, end int64) {
+// refused, and says what the journal took, and below which offset all were given out.
+func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took map[int64]byte, given int64) {
 	w := *realWorld()
 	w.fs = d
 	took = map[int64]byte{}
@@ -118,8 +118,9 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 	at := int64(0)
 	for i := range 30 {
 		if !try(func() error { return j.Reserve(at + 100) }) {
-			return j, took, at
+			return j, took, given
 		}
+		given = at + 100
 		if i%7 == 3 {
 			at += 5 // a gap
 		}
@@ -133,7 +134,7 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 			}
 			if chunk = chunk[n:]; err != nil {
 				if failures++; failures >= giveUp {
-					return j, took, at
+					return j, took, given
 				}
 			}
 		}
@@ -145,7 +146,7 @@ func script(t *testing.T, dir string, d *faulty, giveUp int) (j *Journal, took m
 		}
 	}
 	try(func() error { return j.Flush() })
-	return j, took, at
+	return j, took, given
 }
 
 // holds says whether a journal has exactly the bytes that were taken.
@@ -189,15 +190,15 @@ func TestFaults(t *testing.T) {
 			for at := 1; at <= count.calls; at++ {
 				dir := filepath.Join(t.TempDir(), "vm1")
 				d := &faulty{err: errno, at: at, on: on, some: rand.New(rand.NewPCG(uint64(at), 1))}
-				j, took, end := script(t, dir, d, 3)
+				j, took, given := script(t, dir, d, 3)
 				holds(t, j, took)
 				j.shut() // as kill -9
 				again, err := open(dir, "vm1", Options{MaxSize: 64, Keep: 100}, stillKeeper(realWorld()))
 				if err != nil {
 					t.Fatalf("%v at call %d: %v", errno, at, err)
 				}
-				if again.Start() < end {
-					t.Fatalf("%v at call %d: goes on at %d, %d were given out", errno, at, again.Start(), end)
+				if again.Start() < given {
+					t.Fatalf("%v at call %d: goes on at %d, %d were given out", errno, at, again.Start(), given)
 				}
 				holds(t, again, took)
 				if on && j.Epoch() != again.Epoch() && len(took) > 0 {
@@ -206,6 +207,173 @@ func TestFaults(t *testing.T) {
 				again.shut()
 			}
 		}
+	}
+}
+
+// A shortWrite is a disk that takes so many bytes and then is full, until left is
+// negative.
+type shortWrite struct {
+	disk
+	left *int
+}
+
+type shortWriteFile struct {
+	file
+	left *int
+}
+
+func (d shortWrite) Open(name string, flag int) (file, error) {
+	f, err := d.disk.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return shortWriteFile{f, d.left}, nil
+}
+
+func (f shortWriteFile) Write(p []byte) (int, error) {
+	if *f.left < 0 || *f.left >= len(p) {
+		return f.file.Write(p)
+	}
+	n, err := f.file.Write(p[:*f.left])
+	*f.left = 0
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
+// TestSyncWhileASegmentIsMade has the keeper look at a segment whose index does not
+// tell yet, or not wholly, whose it is: nobody changed it.
+func TestSyncWhileASegmentIsMade(t *testing.T) {
+	for _, left := range []int{0, 20} {
+		w := *realWorld()
+		w.fs = shortWrite{left: &left}
+		j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{}, stillKeeper(&w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Reserve(1); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+		j.keeper.syncAll(j)
+		if j.changed.Load() {
+			t.Error("it is taken for changed")
+		}
+		left = -1
+		appendAll(t, j, "x")
+		if _, n := j.Size(); n != 1 || readAll(t, j, 0) != "x" {
+			t.Errorf("%d segments", n)
+		}
+		j.shut()
+	}
+}
+
+// An indexSync is a disk on which syncs of an index fail so many times.
+type indexSync struct {
+	disk
+	fail *int
+}
+
+type indexSyncFile struct {
+	file
+	fail *int
+}
+
+func (d indexSync) Open(name string, flag int) (file, error) {
+	f, err := d.disk.Open(name, flag)
+	if err != nil || filepath.Ext(name) != indexExt {
+		return f, err
+	}
+	return indexSyncFile{f, d.fail}, nil
+}
+
+func (f indexSyncFile) Sync() error {
+	if *f.fail--; *f.fail >= 0 {
+		return syscall.EIO
+	}
+	return f.file.Sync()
+}
+
+// A gap is on the disk before the bytes behind it, also when that fails at first.
+func TestGapIsSynced(t *testing.T) {
+	fail := 2
+	w := *realWorld()
+	w.fs = indexSync{fail: &fail}
+	j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{}, stillKeeper(&w))
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, j, "x")
+	for range 2 {
+		if n, err := j.Append(9, [][]byte{[]byte("y")}, nil); n != 0 || !errors.Is(err, syscall.EIO) {
+			t.Error(n, err)
+		}
+	}
+	appendAll(t, j, "y")
+	if got := readAll(t, j, 0); got != "x........y" || fail != -1 {
+		t.Errorf("%q, %d", got, fail)
+	}
+	j.shut()
+}
+
+// An oldName is a disk on which an index keeps its name while it is stuck.
+type oldName struct {
+	disk
+	stuck *bool
+}
+
+func (d oldName) Rename(from, to string) error {
+	if *d.stuck && filepath.Ext(from) == indexExt {
+		return &fs.PathError{Op: "rename", Path: from, Err: syscall.EIO}
+	}
+	return d.disk.Rename(from, to)
+}
+
+// TestSealingIsEnded has a sealing fail between its two renames. What is done in the
+// meantime leaves the bytes under their offsets, also if the daemon is killed then
+// and the segment before was removed.
+func TestSealingIsEnded(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		stuck := false
+		w := *realWorld()
+		w.fs = oldName{stuck: &stuck}
+		dir := filepath.Join(t.TempDir(), "vm1")
+		j, err := open(dir, "vm1", Options{MaxSize: 10, Keep: 1}, stillKeeper(&w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, j, "0123456789")
+		appendAll(t, j, "abcdefghij")
+		j.keeper.remove(j, j.cut(w.now()))
+		stuck = true
+		for _, try := range []func() error{
+			func() error { _, err := j.Append(20, [][]byte{[]byte("x")}, nil); return err },
+			func() error { return j.Reserve(1000) },
+			func() error { return j.Note(Event{20, w.now(), "test", "something"}) },
+		} {
+			if err := try(); !errors.Is(err, syscall.EIO) {
+				t.Error(err)
+			}
+		}
+		j.Rest()
+		stuck = false
+		want := "..........abcdefghij"
+		if killed {
+			j.shut()
+			if j, err = open(dir, "vm1", Options{MaxSize: 10}, stillKeeper(&w)); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			appendAll(t, j, "x")
+			want += "x"
+			r := j.Reader()
+			told := ""
+			if err := r.Events(0, j.End(), func(e Event) bool { told += e.Kind + " "; return true }); err != nil || told != KindRotation+" "+KindRotation+" " {
+				t.Errorf("told %q, %v", told, err)
+			}
+			r.Close()
+		}
+		if got := readAll(t, j, 0); got != want {
+			t.Errorf("killed %v: %q, not %q", killed, got, want)
+		}
+		j.shut()
 	}
 }
 

@@ -19,6 +19,9 @@ type place struct {
 func (j *Journal) places(s *segment) []place {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if s.zipped {
+		return []place{{s.stamp, zstdExt}}
+	}
 	if s.stamp != (stamp{}) {
 		return []place{{s.stamp, dataExt}, {s.stamp, zstdExt}}
 	}

@@ -247,11 +247,14 @@ func (k *Keeper) syncSoon(j *Journal) {
 func (k *Keeper) forget(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, s := range []set{k.journals, k.reserves, k.trims, k.syncs, k.dirty, k.packs} {
-		delete(s, j)
-	}
-	for j.held > 0 {
-		k.released.Wait()
+	for {
+		for _, s := range []set{k.journals, k.reserves, k.trims, k.syncs, k.dirty, k.packs} {
+			delete(s, j)
+		}
+		if j.held == 0 {
+			break
+		}
+		k.released.Wait() // and what is done may have found more to do
 	}
 	k.total.Add(-j.bytes.Load())
 }

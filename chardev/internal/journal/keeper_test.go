@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,6 +231,103 @@ func TestGone(t *testing.T) {
 				t.Errorf("%s, again: %q", c.name, got)
 			}
 		}
+	}
+}
+
+// A syncCount is a disk that notes what was synced.
+type syncCount struct {
+	disk
+	mu     *sync.Mutex
+	synced map[string]bool // by name
+}
+
+type syncCountFile struct {
+	file
+	d    syncCount
+	name string
+}
+
+func (d syncCount) Open(name string, flag int) (file, error) {
+	f, err := d.disk.Open(name, flag)
+	if err != nil {
+		return nil, err
+	}
+	return syncCountFile{f, d, name}, nil
+}
+
+func (f syncCountFile) Sync() error {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.d.synced[f.name] = true
+	return f.file.Sync()
+}
+
+// Close brings segments to the disk that were sealed since the keeper was there last.
+func TestCloseSyncsAll(t *testing.T) {
+	w := *realWorld()
+	d := syncCount{mu: new(sync.Mutex), synced: map[string]bool{}}
+	w.fs = d
+	k := newKeeper(&w, 0, time.Hour, nil)
+	dir := filepath.Join(t.TempDir(), "vm1")
+	j, err := open(dir, "vm1", Options{MaxSize: 1000, Keep: 10}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, j, 3, 1_600_000_000_000)
+	closeAll(t, k, j)
+	names, err := filepath.Glob(dir + "/*")
+	if err != nil || len(names) != 8 {
+		t.Fatal(names, err)
+	}
+	for _, name := range append(names, dir) {
+		if !d.synced[name] {
+			t.Errorf("%s is not synced", name)
+		}
+	}
+}
+
+// A reserve is synced also if its segment has another name when the keeper comes.
+func TestReserveIsSyncedWhileSealing(t *testing.T) {
+	w := *realWorld()
+	d := syncCount{mu: new(sync.Mutex), synced: map[string]bool{}}
+	w.fs = d
+	k := stillKeeper(&w)
+	dir := filepath.Join(t.TempDir(), "vm1")
+	j, err := open(dir, "vm1", Options{}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, j, "x")
+	if err := errors.Join(j.Reserve(100), j.seal()); err != nil {
+		t.Fatal(err)
+	}
+	k.syncReserve(j)
+	if names, err := filepath.Glob(dir + "/vm1-*" + indexExt); err != nil || len(names) != 1 || !d.synced[names[0]] {
+		t.Error("the index is not synced", names, err)
+	}
+	j.shut()
+}
+
+// What a job of the keeper finds to do for a journal that is forgotten meanwhile is
+// not done.
+func TestForget(t *testing.T) {
+	k := stillKeeper(realWorld())
+	j, err := open(filepath.Join(t.TempDir(), "vm1"), "vm1", Options{Compress: true}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.mu.Lock()
+	j.held++
+	k.mu.Unlock()
+	var closed sync.WaitGroup
+	closed.Go(func() { k.forget(j) })
+	for k.keeps(j) {
+		runtime.Gosched()
+	}
+	k.do(j, (*Keeper).trim)
+	closed.Wait()
+	if len(k.packs) > 0 {
+		t.Error("it is to be compressed")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"sort"
-	"strings"
 )
 
 // Open opens the journal of a console in its folder, which is made when there is
@@ -66,7 +65,7 @@ func (j *Journal) list() (sealed []parts, current parts, unfinished []string, er
 			p.zipped = true
 		case ok && ext == indexExt:
 			p.index = true
-		case ok && strings.HasSuffix(ext, tmpExt):
+		case ok && (ext == zstdExt+tmpExt || ext == indexExt+tmpExt):
 			unfinished = append(unfinished, e.Name())
 			continue
 		default:

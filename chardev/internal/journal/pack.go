@@ -57,9 +57,7 @@ func (k *Keeper) pack(j *Journal) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if _, ok := k.journals[j]; ok {
-		k.packs.add(j)
-	}
+	k.packs.add(j)
 }
 
 // unpacked returns the newest sealed segment that is not compressed; nil if there
@@ -183,5 +181,9 @@ func (k *Keeper) putInPlace(j *Journal, s *segment, from, to string, modified ti
 		return k.world.fs.Remove(to)
 	}
 	j.grew(size - was)
+	// The power may go: the new name is on the disk before the old one is not.
+	if err := k.syncFile(j.dir); err != nil {
+		return err
+	}
 	return k.world.fs.Remove(from)
 }

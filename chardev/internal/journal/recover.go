@@ -62,6 +62,11 @@ func (r *recovery) run() error {
 		}
 		all = append(all, f)
 	}
+	for _, f := range all {
+		if err := r.choose(f); err != nil {
+			return err
+		}
+	}
 	for _, name := range unfinished {
 		if err := j.world.fs.Remove(filepath.Join(j.dir, name)); err != nil {
 			return err
@@ -123,17 +128,45 @@ func (r *recovery) chooseEpoch(cur *found, sealed []*found) {
 	r.fresh = true
 }
 
+// choose leaves a segment one file of data. If it has two that are the same, the
+// compressed one was being put in place of the other, which is whole. Else the
+// other is somebody's, who decompressed it there, or began to.
+func (r *recovery) choose(s *found) error {
+	if !s.data || !s.zipped {
+		return nil
+	}
+	j := r.j
+	log, zst := j.path(s.stamp, dataExt), j.path(s.stamp, zstdExt)
+	size, err := zippedSize(j.world.fs, zst)
+	if err == nil && size == s.size {
+		s.zipped = false
+		return j.world.fs.Remove(zst)
+	}
+	put := log
+	switch {
+	case errors.Is(err, errDamaged):
+		put, s.zipped = zst, false
+	case err != nil:
+		return err
+	default:
+		info, err := j.world.fs.Stat(zst)
+		if err != nil {
+			return err
+		}
+		s.data, s.size, s.modified = false, info.size, info.modified
+	}
+	to, err := j.aside(put)
+	if err == nil {
+		r.tell(s.base, KindJournal, "%s is not what its segment has: it is now %s", filepath.Base(put), to)
+	}
+	return err
+}
+
 // find looks at the files of a segment.
 func (r *recovery) find(p parts) (*found, error) {
 	j, s := r.j, &found{parts: p}
 	ext := dataExt
-	if p.zipped && p.data {
-		// The compressed one was being put in place of the other, which is whole.
-		if err := j.world.fs.Remove(j.path(p.stamp, zstdExt)); err != nil {
-			return nil, err
-		}
-		s.zipped = false
-	} else if p.zipped {
+	if p.zipped && !p.data {
 		ext = zstdExt
 	}
 	if p.data || p.zipped {

@@ -25,6 +25,11 @@ func (j *Journal) ready(at int64) error {
 			return err
 		}
 	}
+	if w.trailed { // a sealing failed; nothing may come behind the trailer
+		if err := j.seal(); err != nil {
+			return err
+		}
+	}
 	if w.seg == nil {
 		if err := j.begin(at); err != nil {
 			return err
@@ -169,10 +174,10 @@ func (j *Journal) shut() {
 }
 
 // Rest closes the files until they are needed again: for a console that is
-// silent. What has gathered of the index is written first; while that fails they
-// stay open.
+// silent. What has gathered of the index is written first; while that fails, or a
+// sealing that failed is to go on, they stay open.
 func (j *Journal) Rest() {
-	if j.w.idx == nil || j.flush() != nil {
+	if j.w.idx == nil || j.w.trailed || j.flush() != nil {
 		return
 	}
 	j.shut()
@@ -182,7 +187,8 @@ func (j *Journal) Rest() {
 	j.tail.pending = nil
 }
 
-// seal ends the current segment. After a failure it goes on where it was.
+// seal ends the current segment. After a failure ready calls it again, and it goes
+// on where it was.
 func (j *Journal) seal() error {
 	w := &j.w
 	if !w.trailed {
@@ -330,8 +336,5 @@ func (j *Journal) closing(head int64) error {
 	if err := j.flush(); err != nil {
 		return err
 	}
-	if err := w.data.Sync(); err != nil {
-		return err
-	}
-	return w.idx.Sync()
+	return j.sync()
 }

@@ -6,16 +6,28 @@ import (
 	"os"
 )
 
-// syncReserve brings the index of the current segment to the disk.
+// syncReserve brings the index of the current segment to the disk. If that is just
+// being sealed, the reserve is in one that has another name by now.
 func (k *Keeper) syncReserve(j *Journal) {
-	if err := k.syncFile(j.path(stamp{}, indexExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := k.syncFile(j.path(stamp{}, indexExt))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.syncAll(j)
+	case err != nil:
 		k.failed(j, err)
 	}
 }
 
-// syncAll brings all that a journal wrote to the disk, and looks whether it is
-// still there. The files are opened anew: the writer closes its own as it likes.
+// syncAll brings all that a journal wrote to the disk.
 func (k *Keeper) syncAll(j *Journal) {
+	if err := j.sync(); err != nil {
+		k.failed(j, err)
+	}
+}
+
+// sync brings all that was written to the disk, and looks whether it is still there.
+// The files are opened anew: the writer closes its own as it likes.
+func (j *Journal) sync() error {
 	j.unsynced.Store(false) // what is written from here on is for the next time
 	j.mu.Lock()
 	var todo []*segment
@@ -25,7 +37,7 @@ func (k *Keeper) syncAll(j *Journal) {
 		if s.synced {
 			break
 		}
-		if s == j.tail.seg && j.tail.flushed == 0 {
+		if s == j.tail.seg && j.tail.flushed < headerSize {
 			continue // it is just being made, and its index does not tell yet whose it is
 		}
 		todo = append(todo, s)
@@ -33,19 +45,17 @@ func (k *Keeper) syncAll(j *Journal) {
 	}
 	j.mu.Unlock()
 	for _, s := range todo { // the newest first: old ones may be removed meanwhile
-		if err := k.syncSegment(j, s); err != nil {
-			k.failed(j, err)
-			return
+		if err := j.syncSegment(s); err != nil {
+			return err
 		}
 	}
-	if names {
-		if err := k.syncFile(j.dir); err != nil {
-			k.failed(j, err)
-		}
+	if !names {
+		return nil
 	}
+	return j.keeper.syncFile(j.dir)
 }
 
-func (k *Keeper) syncSegment(j *Journal, s *segment) error {
+func (j *Journal) syncSegment(s *segment) error {
 	least := j.size.Load()
 	f, p, err := j.look(s, false)
 	switch {
@@ -67,7 +77,7 @@ func (k *Keeper) syncSegment(j *Journal, s *segment) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if err := k.syncFile(j.path(p.stamp, indexExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := j.keeper.syncFile(j.path(p.stamp, indexExt)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	j.mu.Lock()

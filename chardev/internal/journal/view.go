@@ -111,8 +111,8 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 		return s, h, err
 	}
 	ext := dataExt
-	if !p.data {
-		ext = zstdExt
+	if p.zipped {
+		ext, s.zipped = zstdExt, true
 	}
 	data, err := j.world.fs.Stat(j.path(p.stamp, ext))
 	if err != nil {
