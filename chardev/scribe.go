@@ -42,6 +42,10 @@ const (
 	// scribeGrace is how long a device waits for that, or for the reserve; then not any
 	// more until all is written.
 	scribeGrace = 100 * time.Millisecond
+
+	// scribeStart is scribeGrace before the first reserve of a run: thousands of
+	// consoles may start at once.
+	scribeStart = 2 * time.Second
 )
 
 // What a scribe is doing.
@@ -320,7 +324,11 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 	if s.ready(to) {
 		return nil
 	}
-	grace := time.NewTimer(scribeGrace)
+	wait := scribeGrace
+	if s.reserved.Load() == s.hub.first {
+		wait = scribeStart
+	}
+	grace := time.NewTimer(wait)
 	defer grace.Stop()
 	for !s.ready(to) {
 		s.begin(scribeSilent, scribeWaiting)

@@ -40,6 +40,7 @@ func (n *notebook) bench(size int) *bench {
 	}
 	b := newBench(n.t, size, "shared")
 	b.hub.hist = history.New(size, j.Start(), history.NewSpare(unwrittenMost))
+	b.hub.first = j.Start()
 	b.hub.scribe = newScribe(b.hub, j, make(desks, 1))
 	b.printed = j.Start()
 	return b
