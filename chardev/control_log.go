@@ -52,6 +52,9 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusConflict, wrongEpoch(con.name, con.epoch, q.epoch).Error())
 		return
 	}
+	if stir := con.hub.stir; stir != nil {
+		defer stir() // an answer leaves garbage as a client does
+	}
 	src := con.hub.past()
 	defer src.Close()
 	q.Name, q.Wait = con.name, src.Wait

@@ -117,6 +117,24 @@ func TestAClientCatchesUpFromTheJournal(t *testing.T) {
 	readNumbers(t, quick, total, 100)
 }
 
+// A device does not wait for somebody who reads what was long ago, though he takes
+// nothing at all.
+func TestADeviceDoesNotWaitForThePast(t *testing.T) {
+	b := newNotebook(t, roomy).bench(64 << 10)
+	defer b.end()
+	b.plug()
+	b.print(4 << 20)
+	awaitWritten(t, b)
+	b.attach(4<<10, 4<<20, nil)
+	b.print(1 << 20)
+	awaitWritten(t, b)
+	b.hub.mu.Lock()
+	defer b.hub.mu.Unlock()
+	if b.hub.pace.waited > 0 {
+		t.Errorf("the device waited for %v", b.hub.pace.waited)
+	}
+}
+
 // What retention took is a gap of exactly that size.
 func TestOnlyWhatRetentionTookIsAGap(t *testing.T) {
 	n := newNotebook(t, journal.Options{MaxSize: 256 << 10, Keep: 2})

@@ -14,8 +14,10 @@ import (
 // A filesystem is what a journal needs of one. Names are whole paths, and errors
 // name them. Tests put one in that fails.
 type filesystem interface {
-	Open(name string, flag int) (file, error) // what it makes is 0600
-	MkdirAll(dir string) error                // what it makes is 0700
+	// Open makes files as 0600, and waits for nobody. What has the name but is no regular
+	// file (with os.O_RDONLY|unix.O_DIRECTORY: no folder) is none: errNoFile.
+	Open(name string, flag int) (file, error)
+	MkdirAll(dir string) error // what it makes is 0700
 	ReadDir(dir string) ([]fs.DirEntry, error)
 	Stat(name string) (info, error)
 	Rename(from, to string) error
@@ -86,13 +88,40 @@ func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
+// errNoFile is a name that somebody gave to something else than a file: the file is
+// not there (fs.ErrNotExist).
+var errNoFile error = noFile{}
+
+type noFile struct{}
+
+func (noFile) Error() string        { return "is no regular file: move it away" }
+func (noFile) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Open opens with O_NONBLOCK, which means nothing to files and folders: a FIFO would
+// wait for its other end (fifo(7)).
 func (disk) Open(name string, flag int) (file, error) {
 	f := &diskFile{name: name}
 	err := again(func() (err error) {
-		f.fd, err = unix.Open(name, flag|unix.O_CLOEXEC, 0o600)
+		f.fd, err = unix.Open(name, flag|unix.O_CLOEXEC|unix.O_NONBLOCK, 0o600)
 		return err
 	})
+	switch err {
+	case nil:
+	case unix.ENXIO, unix.EISDIR:
+		return nil, pathError("open", name, errNoFile)
+	default:
+		return nil, pathError("open", name, err)
+	}
+	want := uint32(unix.S_IFREG)
+	if flag&unix.O_DIRECTORY != 0 {
+		want = unix.S_IFDIR
+	}
+	var st unix.Stat_t
+	if err = again(func() error { return unix.Fstat(f.fd, &st) }); err == nil && st.Mode&unix.S_IFMT != want {
+		err = errNoFile
+	}
 	if err != nil {
+		f.Close()
 		return nil, pathError("open", name, err)
 	}
 	return f, nil

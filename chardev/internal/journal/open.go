@@ -55,7 +55,7 @@ func (j *Journal) list() (sealed []parts, current parts, unfinished []string, er
 		s, ext, ok := parseName(j.name, e.Name())
 		p := all[s]
 		p.stamp = s
-		if ok && !e.Type().IsRegular() {
+		if ok && ext != asideExt && !e.Type().IsRegular() {
 			return nil, current, nil, fmt.Errorf("%s is no file: move it away", filepath.Join(j.dir, e.Name()))
 		}
 		switch {

@@ -89,20 +89,19 @@ func (j *Journal) begin(base int64) error {
 }
 
 // empty opens the data file of a new segment. One that is there and not empty is
-// somebody's: it is put aside.
+// somebody's, and so is what is no file: it is put aside.
 func (j *Journal) empty() (file, error) {
 	name := j.path(stamp{}, dataExt)
 	for {
 		f, err := j.world.fs.Open(name, appending|os.O_CREATE)
-		if err != nil {
-			return nil, err
-		}
-		info, err := f.Stat()
-		if err == nil && info.size == 0 {
-			return f, nil
-		}
-		f.Close()
 		if err == nil {
+			var is info
+			if is, err = f.Stat(); err == nil && is.size == 0 {
+				return f, nil
+			}
+			f.Close()
+		}
+		if err == nil || errors.Is(err, errNoFile) {
 			_, err = j.aside(name)
 		}
 		if err != nil {
@@ -201,6 +200,12 @@ func (j *Journal) seal() error {
 	}
 	name := j.sealName()
 	if !w.moved {
+		// What is no file must not get the name of a segment: Open would not have the folder.
+		data, err := j.world.fs.Open(j.path(stamp{}, dataExt), os.O_RDONLY)
+		if err != nil {
+			return j.maybeGone(err)
+		}
+		data.Close()
 		if err := j.world.fs.Rename(j.path(stamp{}, dataExt), j.path(name, dataExt)); err != nil {
 			return j.maybeGone(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // syncReserve brings the index of the current segment to the disk. If that is just
@@ -52,7 +54,7 @@ func (j *Journal) sync() error {
 	if !names {
 		return nil
 	}
-	return j.keeper.syncFile(j.dir)
+	return j.keeper.sync(j.dir, os.O_RDONLY|unix.O_DIRECTORY)
 }
 
 func (j *Journal) syncSegment(s *segment) error {
@@ -96,9 +98,12 @@ func (j *Journal) gone(s *segment) {
 	}
 }
 
-// syncFile brings a file, or what a folder lists, to the disk.
-func (k *Keeper) syncFile(name string) error {
-	f, err := k.world.fs.Open(name, os.O_RDONLY)
+// syncFile brings a file to the disk.
+func (k *Keeper) syncFile(name string) error { return k.sync(name, os.O_RDONLY) }
+
+// sync brings a file, or what a folder lists, to the disk.
+func (k *Keeper) sync(name string, flag int) error {
+	f, err := k.world.fs.Open(name, flag)
 	if err != nil {
 		return err
 	}
