@@ -104,6 +104,7 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 	}
 	c.reader = h.hist.Reader()
 	c.cursor.Store(at)
+	c.turn.mute = at < h.hist.Oldest()
 	h.nextID++
 	c.id = h.nextID
 	c.since = time.Now()

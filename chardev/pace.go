@@ -6,8 +6,8 @@ import (
 )
 
 // Who paces the device. It waits only if its next read would push out of memory
-// a byte that a lagging client with a say still wants, and not for one whom memory
-// lost already and the journal feeds. A client loses its say by
+// a byte that a lagging client with a say still wants. Who begins with what only the
+// journal has gets a say when it has kept up for paceTrust. A client loses its say by
 // taking too little while it is waited for, and so costs everybody at most
 // paceTurn, once, and gets it back by keeping up for paceTrust. When such losers
 // cost paceTurn in paceSpan, turns are short; when they cost twice that, nobody
@@ -109,18 +109,11 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	if now.Sub(h.pace.spentSince) > paceSpan {
 		h.pace.spent, h.pace.spentSince = 0, now
 	}
-	held := h.hist.Oldest()
 	inTheWay := func(c *client) bool {
-		at := c.cursor.Load()
-		switch {
-		case c.state != lagging || at >= oldest:
-			return false
-		case c.onLag == "block":
-			return true
-		case h.scribe != nil && at < held: // it is fed from the journal
+		if c.state != lagging || c.cursor.Load() >= oldest {
 			return false
 		}
-		return !c.turn.mute && (h.pace.spent < 2*paceTurn || at > c.turn.at)
+		return c.onLag == "block" || !c.turn.mute && (h.pace.spent < 2*paceTurn || c.cursor.Load() > c.turn.at)
 	}
 	busy := false
 	for _, c := range h.clients {
