@@ -182,7 +182,7 @@ func (k *Keeper) putInPlace(j *Journal, s *segment, from, to string, modified ti
 	}
 	j.grew(size - was)
 	// The power may go: the new name is on the disk before the old one is not.
-	if err := k.syncFile(j.dir); err != nil {
+	if err := k.syncDir(j.dir); err != nil {
 		return err
 	}
 	return k.world.fs.Remove(from)

@@ -54,7 +54,7 @@ func (j *Journal) sync() error {
 	if !names {
 		return nil
 	}
-	return j.keeper.sync(j.dir, os.O_RDONLY|unix.O_DIRECTORY)
+	return j.keeper.syncDir(j.dir)
 }
 
 func (j *Journal) syncSegment(s *segment) error {
@@ -101,7 +101,9 @@ func (j *Journal) gone(s *segment) {
 // syncFile brings a file to the disk.
 func (k *Keeper) syncFile(name string) error { return k.sync(name, os.O_RDONLY) }
 
-// sync brings a file, or what a folder lists, to the disk.
+// syncDir brings what a folder lists to the disk.
+func (k *Keeper) syncDir(name string) error { return k.sync(name, os.O_RDONLY|unix.O_DIRECTORY) }
+
 func (k *Keeper) sync(name string, flag int) error {
 	f, err := k.world.fs.Open(name, flag)
 	if err != nil {
