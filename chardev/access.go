@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // A gate holds the access rules that are in force, for all chardevs and the API. One
@@ -60,6 +61,7 @@ func (c *client) turnAway(err error) {
 		why = e.because()
 	}
 	c.hub.noteSome(&c.hub.denied, "refused", c.peer+" on "+c.frontend+": "+why)
+	c.hub.audit.didNot(c, "to attach", err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 }
@@ -100,6 +102,7 @@ func (h *hub) review() int {
 		c.die(err)
 		c.mu.Unlock()
 		h.noteSome(&h.denied, "refused", c.String()+": "+err.because())
+		h.audit.didNot(c, "cut, as the rules have changed", err)
 		c.end(err)
 	}
 	for _, c := range silenced {
@@ -131,6 +134,7 @@ func (s *Server) ReloadAccess() error {
 	for _, c := range s.consoles {
 		cut += c.hub.review()
 	}
+	s.audit.did(theDaemon{}, audit.Rules, fmt.Sprintf("%d are in force since they were read again; %d clients were cut", rules.Len(), cut))
 	if err == nil {
 		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
 		return nil

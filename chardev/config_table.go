@@ -80,6 +80,7 @@ var misplaced = map[string]string{
 	"dir":        "[credentials.NAME]",
 	"state":      "the top of the main file, before the first [table]",
 	"control":    "the top of the main file, before the first [table]",
+	"audit":      "the top of the main file, before the first [table]",
 	"include":    "the top of the main file, before the first [table]",
 	"http":       "the main file, as [http]",
 	"journal":    "the main file, as [journal]",

@@ -25,7 +25,7 @@ const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
 	f := &frontend{hub: h, cfg: cfg}
-	f.supervisor = newSupervisor(env, &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
+	f.supervisor = newSupervisor(h.refusals(env, &cfg.Endpoint), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 
@@ -55,7 +55,9 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 	f.listen(ctx, func(ch channel.Channel) {
 		if f.clients.Add(1) > most {
 			f.clients.Add(-1)
-			f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", addrText(ch.RemoteAddr()), f.cfg.Address, most))
+			who := stranger{f.cfg.Address.String(), ch.RemoteAddr()}
+			f.hub.noteSome(&f.hub.denied, "refused", fmt.Sprintf("%s: max_clients = %d", who, most))
+			f.hub.audit.didNot(who, "to attach", errFull)
 			wg.Go(func() { closeWith(ch, errFull) })
 			return
 		}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 )
 
@@ -33,7 +34,8 @@ type hub struct {
 	scribe *scribe // nil: no journal is kept
 	input  string  // shared, exclusive, off
 	name   string  // the chardev's
-	gate   *gate   // who may what
+	audit  auditor
+	gate   *gate // who may what
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -45,6 +47,8 @@ type hub struct {
 	lost    flood // events of bytes that the journal lacks
 	unread  flood // events of bytes that the journal has and does not give
 	denied  flood // events of people who may not
+	came    flood // events of clients that are attached
+	left    flood // events of those that go
 
 	helpers sync.WaitGroup // of publish
 
@@ -72,7 +76,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 }
 
 // A state is who moves a client's cursor.
@@ -210,6 +214,7 @@ func (h *hub) detach(c *client) {
 	h.mu.Unlock()
 	if let {
 		h.note("writer", "the input is free")
+		h.audit.did(c, audit.Writer, "the input is free")
 	}
 	h.moved()
 }

@@ -9,6 +9,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // The reasons for which input is not taken; each is counted under its name.
@@ -155,23 +156,32 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 	h.mu.Unlock()
 	if took {
 		h.note("writer", c.String()+" has the input")
+		h.audit.did(c, audit.Writer, "has the input")
 	}
 	return why, ok
 }
 
 // takeControl is takeWriter for a break, or a change of the line.
 func (h *hub) takeControl(c *client) (why int, ok bool) {
-	if !c.may(access.Control) {
-		return refusedAccess, false
+	what := access.Control
+	if why = refusedAccess; c.may(what) {
+		what = access.Write
+		why, ok = h.takeWriter(c)
 	}
-	return h.takeWriter(c)
+	if !ok {
+		h.audit.didNot(c, "to send a break or set the line", h.whyNot(c, what, why))
+	}
+	return why, ok
 }
 
 // refuse counts input that is thrown away.
 func (h *hub) refuse(c *client, why, n int) {
 	h.refused[why].Add(int64(n))
 	if c.refused.Add(int64(n)) == int64(n) { // the first time
-		h.note("refused", c.String()+": input not taken: "+reasons[why])
+		h.noteSome(&h.denied, "refused", c.String()+": input not taken: "+reasons[why])
+		if why != refusedDown && why != refusedBusy { // of these nobody is to blame
+			h.audit.didNot(c, "to type", h.whyNot(c, access.Write, why))
+		}
 		c.tell(Message{Type: "notice", Text: "input not taken: " + reasons[why]})
 	}
 }

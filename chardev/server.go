@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -35,6 +36,7 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
+	audit    auditor
 
 	identities *identities
 
@@ -74,6 +76,10 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
+	if cfg.Audit != "" {
+		s.audit.log = audit.Open(cfg.Audit, log)
+	}
+	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -85,9 +91,12 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 // Close ends the journals, for up to closeGrace, and gives the state folder back. Run
 // must have returned.
 func (s *Server) Close() error {
+	s.audit.did(theDaemon{}, audit.Stop, "")
 	done := make(chan struct{})
+	var unaudited error
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		defer close(done)
+		unaudited = s.audit.log.Close(closeGrace / 2)
 		s.closeJournals()
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -95,6 +104,7 @@ func (s *Server) Close() error {
 	var late error
 	select {
 	case <-done:
+		late = unaudited
 	case <-grace.C:
 		late = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
 	}
@@ -166,7 +176,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
-	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
+	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
