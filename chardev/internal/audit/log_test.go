@@ -65,7 +65,7 @@ func TestLines(t *testing.T) {
 	for range 2 {
 		l := Open(path, slog.New(slog.DiscardHandler))
 		l.Note(Record{What: Attach, Who: []string{"unix:root", "group:root"}, Operator: true, Peer: "pid=7", Chardev: "vm", Frontend: "attach", Client: "3"})
-		l.Note(Record{What: Detach, Text: "a\x1b[2J\u009b<&>\n" + strings.Repeat("ö", textMost), Seconds: 1.23456, BytesIn: 1, BytesOut: 2, Rule: "x.toml:1:1"})
+		l.Note(Record{What: Detach, Text: "a\x1b[2J\u009b<&>\n" + strings.Repeat("ö", textMost), Seconds: 1.2345678, BytesIn: 1, BytesOut: 2, Rule: "x.toml:1:1"})
 		closed(t, l)
 		l.Note(Record{What: Attach}) // too late, and without harm
 	}
@@ -77,7 +77,7 @@ func TestLines(t *testing.T) {
 	if r.What != Attach || strings.Join(r.Who, " ") != "unix:root group:root" || !r.Operator || r.Peer != "pid=7" || r.Chardev != "vm" || r.Frontend != "attach" || r.Client != "3" || time.Since(r.Time) > time.Hour {
 		t.Errorf("%+v", r)
 	}
-	if r = list[3]; !strings.HasPrefix(r.Text, "a\ufffd[2J\ufffd<&>\ufffdö") || len(r.Text) > textMost+20 || r.Seconds != 1.234 || r.BytesIn != 1 || r.BytesOut != 2 || r.Rule != "x.toml:1:1" {
+	if r = list[3]; !strings.HasPrefix(r.Text, "a\ufffd[2J\ufffd<&>\ufffdö") || len(r.Text) > textMost+20 || r.Seconds != 1.234568 || r.BytesIn != 1 || r.BytesOut != 2 || r.Rule != "x.toml:1:1" {
 		t.Errorf("%+v", r)
 	}
 	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != 0o600 {

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -31,7 +32,7 @@ const (
 	Missing What = "missing" // Count records are not here: they came faster than the disk took them, or it failed
 )
 
-// A Record is one line. What is not known, or does not apply, is left out.
+// A Record is one line. What is not known, does not apply or is 0 is left out.
 type Record struct {
 	Time     time.Time `json:"time"` // when it happened, or the first of Count; Note sets it
 	What     What      `json:"what"`
@@ -81,7 +82,7 @@ func (r *Record) clip() {
 	for _, s := range []*string{&r.Peer, &r.Chardev, &r.Frontend, &r.Client, &r.Text, &r.Why, &r.Rule} {
 		*s = clip(*s)
 	}
-	r.Seconds = float64(int64(r.Seconds*1000)) / 1000
+	r.Seconds = math.Round(r.Seconds*1e6) / 1e6
 }
 
 // appendTo appends the record's line to buf.
