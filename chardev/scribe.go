@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -162,7 +163,7 @@ func (s *scribe) written(err error, some bool) (more bool) {
 	was, now := s.setError(err)
 	switch {
 	case now != nil && was == nil:
-		s.hub.note("journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
+		s.hub.keep(slog.LevelWarn, "journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
 	case was != nil && now == nil:
 		s.hub.note("journal", "the console is written down again")
 	}
@@ -257,7 +258,13 @@ func (s *scribe) finish() error {
 		h.mu.Lock()
 		if len(h.unwritten) == 0 {
 			h.unwritten = nil
+			unkept := h.unkept
+			h.unkept = 0
 			h.mu.Unlock()
+			if unkept > 0 {
+				h.keep(slog.LevelWarn, "journal", fmt.Sprintf("the journal lacks %d events: the disk took none for too long", unkept))
+				continue
+			}
 			break
 		}
 		e := h.unwritten[0]
@@ -268,9 +275,12 @@ func (s *scribe) finish() error {
 		h.mu.Lock() // only now, so that whoever asks finds it here or there
 		if h.unwritten[0] == e {
 			h.unwritten = h.unwritten[1:]
+		} else {
+			h.unkept-- // it was let go meanwhile, and is kept
 		}
 		h.mu.Unlock()
 	}
+	h.found(s.j.Found())
 	if err := s.j.Flush(); err != nil {
 		return err
 	}
@@ -288,7 +298,7 @@ func (s *scribe) lose(missing int64) {
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()
-	s.hub.noteSome(&s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
+	s.hub.keepSome(slog.LevelWarn, &s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
 }
 
 // reserve has the journal note up to where offsets may be given out, before they are.

@@ -198,10 +198,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 	con.epoch = j.Epoch()
 	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
 	h.scribe = newScribe(h, j, s.desks)
-	for _, e := range j.Recovered() {
-		h.events = append(h.events, Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
-		log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)
-	}
+	h.found(j.Found())
 	return h
 }
 
