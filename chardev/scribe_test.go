@@ -321,15 +321,17 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	if got := readPast(t, b.hub, kept+lost, b.printed); !bytes.Equal(got, numbers(kept+lost, b.printed)) {
 		t.Error("behind the gap is something else than was printed")
 	}
-	if text := log.String(); !strings.Contains(text, "level=WARN msg=journal what=\"the console is not written down") {
-		t.Errorf("it is no warning in the log: %s", text)
+	if !strings.Contains(log.String(), "level=WARN msg=journal what=\"the console is not written down") {
+		t.Error("that it is not written down is no warning in the log")
 	}
 	var noted, lacks int
 	err := p.Events(0, b.printed+1, func(e journal.Event) bool {
 		if e.Kind == "test" {
 			noted++
 		}
-		fmt.Sscanf(e.Text, "the journal lacks %d events", &lacks)
+		if strings.Contains(e.Text, "events") {
+			fmt.Sscanf(e.Text, "the journal lacks %d events", &lacks)
+		}
 		return true
 	})
 	if err != nil || noted == 0 || lacks == 0 || noted+lacks < happened || noted+lacks > happened+10 { // with those of the failure
