@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -238,7 +240,7 @@ func (s *scribe) drain() error {
 			continue
 		}
 		h.mu.Lock()
-		s.marks = h.times.between(s.marks[:0], at, at+sizeOf(bufs))
+		s.marks = h.times.between(s.marks[:0], at, at+channel.SizeOf(bufs))
 		h.mu.Unlock()
 		n, err := s.j.Append(at, bufs, s.marks)
 		s.reader.Release()
@@ -353,9 +355,8 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 	return nil
 }
 
-// close writes what is left and ends the journal. The hub must have no device any
-// more.
-func (s *scribe) close() error {
+// stop waits until write has ended, which is not begun again.
+func (s *scribe) stop() {
 	s.mu.Lock()
 	s.doing.Store(scribeClosed)
 	if s.timer != nil {
@@ -363,13 +364,16 @@ func (s *scribe) close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+}
+
+// close writes what is left and ends the journal. The hub must have no device any
+// more.
+func (s *scribe) close() error {
+	s.stop()
 	s.desks <- struct{}{}
 	defer func() { <-s.desks }()
-	err := s.drain()
-	if err := s.j.Close(s.hub.hist.Head()); err != nil {
-		return err
-	}
-	return err
+	drained := s.drain()
+	return cmp.Or(s.j.Close(s.hub.hist.Head()), drained)
 }
 
 // state is how many bytes are to be written, and why the journal takes nothing.

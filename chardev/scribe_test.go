@@ -211,9 +211,9 @@ func TestNoOffsetIsGivenOutTwice(t *testing.T) {
 		b.print(200_000)
 		await(t, "the output", func() bool { return b.hub.hist.Head() == b.printed })
 		seen = b.hub.hist.Head()
-		b.stop() // and no end: it was killed
+		b.stop() // and no end of the journal: it was killed
 		b.wg.Wait()
-		b.hub.scribe.forsake()
+		b.hub.scribe.stop()
 	}
 }
 
@@ -397,15 +397,4 @@ func TestAnEventThatIsJustWrittenIsToldOnce(t *testing.T) {
 func awaitWritten(t testing.TB, b *bench) {
 	t.Helper()
 	await(t, "all to be written", func() bool { return b.hub.scribe.j.End() == b.printed && !b.hub.scribe.behind() })
-}
-
-// forsake leaves the journal as a daemon that is killed does.
-func (s *scribe) forsake() {
-	s.mu.Lock()
-	s.doing.Store(scribeClosed)
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.mu.Unlock()
-	s.work.Wait()
 }
