@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -367,6 +368,47 @@ func TestALogThatIsRemovedIsTold(t *testing.T) {
 	await(t, "the warning", func() bool {
 		return strings.Contains(log.String(), "level=WARN msg=journal what=\"vm1.log is gone")
 	})
+}
+
+// A disk that hangs in the middle of a write holds up neither the console nor who
+// watches, though it is the device's goroutine that writes; nothing is lost.
+func TestAHangingDiskIsFeltByNobody(t *testing.T) {
+	b := newNotebook(t, roomy).bench(64 << 10)
+	defer b.end()
+	s := b.hub.scribe
+	hung, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.append = func(at int64, bufs [][]byte, marks []journal.Mark) (int64, error) {
+		if by := string(debug.Stack()); strings.Contains(by, "writeHere") {
+			once.Do(func() { close(hung); <-release })
+		}
+		return s.j.Append(at, bufs, marks)
+	}
+	b.plug()
+	far, _ := b.attach(64<<10, 0, nil)
+	const each = 4 << 20
+	total := 0
+	for stuck := false; !stuck; { // the device's goroutine writes only what it was quick to print
+		var printing sync.WaitGroup
+		printing.Go(func() { b.print(each) })
+		readNumbers(t, far, int64(total), each)
+		printing.Wait()
+		total += each
+		select {
+		case <-hung:
+			stuck = true
+		default:
+		}
+	}
+	var printing sync.WaitGroup
+	printing.Go(func() { b.print(each) })
+	readNumbers(t, far, int64(total), each)
+	printing.Wait()
+	close(release)
+	awaitWritten(t, b)
+	if got := readPast(t, b.hub, 0, b.printed); s.lost.Load() > 0 || !bytes.Equal(got, numbers(0, b.printed)) {
+		t.Errorf("%d bytes were lost, or others are there", s.lost.Load())
+	}
 }
 
 // An event that is written down while somebody asks for events is told once.
