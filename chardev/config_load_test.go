@@ -192,7 +192,8 @@ func TestLoad(t *testing.T) {
 	check("file", cfg.File, path)
 	check("state", cfg.State, filepath.Join(dir, "var"))
 	check("control", cfg.Control, unixAt("run/control"))
-	check("http", cfg.HTTP, []channel.Address{channel.MustParseAddress("tcp://127.0.0.1:7681")})
+	check("http", len(cfg.HTTP.Listen), 1)
+	check("http", cfg.HTTP.Listen[0].Address, channel.MustParseAddress("tcp://127.0.0.1:7681"))
 	check("warnings", cfg.Warnings, []string{
 		main(6, 1) + ": [http]: pages and API over http come in a later version; not served yet",
 	})
