@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/accounts"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -37,6 +38,7 @@ type Server struct {
 	desks    desks
 
 	identities *identities
+	accounts   *accountKeeper
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -74,6 +76,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
+	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -246,6 +249,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	var fronts, devices sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
+	s.accounts.start(ctx, &fronts) // before anybody can show a secret
 	for _, c := range s.consoles {
 		c.device.start(away, &devices)
 		for _, f := range c.fronts {
