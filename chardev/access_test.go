@@ -18,6 +18,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/accounts"
 )
 
 // unixUser is somebody of this host of whom nothing but the number is known.
@@ -158,7 +159,10 @@ func (p procPeer) PeerCred() (channel.PeerCred, error) { return p.cred, nil }
 
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
-	return &Server{consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions()}
+	return &Server{
+		consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
+		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
+	}
 }
 
 // Every route serves those who may do what it needs and nobody else, and to who may

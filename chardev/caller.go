@@ -84,7 +84,7 @@ func (c *control) identified(next http.Handler) http.Handler {
 				return
 			}
 		}
-		from.who = together(from.shown, p.who)
+		from.who = from.shown.And(p.who)
 		from.peer = peerName(from.who, p.ch)
 		if from.who.Guest && !isSafe(r.Method) && !logsIn(r) {
 			refuse(w, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: "to change something, show who you are: by a token or a session"})
@@ -114,14 +114,14 @@ func (c *control) shown(ch channel.Channel, r *http.Request) (caller, *channel.H
 		if from.session, who, refusal = c.server.sessions.redeem(ticket); refusal != nil {
 			return from, refusal
 		}
-		from.shown = together(from.shown, who)
+		from.shown = from.shown.And(who)
 	}
 	if cookie, err := r.Cookie(sessionCookie); err == nil && from.session == nil {
 		if from.session, refusal = c.server.sessions.find(cookie.Value); refusal != nil {
 			refusal.Header = http.Header{"Set-Cookie": {newCookie(r, "", -1).String()}}
 			return from, refusal
 		}
-		from.shown = together(from.shown, from.session.who)
+		from.shown = from.shown.And(from.session.who)
 	}
 	return from, nil
 }

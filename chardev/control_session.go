@@ -59,7 +59,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 	}
 	secret, s := c.server.sessions.begin(c.ctx, who)
 	http.SetCookie(w, newCookie(r, secret, int(sessionLasts.Seconds())))
-	from.shown, from.who, from.session = who, together(who, from.who), s
+	from.shown, from.who, from.session = who, who.And(from.who), s
 	answer(w, from.info())
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +33,9 @@ func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password s
 	ctx, cancel := context.WithTimeoutCause(ctx, secretTime, errSecretLate)
 	defer cancel()
 	if user == tokenUser {
-		who, err = s.accounts.Token(ctx, password, sourceOf(ch))
+		who, err = s.accounts.store.Token(ctx, password, sourceOf(ch))
 	} else {
-		who, err = s.accounts.Password(ctx, user, password, sourceOf(ch))
+		who, err = s.accounts.store.Password(ctx, user, password, sourceOf(ch))
 	}
 	if err == nil {
 		s.log.Info("shown a secret", "who", who.String(), "peer", peerName(access.Identity{}, ch))
@@ -47,7 +45,7 @@ func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password s
 		err = context.Cause(ctx)
 	}
 	if untold, ok := s.wrongs.pass(time.Now()); ok {
-		s.log.Warn("refused a secret"+untold, "user", user, "peer", peerName(access.Identity{}, ch), "error", err)
+		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", peerName(access.Identity{}, ch), "error", err)
 	}
 	return access.Identity{}, err
 }
@@ -61,7 +59,7 @@ func secretRefusal(err error) *channel.HandshakeError {
 		refusal.Status = http.StatusUnauthorized
 	case isLimited:
 		refusal.Status = http.StatusTooManyRequests
-		refusal.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(limited.After.Seconds()))))
+		refusal.Header.Set("Retry-After", strconv.Itoa(int((limited.After+time.Second-1)/time.Second)))
 	}
 	return refusal
 }
@@ -114,17 +112,4 @@ func admitted(ch channel.Channel) access.Identity {
 		}
 	}
 	return access.Identity{}
-}
-
-// together is one who is all of these. What was shown is named first.
-func together(shown, is access.Identity) access.Identity {
-	is.Names = slices.Concat(shown.Names, is.Names)
-	is.Guest = is.Guest && len(shown.Names) == 0
-	return is
-}
-
-// sourceOf is where somebody tries secrets from.
-func sourceOf(ch channel.Channel) accounts.Source {
-
-	return accounts.Source{}
 }

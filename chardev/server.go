@@ -38,7 +38,6 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
-	accounts *accounts.Store
 	sessions *webSessions
 	wrongs   flood // of secrets
 
@@ -46,6 +45,7 @@ type Server struct {
 	Pages http.Handler
 
 	identities *identities
+	accounts   *accountKeeper
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -85,6 +85,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
+	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -267,6 +268,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	var fronts, devices sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
+	s.accounts.start(ctx, &fronts) // before anybody can show a secret
 	for _, c := range s.consoles {
 		c.device.start(away, &devices)
 		for _, f := range c.fronts {

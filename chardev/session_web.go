@@ -113,7 +113,7 @@ func (a *webSessions) sweep(now time.Time) {
 
 // isOver is called with all.mu held.
 func (s *webSession) isOver(now time.Time) bool {
-	return s.ctx.Err() != nil || s.held == 0 && now.Sub(s.used) >= sessionIdle
+	return s.ctx.Err() != nil || s.who.Ended() != "" || s.held == 0 && now.Sub(s.used) >= sessionIdle
 }
 
 // find returns the session of a secret.
@@ -197,7 +197,7 @@ func (a *webSessions) redeem(secret string) (*webSession, access.Identity, *chan
 	defer a.mu.Unlock()
 	t, ok := a.tickets[key]
 	delete(a.tickets, key)
-	if !ok || now.After(t.until) || t.session != nil && t.session.isOver(now) {
+	if !ok || now.After(t.until) || t.who.Ended() != "" || t.session != nil && t.session.isOver(now) {
 		return nil, access.Identity{}, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: "the ticket is used, too old, or none: get another"}
 	}
 	return t.session, t.who, nil

@@ -65,7 +65,10 @@ type Decision struct {
 // Decide says what who may do on a chardev, and why.
 func (r *Rules) Decide(who Identity, chardev string) Decision {
 	d := Decision{Who: who, Chardev: chardev, without: r.without}
-	switch {
+	switch ended := who.Ended(); {
+	case ended != "":
+		d.without = ended
+		return d
 	case who.Operator:
 		d.May, d.without = All, "the daemon's own user and root may do everything at the control socket"
 		return d
