@@ -19,6 +19,12 @@ import (
 // them. LoadState tells the folder of a config file.
 type Accounts = accounts.Folder
 
+// TokensFile and UsersFile are where in the state folder they are.
+const (
+	TokensFile = accounts.TokensFile
+	UsersFile  = accounts.UsersFile
+)
+
 // An accountKeeper follows the files of the tokens and users.
 type accountKeeper struct {
 	store  *accounts.Store

@@ -7,7 +7,9 @@ import "testing"
 func TestAccountsEnd(t *testing.T) {
 	rules := New([]Rule{rule(t, "anyone", "read write control admin", "*")})
 	ci, bob := new(Account), new(Account)
-	of := func(a *Account) Identity { return Identity{Names: []Name{{Token, "x", false}}, Accounts: []*Account{a}} }
+	of := func(a *Account) Identity {
+		return Identity{Names: []Name{{Token, "x", false}}, Accounts: []*Account{a}}
+	}
 	both := of(ci).And(Identity{Names: alice.Names, Operator: true}).And(of(bob))
 	if !both.Operator || both.String() != "token:x" || len(both.Names) != 2+len(alice.Names) {
 		t.Errorf("both are %v", both)
