@@ -122,6 +122,8 @@ func TestRules(t *testing.T) {
 		{"a total of all below a segment", dev + "log = { max_size = '2GiB' }\n[journal]\n>>>max_total = '1GiB'\n", []string{"max_total of [journal] 1GiB", "max_size 2GiB"}},
 		{"a journal where control is", "[[chardev]]\n>>>name = 'control'\ndevice = 'null:'\n", []string{"journal", "the control socket", "log = false"}},
 		{"a journal where the lock is", "[[chardev]]\n>>>name = 'lock'\ndevice = 'null:'\n", []string{"journal", "the lock", "log = false"}},
+		{"a journal where the tokens are", "[[chardev]]\n>>>name = 'tokens.json'\ndevice = 'null:'\n", []string{"journal", "the tokens", "log = false"}},
+		{"a journal where the users are", "[[chardev]]\n>>>name = 'users.json'\ndevice = 'null:'\n", []string{"journal", "the users", "log = false"}},
 		{"a journal where a frontend is", "[[chardev]]\n>>>name = 'tty'\ndevice = 'null:'\nfrontends = ['unix:state/tty']\n", []string{"journal", "a frontend of chardev tty", "log = false"}},
 		{"two names", "[[chardev]]\n>>>name = 'good'\ndevice = 'null:'\n", []string{`"good"`, "chardev.toml:2:8"}},
 		{"one path", dev + ">>>frontends = ['unix:./good']\n", []string{"good", "chardev.toml:4:14"}},
