@@ -51,6 +51,7 @@ var misplaced = map[string]string{
 	"replay":     "[[chardev.frontend]] or [defaults]",
 	"on_lag":     "[[chardev.frontend]] or [defaults]",
 	"reconnect":  "[[chardev.frontend]] or [defaults]",
+	"login":      "[[chardev.frontend]] or [defaults]",
 	"half_close": "[[chardev.frontend]] or [defaults]",
 	"history":    "[[chardev]] or [defaults]",
 	"input":      "[[chardev]] or [defaults]",
