@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -49,9 +50,13 @@ func newPassword(in io.Reader, prompts io.Writer, user string) (string, error) {
 // terminal back as it was.
 func hidden(tty *os.File, prompts io.Writer, prompt string) (string, error) {
 	fd := int(tty.Fd())
-	was, err := term.GetState(fd)
+	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return "", fmt.Errorf("terminal: %w", err)
+	}
+	restore := func() {
+		unix.IoctlSetTermios(fd, unix.TCSETS, was)
+		fmt.Fprintln(prompts)
 	}
 	signals, over, watched := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -59,18 +64,24 @@ func hidden(tty *os.File, prompts io.Writer, prompt string) (string, error) {
 		defer close(watched)
 		select {
 		case <-signals: // the read cannot be interrupted
-			term.Restore(fd, was)
-			fmt.Fprintln(prompts)
+			restore()
 			os.Exit(exitFailed)
 		case <-over:
 		}
 	}()
-	fmt.Fprint(prompts, prompt)
-	line, err := term.ReadPassword(fd)
-	fmt.Fprintln(prompts)
+	// ReadPassword hides what is typed too, but only after the prompt is there.
+	silent := *was
+	silent.Lflag &^= unix.ECHO
+	err = unix.IoctlSetTermios(fd, unix.TCSETS, &silent)
+	var line []byte
+	if err == nil {
+		fmt.Fprint(prompts, prompt)
+		line, err = term.ReadPassword(fd)
+	}
 	signal.Stop(signals)
 	close(over)
 	<-watched
+	restore()
 	if err != nil {
 		return "", fmt.Errorf("password: %w", err)
 	}
