@@ -78,16 +78,17 @@ type theDaemon struct{}
 func (theDaemon) String() string       { return "chardevd" }
 func (theDaemon) record() audit.Record { return audit.Record{} }
 
-// A stranger is somebody of whom only is known whence he comes.
-type stranger struct {
-	frontend string // its address
-	peer     net.Addr
+// A comer is somebody who is neither a client nor a caller, or not yet.
+type comer struct {
+	frontend string // its address; "" where it is not known
+	who      access.Identity
+	peer     string // its peerName
 }
 
-func (s stranger) String() string { return addrText(s.peer) + " on " + s.frontend }
+func (c comer) String() string { return c.peer + " on " + c.frontend }
 
-func (s stranger) record() audit.Record {
-	return audit.Record{Peer: addrText(s.peer), Frontend: s.frontend}
+func (c comer) record() audit.Record {
+	return audit.Record{Who: namesOf(c.who), Peer: from(c.who, c.peer), Frontend: c.frontend}
 }
 
 // namesOf are somebody's names as access rules have them.
@@ -110,19 +111,20 @@ func (rt *route) audited() bool {
 	return !strings.HasPrefix(rt.pattern, "GET ") || strings.HasSuffix(rt.pattern, "/log")
 }
 
-// refusals returns what a channel.Env tells of those that a listener at the address
-// did not let in: they go into the audit, and the first of them into the log.
-func (h *hub) refusals(env *channel.Env, ep *Endpoint) *channel.Env {
+// refusals is env for what listens at ep: those that are not let in there go into the
+// audit, and the first of them into the log. stir is told of each, as a handshake leaves
+// garbage as a client does.
+func (a auditor) refusals(env *channel.Env, ep *Endpoint, stir func()) *channel.Env {
 	told := flood{most: crowdMost}
 	own := *env
 	own.Refused = func(peer net.Addr, err error) {
-		who := stranger{ep.Address.String(), peer}
-		h.audit.didNot(who, "", err)
+		who := comer{frontend: ep.Address.String(), peer: addrText(peer)}
+		a.didNot(who, "", err)
 		if untold, ok := told.pass(time.Now()); ok {
-			h.log.Info("not let in"+untold, "listener", who.frontend, "peer", addrText(peer), "error", err)
+			own.Log.Info("not let in"+untold, "listener", who.frontend, "peer", who.peer, "error", err)
 		}
-		if h.stir != nil {
-			h.stir() // a handshake leaves garbage as a client does
+		if stir != nil {
+			stir()
 		}
 	}
 	return &own
