@@ -295,3 +295,48 @@ frontends = ["tcp://127.0.0.1:@port@"]
 		t.Error("nothing happened")
 	}
 }
+
+// Two people at terminals, and a program on a raw port: the input is had, asked for,
+// given, let go and taken by force, and each sees what happened.
+func TestAttachTakesTheInput(t *testing.T) {
+	d, _ := newEcho(t, `input = "exclusive"
+frontends = ["unix:front"]`, nil)
+	ann := d.attach()
+	ann.types(t, "\r~w")
+	ann.sees(t, "[chardevd: you have the input]")
+	ann.echoes(t, "ann types")
+	bob := d.attach()
+	bob.sees(t, "has the input; ~w asks for it]")
+	bob.types(t, "not mine")
+	bob.sees(t, "[chardevd: input not taken: client 1 ")
+	d.refuses("vm", int64(len("not mine")))
+	bob.types(t, "\r~w")
+	bob.sees(t, "for the input; ~W takes it by force]")
+	ann.sees(t, "asks for the input; ~g gives it]")
+	ann.types(t, "\r~g")
+	ann.sees(t, "you have the input no more; client 2 ")
+	bob.sees(t, "you have the input: given by client 1 ")
+	bob.echoes(t, "bob types")
+	if out, _, code := d.cli("list", "-v"); code != 0 || !strings.Contains(out, "exclusive  client 2 ") {
+		t.Errorf("list -v: %d, %s", code, out)
+	}
+	if out, _, code := d.cli("clients", "vm"); code != 0 || !strings.Contains(out, "read-write, has input") {
+		t.Errorf("clients: %d, %s", code, out)
+	}
+	ann.types(t, "~W")
+	ann.sees(t, "you have the input: taken from client 2 ")
+	bob.sees(t, "you have the input no more; client 1 ")
+	ann.types(t, "~W")
+	ann.sees(t, "the input is free: let go by client 1 ")
+	bob.sees(t, "the input is free: let go by client 1 ")
+
+	raw := dial(t, "unix", d.path("front"))
+	raw.echoes(t, "a program")
+	bob.sees(t, "client 3 ")
+	raw.Close()
+	bob.sees(t, "the input is free: client 3 ")
+	bob.types(t, "\r~.")
+	if code := bob.exits(t, patience); code != 0 {
+		t.Errorf("exit %d", code)
+	}
+}
