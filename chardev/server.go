@@ -189,6 +189,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
+	h.writer.idle = cc.WriterIdle
 	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	env := s.newEnv(log)
 	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
@@ -296,6 +297,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	}
 	<-ctx.Done()
 	fronts.Wait() // clients first: they get what the devices said
+	for _, c := range s.consoles {
+		c.hub.writer.timing.Wait() // nobody has an input any more
+	}
 	goAway()
 	devices.Wait()
 	return failed
