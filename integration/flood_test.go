@@ -16,7 +16,7 @@ import (
 // An onrush is what strangers do as often as they can, eight at a time.
 type onrush struct {
 	name string
-	at   string // the frontend, by its layer
+	at   string // the frontend, or [http]
 	n    int    // how often in the long form; a tenth of it otherwise
 	hold bool   // all stay until all are there
 	says string // first
@@ -29,6 +29,12 @@ var floods = []onrush{
 	{name: "half-open telnet", at: "telnet", n: 5000, hold: true, says: "\xff\xfb"},
 	{name: "websockets of a foreign page", at: "ws", n: 5000, says: "GET / HTTP/1.1\r\nHost: rebound.example.org\r\n\r\n", ends: true},
 	{name: "no TLS at all", at: "tls", n: 5000, says: "GET / HTTP/1.1\r\n\r\n", ends: true},
+	{name: "half-open logins", at: "login", n: 5000, hold: true},
+	{name: "half-open HTTP", at: "http", n: 5000, hold: true, says: "GET / HTTP/1.1\r\n"},
+	{name: "guesses of passwords", at: "login", n: 5000, says: strings.Repeat("alice\nsecret\n", 3), ends: true},
+	{name: "guesses of tokens, by a websocket", at: "ws", n: 5000, says: "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer cdt_guess\r\n" +
+		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", ends: true},
+	{name: "guesses of tokens, by the API", at: "http", n: 5000, says: "GET /api/v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer cdt_guess\r\n\r\n", ends: true},
 	{name: "connects and drops", at: "tcp", n: 10000},
 	{name: "connects and drops within TLS", at: "tls", n: 10000},
 }
@@ -39,8 +45,13 @@ var floods = []onrush{
 // they were.
 func TestFloods(t *testing.T) {
 	ca := newAuthority(t)
-	v := map[string]any{"tcp": freePort(t), "tls": freePort(t), "ws": freePort(t), "telnet": freePort(t)}
-	d := startDaemon(t, ca.credentials()+`
+	v := map[string]any{}
+	for _, name := range []string{"tcp", "tls", "ws", "telnet", "login", "http"} {
+		v[name] = freePort(t)
+	}
+	d := newDaemon(t, folder(t), ca.credentials()+`
+[http]
+listen = ["tcp://127.0.0.1:@http@"]
 [[chardev]]
 name = "vm"
 device = "sim:echo"
@@ -48,7 +59,16 @@ frontends = [
   "unix:front", "tcp://127.0.0.1:@tcp@", "tls://127.0.0.1:@tls@?credentials=test", "ws://127.0.0.1:@ws@",
   "telnet://127.0.0.1:@telnet@",
 ]
+  [[chardev.frontend]]
+  listen = "tcp://127.0.0.1:@login@"
+  login = true
 `, v)
+	token, stderr, code := execute(t, d.command("token", "add", "ci", "-c", d.config))
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	token, _, _ = strings.Cut(token, "\n")
+	d.serve()
 	d.is("vm", "up")
 	at := func(key string) string { return fmt.Sprint("127.0.0.1:", v[key]) }
 	there := dial(t, "tcp", at("tcp"))
@@ -60,13 +80,26 @@ frontends = [
 	d.has("vm", 4)
 	p := ping(t, typist.Conn, reader)
 
+	memory := d.resident()
 	began := time.Now()
-	came := map[string]int{}
+	came := map[string]int{} // by frontend
+	var most int64           // memory, while they are there
 	wave := func(f onrush, n int) {
 		f.come(t, at(f.at), n, func() {
+			most = max(most, d.resident())
 			t0 := time.Now()
 			dialTLS(t, at("tls"), ca.client()).Close()
 			inTime(t, "a newcomer by TLS, past "+f.name, t0)
+			c, err := net.DialTimeout("tcp", at("http"), patience)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			fmt.Fprintf(c, "GET /api/v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", token)
+			if said, err := io.ReadAll(c); err != nil || !strings.Contains(string(said), `"token:ci"`) {
+				t.Errorf("a right token, past %s: %v, %s", f.name, err, said)
+			}
 		})
 		came[f.at] += n
 	}
@@ -82,7 +115,7 @@ frontends = [
 		}
 		return nil
 	})
-	fds, threads, memory := d.fds(), d.threads(), d.resident()
+	fds, threads := d.fds(), d.threads()
 
 	p.since()
 	time.Sleep(time.Second) // of nothing but the healthy
@@ -112,12 +145,15 @@ frontends = [
 		t.Errorf("%d threads, %d before", n, threads)
 	}
 	eventually(t, patience, func() error {
-		if n := d.resident(); n > memory+8<<20 && !raceEnabled {
+		if n := d.resident(); n > memory+12<<20 && !raceEnabled {
 			return fmt.Errorf("%d KiB of memory, %d before", n>>10, memory>>10)
 		}
 		return nil
 	})
-	t.Logf("memory: %d KiB before, %d after", memory>>10, d.resident()>>10)
+	t.Logf("memory: %d KiB before, at most %d, %d after", memory>>10, most>>10, d.resident()>>10)
+	if most > memory+128<<20 && !raceEnabled {
+		t.Errorf("memory grew from %d to %d KiB meanwhile", memory>>10, most>>10)
+	}
 
 	typed := p.stop()
 	there.sees(t, typed)
@@ -132,12 +168,12 @@ frontends = [
 	if n := strings.Count(d.stderr.text(), "\n"); n > 64*7*tenths {
 		t.Errorf("%d lines of log", n)
 	}
-	d.auditTells(t, came, tenths)
+	d.auditTells(t, v, came, tenths)
 }
 
 // auditTells holds the audit against how many came at each frontend: what it has of
 // each must be right in number, and not many lines.
-func (d *daemon) auditTells(t *testing.T, came map[string]int, tenths int) {
+func (d *daemon) auditTells(t *testing.T, at map[string]any, came map[string]int, tenths int) {
 	t.Helper()
 	text, err := os.ReadFile(d.path("state/audit.jsonl"))
 	if err != nil {
@@ -152,22 +188,27 @@ func (d *daemon) auditTells(t *testing.T, came map[string]int, tenths int) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		layer, _, _ := strings.Cut(r.Frontend, ":")
-		have[layer+" "+r.What] += max(1, r.Count)
+		frontend, _, _ := strings.Cut(r.Frontend, ":")
+		for name, port := range at {
+			if strings.Contains(r.Frontend, fmt.Sprint(":", port)) {
+				frontend = name
+			}
+		}
+		have[frontend+" "+r.What] += max(1, r.Count)
 		lines++
 		if r.What == "missing" {
 			t.Errorf("the audit lacks records: %s", line)
 		}
 	}
 	t.Logf("%d lines of audit: %v", lines, have)
-	for _, layer := range []string{"tls", "ws", "telnet"} {
-		if n := have[layer+" refused"]; n != came[layer] {
-			t.Errorf("%d came by %s to be refused, the audit has %d", came[layer], layer, n)
+	for _, by := range []string{"tls", "ws", "telnet", "login"} {
+		if n := have[by+" refused"]; n != came[by] {
+			t.Errorf("%d came by %s to be refused, the audit has %d", came[by], by, n)
 		}
 	}
-	for _, layer := range []string{"tcp", "tls", "ws", "unix"} {
-		if in, out := have[layer+" attach"], have[layer+" detach"]; in != out || in == 0 {
-			t.Errorf("%d came by %s, %d went", in, layer, out)
+	for _, by := range []string{"tcp", "tls", "ws", "unix"} {
+		if in, out := have[by+" attach"], have[by+" detach"]; in != out || in == 0 {
+			t.Errorf("%d came by %s, %d went", in, by, out)
 		}
 	}
 	if lines > 250*tenths {
