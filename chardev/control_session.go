@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // To log in over HTTP, for browsers: they have a session, in a cookie that no script
@@ -60,6 +61,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 	secret, s := c.server.sessions.begin(c.ctx, who)
 	http.SetCookie(w, newCookie(r, secret, int(sessionLasts.Seconds())))
 	from.shown, from.who, from.session = who, who.And(from.who), s
+	c.server.log.Info("logged in", "who", who.String(), "peer", peerName(access.Identity{}, p.ch))
 	answer(w, from.info())
 }
 
