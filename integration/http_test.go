@@ -196,3 +196,41 @@ func TestHTTPGuessing(t *testing.T) {
 	}
 	d.logIn()
 }
+
+// The commands reach the daemon over [http] with a token, which they send to nobody in
+// the clear.
+func TestCommandsShowAToken(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, "[[access]]\nwho = \"token:ci\"\nmay = [\"read\", \"write\"]\non = \"vm\"\n")
+	run := func(token string, args ...string) (stdout, stderr string, code int) {
+		cmd := d.command(args...)
+		cmd.Env = append(cmd.Env, "CHARDEVD_TOKEN="+token)
+		p := startCmd(t, cmd)
+		io.WriteString(p.in, "typed\n") // most take none
+		p.stdin.Close()
+		code = p.exits(t, patience)
+		return p.out.text(), p.stderr.text(), code
+	}
+	web := "tcp://" + d.web
+	for _, c := range []struct {
+		why, token string
+		args       []string
+		says       string
+		code       int
+	}{
+		{"none", "", []string{"list", "--control", web}, "", 0},
+		{"the token", d.token, []string{"list", "--control", web}, "vm ", 0},
+		{"the token, for the log", d.token, []string{"log", "vm", "--control", web}, secretText, 0},
+		{"the token, to attach", d.token, []string{"attach", "vm", "--control", web, "--since", "start"}, secretText, 0},
+		{"a wrong one", d.token + "x", []string{"list", "--control", web}, "wrong", 1},
+		{"a wrong one, to attach", d.token + "x", []string{"attach", "vm", "--control", web}, "wrong", 1},
+		{"the token, in the clear", d.token, []string{"list", "--control", "tcp://192.0.2.1:1"}, "in the clear", 1},
+		{"a wrong one at the control socket, which is not shown it", "x", []string{"list", "--control", "unix:" + d.path(d.control)}, "vm ", 0},
+	} {
+		stdout, stderr, code := run(c.token, c.args...)
+		if code != c.code || !strings.Contains(stdout+stderr, c.says) || c.says == "" && strings.Contains(stdout, "vm") {
+			t.Errorf("%s: exit %d: %s%s", c.why, code, stdout, stderr)
+		}
+	}
+	d.guest.sees(t, "typed")
+}
