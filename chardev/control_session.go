@@ -72,7 +72,8 @@ func (c caller) info() SessionInfo {
 		i.Names = append(i.Names, n.String())
 	}
 	if c.session != nil {
-		i.Ends = &c.session.ends
+		ends := c.session.ends.Truncate(time.Second)
+		i.Ends = &ends
 	}
 	return i
 }
