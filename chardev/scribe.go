@@ -1,13 +1,16 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -21,6 +24,11 @@ const (
 	// while it is still in the cache. Measured at 20 MB/s: with 64 KiB the wake-ups
 	// cost as much CPU again as the writing.
 	scribeSoon = 512 << 10
+
+	// scribeHere is how much of a fast device's output the device's goroutine writes
+	// itself, while it is in that core's cache. Measured: a goroutine woken for it costs
+	// a fifth more CPU time.
+	scribeHere = 128 << 10
 
 	// scribeChunk is how much it writes at once, and holds while a disk takes its time.
 	scribeChunk = 1 << 20
@@ -58,18 +66,21 @@ const (
 )
 
 // A scribe writes a hub's history and events into its journal, in a goroutine that is
-// there only while there is something to write. The device waits for it only as long
-// as that shows that the disk keeps up, and at most scribeGrace: when it would run
+// there only while there is something to write; what a fast device prints the device's
+// goroutine writes on the spot, see writeHere. The device waits for the disk only as
+// long as that keeps up, and at most scribeGrace: in such a write, and when it would run
 // ahead of what the journal has reserved, or by more than scribeLag.
 type scribe struct {
 	hub    *hub
 	j      *journal.Journal
+	append func(at int64, bufs [][]byte, marks []journal.Mark) (int64, error) // of j
 	reader *history.Reader
 	desks  desks
 
 	cursor   atomic.Int64  // the next byte to write
 	reserved atomic.Int64  // offsets below may be given out
 	slow     atomic.Bool   // it is not waited for until it has written all
+	overdue  atomic.Bool   // the timer went off while the device's goroutine wrote
 	news     chan struct{} // the cursor or the reserve moved, or it does not; capacity 1
 	lost     atomic.Int64  // bytes that the disk did not take in time
 
@@ -95,7 +106,7 @@ const deskCount = 16
 // newScribe begins where the history does, which is where the journal goes on.
 func newScribe(h *hub, j *journal.Journal, d desks) *scribe {
 	at := h.hist.Head()
-	s := &scribe{hub: h, j: j, desks: d, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
+	s := &scribe{hub: h, j: j, append: j.Append, desks: d, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
 	s.cursor.Store(at)
 	s.reserved.Store(at)
 	h.hist.Keep(at)
@@ -140,7 +151,58 @@ func (s *scribe) after(d time.Duration) {
 
 // due is called by the timer: output has gathered, or a journal that failed is to be
 // tried again, or the console has been silent for long.
-func (s *scribe) due() { s.begin(scribeWaiting, scribeFailed, scribeSilent) }
+func (s *scribe) due() {
+	s.overdue.Store(true)
+	s.begin(scribeWaiting, scribeFailed, scribeSilent)
+}
+
+// writeHere writes what a fast device printed in the device's goroutine, which calls
+// it. If the disk makes it wait longer than scribeGrace, takeOver is called, in a
+// goroutine of its own, to do what the device's goroutine does; that one goes on as the
+// scribe's, and false is returned when the device has long been somebody else's.
+func (s *scribe) writeHere(head int64, takeOver func()) (mine bool) {
+	if head-s.cursor.Load() < scribeHere || s.slow.Load() || !s.claim() {
+		return true
+	}
+	defer s.work.Done()
+	guard := time.AfterFunc(scribeGrace, func() {
+		s.slow.Store(true)
+		takeOver()
+	})
+	_, err := s.some()
+	<-s.desks
+	switch {
+	case err != nil:
+		if s.written(err, true) {
+			s.write()
+		}
+	case s.overdue.Load() || !s.doing.CompareAndSwap(scribeWriting, scribeWaiting):
+		s.write()
+	case s.overdue.Load(): // it went off before that swap, and found no one waiting
+		s.begin(scribeWaiting)
+	}
+	return guard.Stop()
+}
+
+// claim takes a desk and makes its caller the one who writes, if output was to gather.
+func (s *scribe) claim() bool {
+	if s.doing.Load() != scribeWaiting {
+		return false
+	}
+	select {
+	case s.desks <- struct{}{}:
+	default:
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.doing.CompareAndSwap(scribeWaiting, scribeWriting) {
+		<-s.desks
+		return false
+	}
+	s.work.Add(1)
+	return true
+}
 
 // write writes until nothing is left to.
 func (s *scribe) write() {
@@ -162,7 +224,7 @@ func (s *scribe) written(err error, some bool) (more bool) {
 	was, now := s.setError(err)
 	switch {
 	case now != nil && was == nil:
-		s.hub.note("journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
+		s.hub.keep(slog.LevelWarn, "journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
 	case was != nil && now == nil:
 		s.hub.note("journal", "the console is written down again")
 	}
@@ -221,33 +283,41 @@ func (s *scribe) behind() bool {
 
 // drain writes what there is.
 func (s *scribe) drain() error {
-	h := s.hub
+	s.overdue.Store(false)
 	for {
-		head, at := h.hist.Head(), s.cursor.Load()
-		if err := s.reserve(head); err != nil {
+		if all, err := s.some(); err != nil {
 			return err
-		}
-		if at == head {
+		} else if all {
 			return s.finish()
 		}
-		bufs, missing := s.reader.Next(at, scribeChunk)
-		if missing > 0 {
-			s.reader.Release()
-			s.lose(missing)
-			continue
-		}
-		h.mu.Lock()
-		s.marks = h.times.between(s.marks[:0], at, at+sizeOf(bufs))
-		h.mu.Unlock()
-		n, err := s.j.Append(at, bufs, s.marks)
-		s.reader.Release()
-		s.cursor.Add(n)
-		h.hist.Keep(at + n)
-		s.tellNews()
-		if err != nil {
-			return err
-		}
 	}
+}
+
+// some writes up to scribeChunk bytes; it returns true if there are none.
+func (s *scribe) some() (all bool, err error) {
+	h := s.hub
+	head, at := h.hist.Head(), s.cursor.Load()
+	if err := s.reserve(head); err != nil {
+		return false, err
+	}
+	if at == head {
+		return true, nil
+	}
+	bufs, missing := s.reader.Next(at, scribeChunk)
+	if missing > 0 {
+		s.reader.Release()
+		s.lose(missing)
+		return false, nil
+	}
+	h.mu.Lock()
+	s.marks = h.times.between(s.marks[:0], at, at+channel.SizeOf(bufs))
+	h.mu.Unlock()
+	n, err := s.append(at, bufs, s.marks)
+	s.reader.Release()
+	s.cursor.Add(n)
+	h.hist.Keep(at + n)
+	s.tellNews()
+	return false, err
 }
 
 // finish writes the events, of bytes that are all written, and the index.
@@ -257,7 +327,13 @@ func (s *scribe) finish() error {
 		h.mu.Lock()
 		if len(h.unwritten) == 0 {
 			h.unwritten = nil
+			unkept := h.unkept
+			h.unkept = 0
 			h.mu.Unlock()
+			if unkept > 0 {
+				h.keep(slog.LevelWarn, "journal", fmt.Sprintf("the journal lacks %d events: the disk took none for too long", unkept))
+				continue
+			}
 			break
 		}
 		e := h.unwritten[0]
@@ -268,9 +344,12 @@ func (s *scribe) finish() error {
 		h.mu.Lock() // only now, so that whoever asks finds it here or there
 		if h.unwritten[0] == e {
 			h.unwritten = h.unwritten[1:]
+		} else {
+			h.unkept-- // it was let go meanwhile, and is kept
 		}
 		h.mu.Unlock()
 	}
+	h.found(s.j.Found())
 	if err := s.j.Flush(); err != nil {
 		return err
 	}
@@ -288,7 +367,7 @@ func (s *scribe) lose(missing int64) {
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()
-	s.hub.noteSome(&s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
+	s.hub.keepSome(slog.LevelWarn, &s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
 }
 
 // reserve has the journal note up to where offsets may be given out, before they are.
@@ -343,9 +422,8 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 	return nil
 }
 
-// close writes what is left and ends the journal. The hub must have no device any
-// more.
-func (s *scribe) close() error {
+// stop waits until write has ended, which is not begun again.
+func (s *scribe) stop() {
 	s.mu.Lock()
 	s.doing.Store(scribeClosed)
 	if s.timer != nil {
@@ -353,13 +431,16 @@ func (s *scribe) close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+}
+
+// close writes what is left and ends the journal. The hub must have no device any
+// more.
+func (s *scribe) close() error {
+	s.stop()
 	s.desks <- struct{}{}
 	defer func() { <-s.desks }()
-	err := s.drain()
-	if err := s.j.Close(s.hub.hist.Head()); err != nil {
-		return err
-	}
-	return err
+	drained := s.drain()
+	return cmp.Or(s.j.Close(s.hub.hist.Head()), drained)
 }
 
 // state is how many bytes are to be written, and why the journal takes nothing.
