@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -315,6 +316,26 @@ func TestPages(t *testing.T) {
 	}
 	if w := r.ask("GET /", map[string]string{"Host": "evil.example"}); w.Code != 403 {
 		t.Errorf("a page by any name: %d %s", w.Code, w.Body)
+	}
+}
+
+// Of requests that take long there are only so many at once.
+func TestARequestTooMany(t *testing.T) {
+	r := newWebRig(t, "")
+	begun, end := make(chan struct{}), make(chan struct{})
+	r.door.control.server.Pages = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end })
+	var all sync.WaitGroup
+	for range requestsMost {
+		all.Go(func() { r.ask("GET /", nil) })
+		<-begun
+	}
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one more: %d, %v", w.Code, w.Header())
+	}
+	close(end)
+	all.Wait()
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 200 {
+		t.Errorf("later: %d", w.Code)
 	}
 }
 
