@@ -132,6 +132,16 @@ func TestWebGuards(t *testing.T) {
 	}
 }
 
+// Two secrets in one place are one too many.
+func TestTwoSecrets(t *testing.T) {
+	r := newWebRig(t, "")
+	q := httptest.NewRequest("GET", "/", nil)
+	q.Header["Authorization"] = []string{"Bearer " + r.token, "Bearer " + r.token}
+	if _, refusal := r.door.control.server.authorized(t.Context(), r.ch, q); refusal == nil || refusal.Status != 401 {
+		t.Errorf("refused with %v", refusal)
+	}
+}
+
 // who is who the API says that the caller is.
 func (r *webRig) who(header map[string]string) string {
 	r.t.Helper()
