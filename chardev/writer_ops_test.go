@@ -102,7 +102,7 @@ func TestWriterOverTheAPI(t *testing.T) {
 	ask := func(method, body string) (int, string) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(method, "/api/v1/chardevs/vm1/writer", strings.NewReader(body))
-		api.handler().ServeHTTP(w, r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{}})))
+		api.handler().ServeHTTP(w, r.WithContext(withPeer(r.Context(), end)))
 		return w.Code, w.Body.String()
 	}
 	for _, step := range []struct {
