@@ -19,9 +19,9 @@ import (
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
-	start, err := con.start(query.Get("since"), query.Get("epoch"))
-	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+	start, refusal := con.start(query.Get("since"), query.Get("epoch"))
+	if refusal != nil {
+		refuse(w, refusal)
 		return
 	}
 	if c.here.Add(1) > c.most && c.most > 0 {
