@@ -101,7 +101,7 @@ func (a *webSessions) sweep(now time.Time) {
 		case s.isOver(now):
 			delete(a.sessions, key)
 			s.end(errSessionOver)
-		case a.sessions[idlest] == nil || s.used.Before(a.sessions[idlest].used):
+		case a.sessions[idlest] == nil || s.idler(a.sessions[idlest]):
 			idlest = key
 		}
 	}
@@ -114,6 +114,15 @@ func (a *webSessions) sweep(now time.Time) {
 // isOver is called with all.mu held.
 func (s *webSession) isOver(now time.Time) bool {
 	return s.ctx.Err() != nil || s.who.Ended() != "" || s.held == 0 && now.Sub(s.used) >= sessionIdle
+}
+
+// idler says whether s rather than another one is to give way: one with which nothing
+// is served before one with which something is. It is called with all.mu held.
+func (s *webSession) idler(than *webSession) bool {
+	if (s.held == 0) != (than.held == 0) {
+		return s.held == 0
+	}
+	return s.used.Before(than.used)
 }
 
 // find returns the session of a secret.
