@@ -131,6 +131,7 @@ func (s *Server) ReloadAccess() error {
 	for _, c := range s.consoles {
 		cut += c.hub.review()
 	}
+	s.board.raiseAll() // who watches may see others now
 	if err == nil {
 		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
 		return nil

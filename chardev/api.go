@@ -73,6 +73,30 @@ type Info struct {
 	Events    []Event          `json:"events,omitempty"` // the newest last; only for one chardev
 }
 
+// Summary is one chardev as a list shows it, in the events of GET /api/v1/events.
+type Summary struct {
+	Name     string     `json:"name"`
+	State    string     `json:"state"` // as in Info
+	Since    time.Time  `json:"since"`
+	Error    string     `json:"error,omitempty"`
+	Device   string     `json:"device"`
+	Input    string     `json:"input"`
+	Writer   string     `json:"writer,omitempty"`
+	Clients  int        `json:"clients"`
+	Attached []string   `json:"attached"` // who they are, as access rules call them, each once; at most 8
+	BytesIn  int64      `json:"bytes_in"`
+	BytesOut int64      `json:"bytes_out"`
+	LastByte *time.Time `json:"last_byte"`
+	LastLine string     `json:"last_line"` // that was printed and is not blank, finished or not: at most 200 characters, without escape sequences
+	Epoch    string     `json:"epoch"`
+	Offset   int64      `json:"offset"`
+}
+
+// Gone is a chardev that the caller may read no longer.
+type Gone struct {
+	Name string `json:"name"`
+}
+
 // JournalInfo is what is written down of a chardev.
 type JournalInfo struct {
 	Error    string `json:"error,omitempty"` // why nothing is written now

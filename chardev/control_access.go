@@ -28,6 +28,7 @@ func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
 	return []route{
 		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list},
+		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events},
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show},
 		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients},
 		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick},

@@ -28,6 +28,7 @@ import (
 type hub struct {
 	log    *slog.Logger
 	stir   func() // told of every event; may be nil
+	sign   *sign  // tells those who watch all consoles of what is new here; may be nil
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
@@ -235,6 +236,7 @@ func (h *hub) note(kind, text string) {
 		h.scribe.printed(e.Offset)
 	}
 	h.log.Info(kind, "what", text, "offset", e.Offset)
+	h.sign.raise(happened)
 	if h.stir != nil {
 		h.stir()
 	}
@@ -297,6 +299,7 @@ func (h *hub) publish(chunk []byte) {
 		h.regroup()
 	}
 	h.mu.Unlock()
+	h.sign.raise(printed)
 	if len(h.writing)*callCost+h.weight*len(chunk) < longRound {
 		h.write(h.writing, chunk, at)
 	} else {

@@ -29,6 +29,7 @@ type Server struct {
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	consoles []*console
 	lull     lull
+	board    board
 	lock     *os.File
 	keeper   *journal.Keeper
 	gate     gate
@@ -167,6 +168,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
 	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
+	h.sign = s.board.add()
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
