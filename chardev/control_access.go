@@ -35,6 +35,8 @@ func (c *control) routes() []route {
 		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
 		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
 		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
+		{pattern: "GET" + chardev + "/writer", needs: access.Read, one: c.writer},
+		{pattern: "POST" + chardev + "/writer", needs: access.Control, one: c.setWriter},
 		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
 	}

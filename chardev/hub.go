@@ -43,6 +43,7 @@ type hub struct {
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
+	writer  writer
 	lost    flood // events of bytes that the journal lacks
 	unread  flood // events of bytes that the journal has and does not give
 	denied  flood // events of people who may not
@@ -60,7 +61,6 @@ type hub struct {
 	changed   bool                  // live is not writing any more
 	lagging   int                   // how many lag
 	pace      pace
-	writer    *client // who has an exclusive input
 	nextID    int
 	events    []Event       // the newest last
 	happened  int           // events in all
@@ -157,7 +157,7 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head():
+	case at < h.hist.Head(), c.owed.Load():
 		return false
 	}
 	h.setState(c, live)
@@ -179,10 +179,15 @@ func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.state == live {
-		h.lag(c, lagging)
-		c.out.bear(false) // its pump need not hold a thread
+		h.toPump(c)
 		c.hasty = time.Now().Add(20 * patience)
 	}
+}
+
+// toPump hands a live client to its pump. Called with mu held.
+func (h *hub) toPump(c *client) {
+	h.lag(c, lagging)
+	c.out.bear(false) // its pump need not hold a thread
 }
 
 // finish lets c have what was published so far and nothing more.
@@ -204,14 +209,7 @@ func (h *hub) detach(c *client) {
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
-	let := h.writer == c
-	if let {
-		h.writer = nil
-	}
 	h.mu.Unlock()
-	if let {
-		h.note("writer", "the input is free")
-	}
 	h.moved()
 }
 
