@@ -67,12 +67,15 @@ func (c *client) turnAway(err error) {
 var errRulesChanged = errors.New("the access rules have changed: this is permitted no longer")
 
 // review holds those who are attached against rules that have changed: who may read no
-// longer is cut, and gets no byte more; who may write no longer is told. Requests that
-// are permitted no longer end. It returns how many clients were cut.
+// longer is cut, and gets no byte more; who may write no longer is told, and has lost
+// the input. Requests that are permitted no longer end. It returns how many clients
+// were cut.
 func (h *hub) review() int {
 	cut := map[*client]*notPermitted{}
 	var requests []*request
 	var silenced []*client
+	let := "" // the event of a writer that is it no longer
+	h.writer.pen.Lock()
 	h.mu.Lock()
 	for _, c := range h.clients {
 		wrote := c.may(access.Write)
@@ -82,8 +85,8 @@ func (h *hub) review() int {
 		case wrote && !c.may(access.Write):
 			silenced = append(silenced, c)
 		}
-		if h.writer == c && !c.may(access.Write) {
-			h.writer = nil
+		if !c.may(access.Read | access.Write) {
+			let += h.dropWriter(c, c.String()+" may no longer write")
 		}
 	}
 	for v := range h.requests {
@@ -92,6 +95,8 @@ func (h *hub) review() int {
 		}
 	}
 	h.mu.Unlock()
+	h.writer.pen.Unlock()
+	h.noteWriter(let)
 	for _, v := range requests {
 		v.end(errRulesChanged)
 	}
@@ -131,6 +136,7 @@ func (s *Server) ReloadAccess() error {
 	for _, c := range s.consoles {
 		cut += c.hub.review()
 	}
+	s.board.raiseAll() // who watches may see others now
 	if err == nil {
 		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
 		return nil

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -113,7 +115,14 @@ func TestNewRulesHoldForThoseAttached(t *testing.T) {
 	b.hub.gate.rules.Store(rulesOf(t, permit("1", access.Read|access.Write)+permit("2", access.Read|access.Write)+permit("3", access.Read)))
 	b.plug()
 	told := make(chan Message, 8)
-	toldOf := func(c *client) { c.person = func(m Message) error { told <- m; return nil } }
+	toldOf := func(c *client) {
+		c.person = func(m Message) error {
+			if m.Type != "writer" {
+				told <- m
+			}
+			return nil
+		}
+	}
 	one, c1, gone := b.come(unixUser("1"), toldOf)
 	two, c2, _ := b.come(unixUser("2"), nil)
 	three, _, _ := b.come(unixUser("3"), nil)
@@ -156,6 +165,20 @@ type procPeer struct {
 
 func (p procPeer) PeerCred() (channel.PeerCred, error) { return p.cred, nil }
 
+// A passerby records an answer, and goes as soon as anything of it is sent while it is
+// under way.
+type passerby struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *passerby) SetReadDeadline(time.Time) error  { return nil }
+func (l *passerby) SetWriteDeadline(time.Time) error { return nil }
+func (l *passerby) Flush() {
+	l.ResponseRecorder.Flush()
+	l.leave()
+}
+
 // Every route serves those who may do what it needs and nobody else, and to who may
 // not read it the chardev is not there. All that is served is one of these.
 func TestRoutes(t *testing.T) {
@@ -164,13 +187,15 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: &Server{consoles: []*console{con}}, ctx: b.ctx}
+	b.hub.sign = c.server.board.add()
 	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		r = r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
-		w := httptest.NewRecorder()
-		c.handler().ServeHTTP(w, r)
+		ctx, cancel := context.WithCancel(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+		defer cancel()
+		w := &passerby{httptest.NewRecorder(), cancel}
+		c.handler().ServeHTTP(w, r.WithContext(ctx))
 		return w.Code, strings.TrimSpace(w.Body.String())
 	}
 	b.hub.gate.rules.Store(access.Nobody("of a test"))

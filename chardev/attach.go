@@ -59,7 +59,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.state()
-		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		return con.hub.addWriter(m, cl)
 	}
 	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
 }
@@ -79,6 +80,8 @@ func (con *console) message(cl *client, text []byte) {
 		cl.ch.SetReadDeadline(time.Unix(1, 0))
 	case "break":
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
+	case "writer":
+		err = con.hub.writerOp(cl, m.Text, m.Client)
 	case "resize":
 		con.hub.resize(cl, m.Cols, m.Rows)
 	default:

@@ -28,12 +28,13 @@ type CredentialsConfig struct {
 
 // A ChardevConfig is one [[chardev]].
 type ChardevConfig struct {
-	Name      string
-	Device    Endpoint
-	Frontends []FrontendConfig
-	History   int    // bytes
-	Input     string // shared, exclusive, off
-	Log       LogConfig
+	Name       string
+	Device     Endpoint
+	Frontends  []FrontendConfig
+	History    int           // bytes
+	Input      string        // shared, exclusive, off
+	WriterIdle time.Duration // a writer who types nothing for so long loses an exclusive input; 0: never
+	Log        LogConfig
 }
 
 // An Endpoint is an address and what to do with it.

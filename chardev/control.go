@@ -23,6 +23,7 @@ type control struct {
 	server   *Server
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
+	stuck    time.Duration   // how long who reads an answer that goes on may take nothing
 }
 
 // problem answers with an error (RFC 9457).
@@ -97,7 +98,7 @@ func (c *console) start(since, epoch string) (start, error) {
 
 // serveControl serves the API on l until ctx ends.
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
-	c := &control{server: s, ctx: ctx}
+	c := &control{server: s, ctx: ctx, stuck: stuckTime}
 	hs := &http.Server{
 		Handler:      c.handler(),
 		ReadTimeout:  10 * time.Second, // neither of the two holds for what is attached

@@ -28,12 +28,15 @@ func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
 	return []route{
 		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list},
+		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events},
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show},
 		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients},
 		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick},
 		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
 		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
 		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
+		{pattern: "GET" + chardev + "/writer", needs: access.Read, one: c.writer},
+		{pattern: "POST" + chardev + "/writer", needs: access.Control, one: c.setWriter},
 		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
 	}

@@ -27,6 +27,7 @@ type device struct {
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), d.tellNews)
+	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
 
@@ -112,6 +113,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
+	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
 	s.read()
@@ -140,6 +142,7 @@ func (s *session) end(err error) {
 		err = whyEnded(s.ctx)
 	}
 	h.device.Store(nil)
+	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
 	s.out.Abort() // what the device did not take until now it will not

@@ -28,6 +28,7 @@ import (
 type hub struct {
 	log    *slog.Logger
 	stir   func() // told of every event; may be nil
+	sign   *sign  // tells those who watch all consoles of what is new here; may be nil
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
@@ -42,6 +43,7 @@ type hub struct {
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
+	writer  writer
 	lost    flood // events of bytes that the journal lacks
 	unread  flood // events of bytes that the journal has and does not give
 	denied  flood // events of people who may not
@@ -59,7 +61,6 @@ type hub struct {
 	changed   bool                  // live is not writing any more
 	lagging   int                   // how many lag
 	pace      pace
-	writer    *client // who has an exclusive input
 	nextID    int
 	events    []Event       // the newest last
 	happened  int           // events in all
@@ -156,7 +157,7 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head():
+	case at < h.hist.Head(), c.owed.Load():
 		return false
 	}
 	h.setState(c, live)
@@ -178,10 +179,15 @@ func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.state == live {
-		h.lag(c, lagging)
-		c.out.bear(false) // its pump need not hold a thread
+		h.toPump(c)
 		c.hasty = time.Now().Add(20 * patience)
 	}
+}
+
+// toPump hands a live client to its pump. Called with mu held.
+func (h *hub) toPump(c *client) {
+	h.lag(c, lagging)
+	c.out.bear(false) // its pump need not hold a thread
 }
 
 // finish lets c have what was published so far and nothing more.
@@ -203,14 +209,7 @@ func (h *hub) detach(c *client) {
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
-	let := h.writer == c
-	if let {
-		h.writer = nil
-	}
 	h.mu.Unlock()
-	if let {
-		h.note("writer", "the input is free")
-	}
 	h.moved()
 }
 
@@ -235,6 +234,7 @@ func (h *hub) note(kind, text string) {
 		h.scribe.printed(e.Offset)
 	}
 	h.log.Info(kind, "what", text, "offset", e.Offset)
+	h.sign.raise(happened)
 	if h.stir != nil {
 		h.stir()
 	}
@@ -297,6 +297,7 @@ func (h *hub) publish(chunk []byte) {
 		h.regroup()
 	}
 	h.mu.Unlock()
+	h.sign.raise(printed)
 	if len(h.writing)*callCost+h.weight*len(chunk) < longRound {
 		h.write(h.writing, chunk, at)
 	} else {

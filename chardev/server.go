@@ -29,6 +29,7 @@ type Server struct {
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	consoles []*console
 	lull     lull
+	board    board
 	lock     *os.File
 	keeper   *journal.Keeper
 	gate     gate
@@ -166,7 +167,9 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
+	h.writer.idle = cc.WriterIdle
 	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
+	h.sign = s.board.add()
 	env := &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
@@ -264,6 +267,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	}
 	<-ctx.Done()
 	fronts.Wait() // clients first: they get what the devices said
+	for _, c := range s.consoles {
+		c.hub.writer.timing.Wait() // nobody has an input any more
+	}
 	goAway()
 	devices.Wait()
 	return failed

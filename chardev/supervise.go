@@ -13,6 +13,8 @@ import (
 
 // A status is how an endpoint is, for whoever asks.
 type status struct {
+	moved func() // called when the state or the error may be another; fixed, may be nil
+
 	mu    sync.Mutex
 	state string
 	err   string
@@ -33,6 +35,9 @@ func (s *status) set(state string, err error) bool {
 	text := ""
 	if err != nil {
 		text = reason(err)
+	}
+	if s.moved != nil {
+		defer s.moved()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
