@@ -29,13 +29,11 @@ export class Keyboard {
   // hear takes what a message says about who types.
   hear(m: Message): void {
     if (m.type !== "hello" && m.type !== "writer") return;
-    if (m.type === "hello") {
-      this.mode = m.mode ?? "";
-      this.input = m.input ?? "shared";
-    }
+    if (m.type === "hello") this.mode = m.mode ?? "";
     this.you = m.you;
-    this.holder = m.holder;
-    this.asked = m.asked ?? [];
+    this.input = m.writer?.input ?? "shared";
+    this.holder = m.writer?.holder ?? undefined;
+    this.asked = m.writer?.asked ?? [];
     this.paint();
     this.owner.changed();
   }

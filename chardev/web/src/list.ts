@@ -2,7 +2,7 @@
 
 import { Until, type View, h, say } from "./dom";
 import { type Summary, watch } from "./events";
-import { ago, clock, count } from "./words";
+import { ago, count, minute } from "./words";
 
 // A Row is a console in the list.
 interface Row {
@@ -53,7 +53,7 @@ export function list(go: (path: string) => void): View {
   function paint(row: Row, now: number): void {
     const { info } = row;
     row.link.dataset["state"] = info.state;
-    const since = clock(new Date(info.since), new Date(now));
+    const since = minute(new Date(info.since), new Date(now));
     let state = "";
     if (info.state === "down") state = `down since ${since}`;
     if (info.state === "opening") state = "reconnecting";
@@ -86,7 +86,7 @@ export function list(go: (path: string) => void): View {
     const focused = document.activeElement;
     groups.replaceChildren(...[...lists.keys()].sort(order.compare).map((name) => {
       const members = h("ul", {}, ...lists.get(name)!);
-      return lists.size === 1 ? h("section", {}, members) : h("section", { "aria-label": name || "others" }, h("h2", {}, name || "others"), members);
+      return name ? h("section", { "aria-label": name }, h("h2", {}, name), members) : h("section", {}, members);
     }));
     if (focused instanceof HTMLElement && groups.contains(focused)) focused.focus();
   }

@@ -2,7 +2,7 @@
 
 import { type Client, chardev, get, isGone, request, url } from "./api";
 import { ask, h, say } from "./dom";
-import { ago, count, size } from "./words";
+import { ago, size } from "./words";
 
 export class People {
   readonly button = h("button", { popovertarget: "people", class: "quiet" }, "…");
@@ -17,7 +17,7 @@ export class People {
 
   // told says how many there are now.
   told(clients: number): void {
-    say(this.button, count(clients, "person here", "people here"));
+    say(this.button, clients === 1 && this.me() ? "Only you" : `${clients} here`);
     if (clients !== this.known && this.panel.matches(":popover-open")) void this.load();
     this.known = clients;
   }

@@ -91,9 +91,11 @@ export class Screen {
     this.term.options.theme = palette();
   };
 
-  // accelerate draws with the graphics card where there is one. Without, or when it is
-  // taken away, the page's elements do.
+  // accelerate draws with the graphics card where there is one, on what is no phone:
+  // there it costs more battery than it saves time. Without, or when it is taken away,
+  // the page's elements do.
   private async accelerate(): Promise<void> {
+    if (!matchMedia("(pointer: fine)").matches) return;
     const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
     if (!gl) return;
     gl.getExtension("WEBGL_lose_context")?.loseContext();

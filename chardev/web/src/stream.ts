@@ -14,15 +14,13 @@ export interface Message {
   bytes?: number;
   state?: string;
   mode?: string;
-  input?: string;
   code?: string;
   text?: string;
   cols?: number;
   rows?: number;
   millis?: number;
   you?: "has" | "asked" | "may";
-  holder?: WriterClient;
-  asked?: WriterClient[];
+  writer?: { input: string; holder: WriterClient | null; asked: WriterClient[]; why?: string };
 }
 
 export interface WriterClient {

@@ -103,10 +103,10 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         remark(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
       case "writer":
-        if (m.text) remark(m.text);
+        if (m.writer?.why) remark(m.writer.why);
         break;
       case "notice":
-        remark(m.text ?? "");
+        if (!m.text?.includes('"credit"')) remark(m.text ?? "");
         break;
     }
     changed();

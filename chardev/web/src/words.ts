@@ -20,9 +20,18 @@ export function ago(then: number, now = Date.now()): string {
   return `${Math.floor(s / 86400)} d`;
 }
 
-// clock is a moment as a time of day, with its date if that is another one.
+// clock is a moment as a time of day to the second, minute to the minute; with the date
+// if that is another one.
 export function clock(then: Date, now = new Date()): string {
-  const time = then.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return moment(then, now, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+}
+
+export function minute(then: Date, now = new Date()): string {
+  return moment(then, now, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+function moment(then: Date, now: Date, form: Intl.DateTimeFormatOptions): string {
+  const time = then.toLocaleTimeString(undefined, form);
   return then.toDateString() === now.toDateString() ? time : `${then.toLocaleDateString()} ${time}`;
 }
 
