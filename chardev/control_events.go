@@ -147,8 +147,8 @@ func (c *console) summary() Summary {
 			s.Attached = append(s.Attached, who)
 		}
 	}
-	if h.writer != nil {
-		s.Writer = h.writer.String()
+	if h.writer.holder != nil {
+		s.Writer = h.writer.holder.String()
 	}
 	return s
 }
