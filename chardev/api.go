@@ -44,8 +44,11 @@ import "time"
 // OFFSET, with epoch=EPOCH to go on exactly there or be told that there is no such
 // place any more.
 
-// AttachProtocol is the websocket subprotocol of attach.
-const AttachProtocol = "chardev.v1"
+// The websocket subprotocols of attach.
+const (
+	AttachProtocol = "chardev.v1" // with messages
+	StreamProtocol = "binary"     // the stream and nothing else, as for who asks for none
+)
 
 // The states of a device or a frontend.
 const (
@@ -228,6 +231,10 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+
+	// of POST …/input
+	Reason string `json:"reason,omitempty"` // why the device was not given all, as Info.Refused calls it: not_writer, device_down, …
+	Taken  int64  `json:"taken,omitempty"`  // how many bytes, the first ones, it was given
 }
 
 // The codes of a "bye" that a client acts on. Any other one (it was kicked, it
@@ -245,6 +252,8 @@ const (
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
 // each "writer" of the client's; of many changes at once the last is told), "notice" (Text), "bye" (Code, Text why; the end follows).
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),
+// "credit" (Bytes: so many more may be sent; once one was given, or credit= was, no more are
+// sent than all of them together, and what is printed meanwhile comes from the past later),
 // "writer" (Text: WriterTake, …; Client, of a grant: to whom, if not to who asked first).
 type Message struct {
 	Type    string `json:"type"`
@@ -260,6 +269,7 @@ type Message struct {
 	Cols    int    `json:"cols,omitempty"`
 	Rows    int    `json:"rows,omitempty"`
 	Millis  int    `json:"millis,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"`
 
 	You    string      `json:"you,omitempty"` // what the client has of the input: WriterHas, …; "": it may not have it
 	Writer *WriterInfo `json:"writer,omitempty"`

@@ -7,14 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
 	"chardevd/channel"
 )
 
-// attach makes a connection of the API a client that is a person: it gets
-// messages beside the bytes, and may send some.
+// attach makes a connection of the API a client. One that asks for AttachProtocol is
+// a person: it gets messages beside the bytes, and may send some. To any other one it
+// is the bare stream.
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
@@ -22,6 +24,14 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
+	}
+	person := channel.WebsocketOffers(r, AttachProtocol)
+	var credit int64
+	if n := query.Get("credit"); n != "" {
+		if credit, err = strconv.ParseInt(n, 10, 64); err != nil || credit < 1 || credit > creditMost || !person {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("credit: want 1 to %d bytes, and the subprotocol %s; have %q", int64(creditMost), AttachProtocol, n))
+			return
+		}
 	}
 	c.attached.Add(1)
 	if c.ctx.Err() != nil {
@@ -37,11 +47,14 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
-	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
+	options := channel.WebsocketOptions{
 		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by
-		Protocols: []string{AttachProtocol},
-		OnText:    func(text []byte) { con.message(cl, text) },
-	}, func(under channel.Channel) channel.Channel {
+		Protocols: []string{AttachProtocol, StreamProtocol},
+	}
+	if person {
+		options.OnText = func(text []byte) { con.message(cl, text) }
+	}
+	ws, err := channel.UpgradeWebsocket(w, r, options, func(under channel.Channel) channel.Channel {
 		return channel.NewOutbox(under)
 	})
 	if err != nil {
@@ -50,6 +63,15 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	cl.ch = ws
+	if person {
+		con.greet(cl, ws, start.note, credit)
+	}
+	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
+}
+
+// greet makes a client a person, who begins with a hello. note is what that tells.
+func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit int64) {
+	cl.credit = &metered{on: credit > 0, left: credit}
 	cl.person = func(m Message) error {
 		text, err := json.Marshal(m)
 		if err != nil {
@@ -59,10 +81,9 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.state()
-		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
 		return con.hub.addWriter(m, cl)
 	}
-	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
 }
 
 // message acts on what an attached client says beside the bytes. It runs in the
@@ -80,6 +101,8 @@ func (con *console) message(cl *client, text []byte) {
 		cl.ch.SetReadDeadline(time.Unix(1, 0))
 	case "break":
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
+	case "credit":
+		err = cl.credit.add(m.Bytes)
 	case "writer":
 		err = con.hub.writerOp(cl, m.Text, m.Client)
 	case "resize":

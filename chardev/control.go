@@ -26,11 +26,16 @@ type control struct {
 	stuck    time.Duration   // how long who reads an answer that goes on may take nothing
 }
 
-// problem answers with an error (RFC 9457).
+// problem answers with an error.
 func problem(w http.ResponseWriter, status int, detail string) {
+	Problem{Status: status, Detail: detail}.answer(w)
+}
+
+func (p Problem) answer(w http.ResponseWriter) {
+	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
 }
 
 func answer(w http.ResponseWriter, v any) {

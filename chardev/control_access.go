@@ -32,6 +32,8 @@ func (c *control) routes() []route {
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show},
 		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients},
 		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick},
+		{pattern: "POST" + chardev + "/input", needs: access.Write, one: c.input},
+		{pattern: "POST" + chardev + "/reconnect", needs: access.Control, one: c.reconnect},
 		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
 		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
 		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},

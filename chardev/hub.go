@@ -44,9 +44,11 @@ type hub struct {
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
 	writer  writer
-	lost    flood // events of bytes that the journal lacks
-	unread  flood // events of bytes that the journal has and does not give
-	denied  flood // events of people who may not
+	lost    flood        // events of bytes that the journal lacks
+	unread  flood        // events of bytes that the journal has and does not give
+	denied  flood        // events of people who may not
+	reopens flood        // events of who has the device opened anew
+	posts   atomic.Int32 // requests that type
 
 	helpers sync.WaitGroup // of publish
 
@@ -112,6 +114,7 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 	h.clients = append(h.clients, c)
 	h.lag(c, lagging)
 	h.mu.Unlock()
+	h.sign.raise(happened)
 	if c.hello != nil {
 		c.tell(c.hello(at))
 	}
@@ -210,6 +213,7 @@ func (h *hub) detach(c *client) {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
 	h.mu.Unlock()
+	h.sign.raise(happened)
 	h.moved()
 }
 
