@@ -69,6 +69,8 @@ var misplaced = map[string]string{
 	"frontend":    "[[chardev]], as [[chardev.frontend]]",
 	"listen":      "[http], [[chardev.frontend]] or a chardev's device = { listen = … }",
 	"connect":     "[[chardev.frontend]] or a chardev's device = { connect = … }",
+	"origin":      "[http], or an address, as origin=",
+	"host":        "[http], or an address, as host=",
 	"who":         "[[access]]",
 	"may":         "[[access]]",
 	"on":          "[[access]]",

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -48,10 +47,7 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 		}, wg.Done)
 		return
 	}
-	most := int64(defaultMaxClients)
-	if n, err := strconv.ParseInt(f.cfg.Address.Get("max_clients"), 10, 64); err == nil {
-		most = n
-	}
+	most := mostClients(f.cfg.Address)
 	f.listen(ctx, func(ch channel.Channel) {
 		if f.clients.Add(1) > most {
 			f.clients.Add(-1)

@@ -41,7 +41,7 @@ func identify(ch channel.Channel) access.Identity {
 // identify tells who a client of the frontend is. What the frontend itself opens on
 // this host is known as the daemon's user, who was told to open it.
 func (f *frontend) identify(ch channel.Channel) access.Identity {
-	who := identify(ch)
+	who := admitted(ch).And(identify(ch))
 	switch a := f.cfg.Address; {
 	case len(who.Names) > 0:
 	case f.cfg.Listen && a.Transport == "pty":

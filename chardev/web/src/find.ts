@@ -77,12 +77,12 @@ export class Find {
     try {
       const grep = "(?i)" + text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
       const answer = await request("GET", url(chardev(this.name, "log"), { grep, format: "json", lines: foundMax }), { signal: mine.signal });
-      const lines = (await answer.text()).split("\n").filter(Boolean).map((line) => JSON.parse(line) as { offset: number; time?: string; text?: string }).filter((line) => line.text !== undefined);
+      const lines = (await answer.text()).split("\n").filter(Boolean).map((line) => JSON.parse(line) as { offset: number; time?: string; line?: string }).filter((line) => line.line !== undefined);
       if (mine.signal.aborted) return;
       say(this.result, lines.length === foundMax ? `the last ${foundMax} lines` : count(lines.length, "line"));
       this.found.replaceChildren(...lines.reverse().map((line) => {
         const when = line.time ? clock(new Date(line.time)) : `offset ${line.offset}`;
-        return h("li", {}, h("button", { onclick: () => this.jump(line.offset, when) }, h("time", {}, when), h("span", {}, line.text!)));
+        return h("li", {}, h("button", { onclick: () => this.jump(line.offset, when) }, h("time", {}, when), h("span", {}, line.line!)));
       }));
     } catch (e) {
       if (!isGone(e)) say(this.result, (e as Error).message);

@@ -106,7 +106,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         if (m.writer?.why) remark(m.writer.why);
         break;
       case "notice":
-        if (!m.text?.includes('"credit"')) remark(m.text ?? "");
+        remark(m.text ?? "");
         break;
     }
     changed();
