@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chardevd/chardev"
+	"chardevd/chardev/web"
 )
 
 func newServe() *cobra.Command {
@@ -114,6 +115,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
+	s.Pages = web.Handler()
 	defer func() {
 		if err := s.Close(); err != nil {
 			log.Error("the end", "error", err)

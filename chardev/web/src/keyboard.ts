@@ -6,8 +6,11 @@ import { ask, h, say } from "./dom";
 import type { Message, WriterClient } from "./stream";
 
 export interface Owner {
+  anonymous(): boolean; // nobody is known on this page
+  login(): void;
   tell(m: Message): boolean;
   changed(): void;
+  remark(text: string): void;
   focus(): void;
 }
 
@@ -30,16 +33,20 @@ export class Keyboard {
   hear(m: Message): void {
     if (m.type !== "hello" && m.type !== "writer") return;
     if (m.type === "hello") this.mode = m.mode ?? "";
+    const had = this.you === "has";
     this.you = m.you;
     this.input = m.writer?.input ?? "shared";
     this.holder = m.writer?.holder ?? undefined;
     this.asked = m.writer?.asked ?? [];
     this.paint();
+    if (m.type === "writer" && had !== (this.you === "has")) this.owner.remark(m.writer?.why || (had ? "you have the keyboard no longer" : "you have the keyboard"));
+    else if (m.type === "writer" && this.you === "has" && this.asked[0]) this.owner.remark(`${this.asked[0].name} asks for the keyboard`);
     this.owner.changed();
   }
 
   // why is why what is typed is not sent; "": it is.
   get why(): string {
+    if (this.mode !== "read-write" && this.owner.anonymous()) return "log in to type";
     if (this.mode !== "read-write") return "you may look at this console, not type into it";
     if (this.input === "off") return "this console takes no input";
     if (this.input !== "exclusive" || this.you === "has") return "";
@@ -55,6 +62,10 @@ export class Keyboard {
   }
 
   private async press(): Promise<void> {
+    if (this.mode !== "read-write") {
+      this.owner.login();
+      return;
+    }
     if (this.you === "has") {
       const first = this.asked[0];
       if (first) this.op("grant", first.client);
@@ -79,15 +90,17 @@ export class Keyboard {
     }
   }
 
-  private paint(): void {
+  paint(): void {
     const exclusive = this.input === "exclusive" && this.mode === "read-write";
     this.element.classList.toggle("mine", exclusive && this.you === "has");
-    this.main.disabled = !exclusive;
+    const login = this.mode === "read-only" && this.owner.anonymous();
+    this.main.disabled = !exclusive && !login;
     this.main.hidden = this.input === "shared" && this.mode === "read-write";
     this.other.hidden = !exclusive || !this.holder || (this.you === "has" && !this.asked.length);
     say(this.other, this.you === "has" ? "Release" : "Take it away");
     this.main.title = this.why;
-    if (this.mode !== "read-write") say(this.main, this.mode ? "Read only" : "…");
+    if (login) say(this.main, "Log in to type");
+    else if (this.mode !== "read-write") say(this.main, this.mode ? "Read only" : "…");
     else if (this.input === "off") say(this.main, "No input");
     else if (this.you === "has") say(this.main, this.asked[0] ? `Give it to ${this.asked[0].who}` : "Release the keyboard");
     else if (this.you === "asked") say(this.main, `Asked ${this.holder?.who ?? ""}…`);

@@ -2,6 +2,7 @@
 
 import { Until, type View, h, say } from "./dom";
 import { type Summary, watch } from "./events";
+import { account } from "./session";
 import { ago, count, minute } from "./words";
 
 // A Row is a console in the list.
@@ -35,7 +36,7 @@ export function list(go: (path: string) => void): View {
   const groups = h("div", { class: "groups" });
   const notice = h("p", { class: "notice", role: "status", hidden: true });
   const element = h("main", { class: "list" },
-    h("header", {}, h("h1", {}, "Consoles"), summary, filter),
+    h("header", {}, h("h1", {}, "Consoles"), summary, account(until.signal, go), filter),
     notice, groups,
     h("footer", {}, h("span", {}, h("kbd", {}, "/"), " filter"), h("span", {}, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move"), h("span", {}, h("kbd", {}, "Enter"), " open")));
 

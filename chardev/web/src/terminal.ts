@@ -15,6 +15,7 @@ import { preferences } from "./preferences";
 import { Reader } from "./reader";
 import { Screen } from "./screen";
 import type { Message } from "./stream";
+import { type Session, known, loginLink, session } from "./session";
 import { clock, size } from "./words";
 
 const bytes = new TextEncoder();
@@ -30,6 +31,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   let client = "";
   let device: { state: string; why: string; since: Date } = { state: "up", why: "", since: new Date() };
   let info: Info | undefined;
+  let who: Session | undefined;
 
   // What is typed goes one way: through type.
   let refused = 0;
@@ -51,7 +53,11 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
 
   const reader: Reader = new Reader(name, screen, at !== null && /^\d+$/.test(at) ? Number(at) : undefined, { changed, message, trouble: remark });
   const focus = () => screen.term.focus();
-  const keyboard = new Keyboard({ tell: (m) => reader.stream.tell(m), changed, focus });
+  const keyboard = new Keyboard({
+    anonymous: () => who !== undefined && !known(who),
+    login: () => go(loginLink("").href),
+    tell: (m) => reader.stream.tell(m), changed, remark, focus,
+  });
   const keys = new Keys((text) => type(text), () => screen.term.modes.applicationCursorKeysMode);
   const people = new People(name, () => client, remark);
   const sender = new Sender({ type, waiting: () => reader.stream.waiting, report: remark }, (text) => screen.term.paste(text));
@@ -102,9 +108,6 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       case "gap":
         remark(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
-      case "writer":
-        if (m.writer?.why) remark(m.writer.why);
-        break;
       case "notice":
         remark(m.text ?? "");
         break;
@@ -114,6 +117,8 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
 
   async function begun(): Promise<void> {
     try {
+      who ??= await session(until.signal);
+      keyboard.paint();
       info = await get<Info>(chardev(name), { signal: until.signal });
       device = { state: info.state, why: info.error ?? "", since: new Date(info.since) };
     } catch {
