@@ -159,7 +159,8 @@ func (s *Server) ReloadAccess() error {
 
 // Explain tells in lines for people what somebody may do on a chardev by the config's
 // access rules, and which of them says so. who are names as rules have them, like
-// unix:alice, all of one person; to a user of this host its groups are added.
+// unix:alice, all of one person; its groups are added to a user of this host, and to a
+// token or a user of the state folder.
 func (c *Config) Explain(who []string, chardev string) ([]string, error) {
 	known := false
 	var names []string
@@ -171,6 +172,9 @@ func (c *Config) Explain(who []string, chardev string) ([]string, error) {
 		return nil, unknownChardev(chardev, names)
 	}
 	identity, err := lookedUp(who)
+	if err == nil {
+		err = addGroups(&identity, Accounts{Dir: c.State})
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -387,7 +387,17 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	folder := Accounts{Dir: cfg.State}
+	if _, err := folder.AddToken("ci", []string{"build", "root"}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := folder.AddUser("alice", "correct horse", []string{"office"}); err != nil {
+		t.Fatal(err)
+	}
 	for who, want := range map[string][]string{
+		"token:ci":       {"token:ci on good", "may      read, control", "is also  group:build, group:root"},
+		"user:alice":     {"user:alice on good", "no rule", "group:office"},
+		"token:alice":    {"token:alice on good", "no rule"},
 		"unix:root":      {"unix:root on good", "may      read, control", "may not  write, admin", "the rule at " + path + ":5:1 ", "group:root"},
 		"unix:no-such":   {"unix:no-such on good", "may not  read, write, control, admin", "no rule is for unix:no-such on good"},
 		"anyone":         {"anonymous on good", "no rule"},

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -10,12 +11,19 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/accounts"
 )
 
 // Accounts are the tokens and users in a state folder, for the commands that change
 // them. LoadState tells the folder of a config file.
 type Accounts = accounts.Folder
+
+// TokensFile and UsersFile are where in the state folder they are.
+const (
+	TokensFile = accounts.TokensFile
+	UsersFile  = accounts.UsersFile
+)
 
 // An accountKeeper follows the files of the tokens and users.
 type accountKeeper struct {
@@ -94,6 +102,21 @@ func (k *accountKeeper) reload(tell bool) (next time.Time, wrong bool) {
 		wrong = true
 	}
 	return news.Next, wrong
+}
+
+// addGroups adds the groups that tokens and users have in a folder. A name that is none
+// of theirs has no groups there.
+func addGroups(who *access.Identity, in Accounts) error {
+	for _, n := range who.Names {
+		groups, err := in.Groups(n)
+		if err != nil {
+			return fmt.Errorf("%q: its groups: %w", n, err)
+		}
+		for _, g := range groups {
+			who.Names = append(who.Names, access.Name{Kind: access.Group, Text: g})
+		}
+	}
+	return nil
 }
 
 // sourceOf is from where whoever is at the other end of a channel shows a secret: a

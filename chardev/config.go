@@ -58,6 +58,7 @@ type FrontendConfig struct {
 	Replay    int    // bytes
 	OnLag     string // catch-up, skip, close, block
 	HalfClose bool
+	Login     bool      // clients say who they are before anything else
 	Reconnect Reconnect // of one that connects; zero: as it is usual
 }
 

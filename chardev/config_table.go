@@ -52,6 +52,7 @@ var misplaced = map[string]string{
 	"on_lag":      "[[chardev.frontend]] or [defaults]",
 	"reconnect":   "[[chardev.frontend]] or [defaults]",
 	"half_close":  "[[chardev.frontend]] or [defaults]",
+	"login":       "[[chardev.frontend]] or [defaults]",
 	"history":     "[[chardev]] or [defaults]",
 	"input":       "[[chardev]] or [defaults]",
 	"log":         "[[chardev]] or [defaults]",

@@ -51,8 +51,14 @@ func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
 		}
 	}, wg.Done)
 	wg.Go(func() {
-		crowd := newWaitingConns()
-		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: crowd.noteState}
+		waiting := newWaitingConns()
+		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew || state == http.StateIdle {
+				waiting.add(c)
+			} else {
+				waiting.remove(c)
+			}
+		}}
 		if err := d.control.serve(httpConns{ctx, d}, hs); err != nil {
 			d.env.Log.Error("http is served no longer: restart chardevd", "error", err)
 		}

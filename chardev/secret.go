@@ -59,7 +59,7 @@ func secretRefusal(err error) *channel.HandshakeError {
 		refusal.Status = http.StatusUnauthorized
 	case isLimited:
 		refusal.Status = http.StatusTooManyRequests
-		refusal.Header.Set("Retry-After", strconv.Itoa(int((limited.After+time.Second-1)/time.Second)))
+		refusal.Header.Set("Retry-After", strconv.Itoa(limited.Seconds()))
 	}
 	return refusal
 }

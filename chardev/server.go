@@ -192,6 +192,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	front.Admit = s.admit
 	for i := range cc.Frontends {
 		con.fronts = append(con.fronts, newFrontend(h, &front, &cc.Frontends[i]))
+		con.fronts[i].vouch = s.vouch
 	}
 	return con
 }

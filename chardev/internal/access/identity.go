@@ -7,7 +7,7 @@ type Kind string
 
 const (
 	User  Kind = "user"  // one that showed a password
-	Group Kind = "group" // of a user, or of the host for a process of it
+	Group Kind = "group" // of a user or a token; of the host for a process of it
 	Cert  Kind = "cert"  // the subject of a certificate that was verified, as in RFC 4514: CN=alice,O=office
 	SAN   Kind = "san"   // a subject alternative name of it: DNS, URI or email address (RFC 5280 section 4.2.1.6)
 	Unix  Kind = "unix"  // a user of the host: the name, or the number

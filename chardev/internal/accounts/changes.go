@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"chardevd/chardev/internal/access"
 )
 
 // A Folder is a state folder, in which accounts are changed and listed. A daemon that
@@ -37,7 +39,7 @@ func (f Folder) AddToken(name string, groups []string, expires time.Time) (secre
 		return "", err
 	}
 	return secret, change(f.Dir, TokensFile, func(list []Token) ([]Token, error) {
-		if index(list, t) >= 0 {
+		if index(list, t.called()) >= 0 {
 			return nil, fmt.Errorf("there is a token %q already: revoke it first, or give this one another name", name)
 		}
 		return append(list, t), nil
@@ -47,7 +49,7 @@ func (f Folder) AddToken(name string, groups []string, expires time.Time) (secre
 // RevokeToken removes a token.
 func (f Folder) RevokeToken(name string) error {
 	return change(f.Dir, TokensFile, func(list []Token) ([]Token, error) {
-		return without(list, Token{Name: name})
+		return without(list, Token{Name: name}.called())
 	})
 }
 
@@ -61,7 +63,7 @@ func (f Folder) AddUser(name, password string, groups []string) error {
 		return err
 	}
 	return change(f.Dir, UsersFile, func(list []User) ([]User, error) {
-		if index(list, u) >= 0 {
+		if index(list, u.called()) >= 0 {
 			return nil, fmt.Errorf("there is a user %q already: \"user passwd\" gives another password, \"user remove\" removes the user", name)
 		}
 		return append(list, u), nil
@@ -75,9 +77,9 @@ func (f Folder) SetPassword(name, password string) error {
 		return err
 	}
 	return change(f.Dir, UsersFile, func(list []User) ([]User, error) {
-		i := index(list, with)
+		i := index(list, with.called())
 		if i < 0 {
-			return nil, unknown(list, with)
+			return nil, unknown(list, with.called())
 		}
 		list[i].Password, list[i].Changed = with.Password, with.Changed
 		return list, nil
@@ -87,12 +89,33 @@ func (f Folder) SetPassword(name, password string) error {
 // RemoveUser removes a user.
 func (f Folder) RemoveUser(name string) error {
 	return change(f.Dir, UsersFile, func(list []User) ([]User, error) {
-		return without(list, User{Name: name})
+		return without(list, User{Name: name}.called())
 	})
 }
 
 // Users are the users that there are.
 func (f Folder) Users() ([]User, error) { return read[User](filepath.Join(f.Dir, UsersFile)) }
+
+// Groups are those of the token or the user that access rules call n; none of another
+// name.
+func (f Folder) Groups(n access.Name) ([]string, error) {
+	switch n.Kind {
+	case access.Token:
+		list, err := f.Tokens()
+		return groupsOf(list, n), err
+	case access.User:
+		list, err := f.Users()
+		return groupsOf(list, n), err
+	}
+	return nil, nil
+}
+
+func groupsOf[R record](list []R, n access.Name) []string {
+	if i := index(list, n); i >= 0 {
+		return list[i].groups()
+	}
+	return nil
+}
 
 // set gives u a password. It takes its time, so that nobody waits for the folder
 // meanwhile.
@@ -108,21 +131,21 @@ func (u *User) set(password string) error {
 func stamp() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 // index is where the account of this name is in a list, -1 where there is none.
-func index[R record](list []R, of R) int {
-	return slices.IndexFunc(list, func(r R) bool { return r.called() == of.called() })
+func index[R record](list []R, n access.Name) int {
+	return slices.IndexFunc(list, func(r R) bool { return r.called() == n })
 }
 
 // without is the list without the account of this name.
-func without[R record](list []R, of R) ([]R, error) {
-	i := index(list, of)
+func without[R record](list []R, n access.Name) ([]R, error) {
+	i := index(list, n)
 	if i < 0 {
-		return nil, unknown(list, of)
+		return nil, unknown(list, n)
 	}
 	return slices.Delete(list, i, i+1), nil
 }
 
 // unknown is the error of a name that no account has.
-func unknown[R record](list []R, of R) error {
+func unknown[R record](list []R, n access.Name) error {
 	var names []string
 	for _, r := range list {
 		names = append(names, r.called().Text)
@@ -131,5 +154,5 @@ func unknown[R record](list []R, of R) error {
 	if there == "" {
 		there = "none"
 	}
-	return fmt.Errorf("there is no %s %q; there is %s", of.called().Kind, of.called().Text, there)
+	return fmt.Errorf("there is no %s %q; there is %s", n.Kind, n.Text, there)
 }

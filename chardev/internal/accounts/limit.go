@@ -14,8 +14,12 @@ var ErrWrong = errors.New("the name or the secret is wrong")
 type LimitedError struct{ After time.Duration } // how long not; more than 0
 
 func (e *LimitedError) Error() string {
-	return fmt.Sprintf("too many wrong tries: try again in %v", e.After.Round(time.Second)+time.Second)
+	return fmt.Sprintf("too many tries: try again in %d s", e.Seconds())
 }
+
+// Seconds is After in whole seconds, so that who waits as long may try (Retry-After,
+// RFC 9110 section 10.2.3).
+func (e *LimitedError) Seconds() int { return int((e.After + time.Second - 1) / time.Second) }
 
 // A rate is how often something may fail: most times at once, and once more for each
 // interval that has passed.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -334,5 +335,21 @@ func TestChangesAtOnce(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(s.Dir, ".*")); len(left) > 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// What root writes belongs to whose the folder is, who must read it.
+func TestFilesAreOfWhoseTheFolderIs(t *testing.T) {
+	s := newShop(t)
+	want := os.Geteuid()
+	if want == 0 {
+		want = 65534
+		s.must(os.Chown(s.Dir, want, want))
+	}
+	s.token("ci", time.Time{})
+	info, err := os.Stat(s.Paths()[0])
+	s.must(err)
+	if have := info.Sys().(*syscall.Stat_t).Uid; have != uint32(want) {
+		t.Errorf("the file is of %d, want %d", have, want)
 	}
 }
