@@ -141,9 +141,7 @@ export class Reader implements Hearer {
     if (!this.past) return;
     await this.alone("what was next", async () => {
       const from = this.screen.held.end;
-      const last = this.stream.next - from <= page;
-      if (last) this.past = false; // what comes from now on waits in the queue
-      const { data, at } = await this.log(from, last ? this.stream.next : from + page);
+      const { data, at } = await this.log(from, this.end(from + page));
       await new Promise<void>((shown) => this.screen.feed(data, at, true, shown));
     });
   }
@@ -152,8 +150,7 @@ export class Reader implements Hearer {
   async jump(offset: number, flag: string): Promise<void> {
     await this.alone("that place", async () => {
       const from = Math.max(this.oldest, offset - replay);
-      const part = await this.log(from, Math.min(offset + page, this.stream.next));
-      this.leaveEnd();
+      const part = await this.log(from, this.end(offset + page));
       this.screen.held.clear(part.at);
       this.screen.held.append(part.data, part.at);
       await this.screen.rewrite({ offset: Math.max(offset, part.at), below: 3, flag });
@@ -168,18 +165,22 @@ export class Reader implements Hearer {
       return;
     }
     await this.alone("the live end", async () => {
-      this.past = this.paused = false;
-      const to = this.stream.next;
-      try {
-        const part = await this.log(Math.max(this.oldest, to - replay), to);
-        this.screen.held.clear(part.at);
-        this.screen.held.append(part.data, part.at);
-      } catch (e) {
-        this.past = true;
-        throw e;
-      }
+      const to = this.end(Infinity);
+      const part = await this.log(Math.max(this.oldest, to - replay), to);
+      this.screen.held.clear(part.at);
+      this.screen.held.append(part.data, part.at);
       await this.screen.rewrite();
     });
+  }
+
+  // end is where a part that is about to be read ends: at most at an offset, and at the
+  // live end if that is before. Then what comes from this moment on stands behind it,
+  // and waits in the queue.
+  private end(most: number): number {
+    this.leaveEnd();
+    if (this.stream.next > most) return most;
+    this.past = false;
+    return this.stream.next;
   }
 
   private leaveEnd(): void {
@@ -196,6 +197,7 @@ export class Reader implements Hearer {
     try {
       await do_();
     } catch (e) {
+      this.leaveEnd(); // what is shown may have no end that the stream goes on from
       this.failed(what, e);
     } finally {
       this.loading = false;

@@ -7,6 +7,7 @@ import { WebLinksAddon } from "@xterm/addon-web-links";
 import { type IMarker, Terminal } from "@xterm/xterm";
 import "./sheet";
 import { Held } from "./held";
+import { h } from "./dom";
 import { openLink } from "./links";
 import { dark, palette } from "./palette";
 import { count } from "./words";
@@ -75,7 +76,9 @@ export class Screen {
   }
 
   open(): void {
-    this.term.open(this.host);
+    const place = h("div", { class: "place" });
+    this.host.append(place);
+    this.term.open(place);
     this.term.textarea?.setAttribute("aria-label", "Type into the console");
     this.fit();
     dark.addEventListener("change", this.repaint);
@@ -104,6 +107,7 @@ export class Screen {
     const addon = new WebglAddon();
     addon.onContextLoss(() => addon.dispose());
     this.term.loadAddon(addon);
+    this.fit(); // its characters are of whole pixels
   }
 
   // guard takes from the console what it must not have: the answers to its questions
@@ -224,7 +228,7 @@ export class Screen {
     if (!marker) return;
     const d = this.term.registerDecoration({ marker, width: this.term.cols, layer: "top" });
     d?.onRender((element) => {
-      element.className = "flag flag-" + kind;
+      element.classList.add("flag", "flag-" + kind);
       element.title = text;
     });
   }

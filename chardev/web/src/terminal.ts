@@ -117,7 +117,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
 
   async function begun(): Promise<void> {
     try {
-      who ??= await session(until.signal);
+      who = await session(until.signal);
       keyboard.paint();
       info = await get<Info>(chardev(name), { signal: until.signal });
       device = { state: info.state, why: info.error ?? "", since: new Date(info.since) };
