@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	cdp "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -104,6 +105,21 @@ func (b *browser) until(expression string) {
 func (b *browser) shows(text string) {
 	b.t.Helper()
 	b.until(fmt.Sprintf("[...document.querySelectorAll('.xterm-rows > div')].some((row) => row.textContent.includes(%q))", text))
+}
+
+// types types into what has the focus, as a phone's keyboard does.
+func (b *browser) types(text string) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: text}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// presses presses a key as a page sees it: to a key that it keeps for itself the tool
+// would add a character.
+func (b *browser) presses(key string) {
+	b.t.Helper()
+	b.is(fmt.Sprintf("document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: %q, bubbles: true, cancelable: true}))", key))
 }
 
 // logsIn logs in and goes on at a path of the pages.

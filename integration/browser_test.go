@@ -41,7 +41,8 @@ func TestBrowserStays(t *testing.T) {
 	b.shows("tick ")
 	t.Logf("the login and the console's first text took %v", time.Since(began).Round(time.Millisecond))
 
-	b.do(chromedp.SendKeys(".xterm-helper-textarea", "typed in a page"))
+	b.types("typed in a page")
+	b.do(chromedp.KeyEvent(kb.Enter))
 	b.until("pieces.map((p) => new TextDecoder().decode(p.data)).join('').includes('typed in a page')")
 
 	rounds := 2
@@ -92,10 +93,9 @@ func TestBrowserLooksBack(t *testing.T) {
 	b.until("document.querySelector('.bar').textContent.includes('before the live end')")
 
 	// Up, above what came at first.
-	up := `document.querySelector(".xterm").dispatchEvent(new WheelEvent("wheel", {deltaY: -1e6, bubbles: true, cancelable: true}))`
 	eventually(t, patience, func() error {
-		b.is(up)
-		if first := b.is(`document.querySelector(".xterm-rows > div").textContent`).(string); first > "line 013" {
+		b.do(chromedp.DragAndDropXY(1193, 300, 1193, 5, 4))
+		if first := value[string](b, `document.querySelector(".xterm-rows > div").textContent`); first > "line 013" {
 			return fmt.Errorf("the first line is %q", first)
 		}
 		return nil
@@ -163,9 +163,13 @@ func TestBrowserLists(t *testing.T) {
 	b.until("[...document.querySelectorAll('.last')].some((e) => e.textContent === '<b>says</b> hello')")
 	b.axe("the list")
 
-	b.do(chromedp.KeyEvent("/"), chromedp.SendKeys("#filter", "rack3"))
+	b.presses("/")
+	b.until("document.activeElement.id === 'filter'")
+	b.do(chromedp.SendKeys("#filter", "rack3"))
 	b.until("document.querySelectorAll('.list li:not([hidden])').length === 40")
-	b.do(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent("j"), chromedp.KeyEvent(kb.Enter))
+	b.presses("ArrowDown")
+	b.presses("j")
+	b.do(chromedp.KeyEvent(kb.Enter))
 	b.until("location.pathname === '/c/rack3-node121'")
 	b.do(chromedp.NavigateBack())
 	b.until(fmt.Sprintf("document.querySelectorAll('.list li').length === %d", consoles+1))

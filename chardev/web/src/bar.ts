@@ -13,12 +13,15 @@ const shown = 8000; // ms that a remark stays
 
 export class Bar {
   private readonly text = h("span", { class: "text", role: "status", "aria-live": "polite" });
-  private readonly action = h("button", { class: "quiet", hidden: true, onclick: () => this.does?.() });
+  private readonly action = h("button", { class: "quiet", hidden: true, onclick: () => { this.does?.(); this.left(); } });
   private readonly right = h("span", { class: "right" });
   readonly element = h("footer", { class: "bar" }, h("span", { class: "dot", "aria-hidden": "true" }), this.text, this.action, this.right);
   private does: (() => void) | undefined;
   private standing: Saying = { kind: "calm", text: "" };
   private timer = 0;
+
+  // left is called when its button was pressed, which may be there no longer.
+  constructor(private readonly left: () => void) {}
 
   // stand shows how it is, until that is another.
   stand(saying: Saying): void {

@@ -82,4 +82,16 @@ export class Held {
     }
     return this.end;
   }
+
+  // lineBefore is the offset of the beginning of the line that is n lines above the one
+  // in which an offset stands; the start, if there are not so many.
+  lineBefore(from: number, n: number): number {
+    for (const { at, data } of this.runs(from).reverse()) {
+      if (at >= from) continue;
+      for (let i = data.length; i > 0 && (i = data.lastIndexOf(10, i - 1)) >= 0; ) {
+        if (n-- === 0) return at + i + 1;
+      }
+    }
+    return this.start;
+  }
 }

@@ -114,25 +114,26 @@ export class Reader implements Hearer {
     this.watcher.changed();
   }
 
-  // older puts what was before the oldest line above it.
+  // older puts what was before the oldest line above it. Where there is no room for that
+  // what is newest gives way, and the screen shows a part of the past.
   async older(): Promise<void> {
-    const to = this.screen.held.start;
-    if (to <= this.oldest) return;
+    const { held } = this.screen;
+    const top = this.screen.full ? this.screen.offsetOf(0) : held.start;
+    if (top <= this.oldest) return;
     await this.alone("what was before", async () => {
-      const from = Math.max(this.oldest, to - page);
-      let part = await this.log(from, to);
-      const line = from > this.oldest ? part.data.indexOf(10) + 1 : 0; // not in the middle of one
-      part = { at: part.at + line, data: part.data.subarray(line) };
-      if (!part.data.length) {
-        this.oldest = to; // nothing of it is there any more
-        return;
-      }
-      this.screen.held.prepend(part.data, part.at);
-      if (this.screen.held.size > heldMax) {
-        this.screen.held.keepOldest(heldMax);
+      if (this.screen.full || held.size > heldMax) {
+        held.keepOldest(top - held.start + (held.end - top) / 2);
         this.leaveEnd();
       }
-      await this.screen.rewrite({ offset: to, below: 0 });
+      const to = held.start;
+      if (to > this.oldest && top - to < page) {
+        const from = Math.max(this.oldest, to - page);
+        const { at, data } = await this.log(from, to);
+        const line = from > this.oldest ? data.indexOf(10) + 1 : 0; // not in the middle of one
+        if (line === data.length) this.oldest = to; // nothing of it is there any more
+        else held.prepend(data.subarray(line), at + line);
+      }
+      await this.screen.rewrite({ offset: top, below: 0 });
     });
   }
 
@@ -142,7 +143,9 @@ export class Reader implements Hearer {
     await this.alone("what was next", async () => {
       const from = this.screen.held.end;
       const { data, at } = await this.log(from, this.end(from + page));
+      const top = this.screen.top; // the terminal would go along with what comes
       await new Promise<void>((shown) => this.screen.feed(data, at, true, shown));
+      await this.screen.goTo(top);
     });
   }
 

@@ -175,12 +175,26 @@ export class Screen {
   // as a console tells: a line that was painted over stands where it ends.
   offsetOf(row: number): number {
     const buffer = this.term.buffer.normal;
-    let from: Mark | undefined;
-    for (const m of this.marks) if (m.marker.line >= 0 && m.marker.line <= row) from = m;
-    const base = from?.marker.line ?? 0;
-    let lines = 0;
-    for (let y = base + 1; y <= row; y++) if (!buffer.getLine(y)?.isWrapped) lines++;
-    return this.held.lineAfter(from?.offset ?? this.held.start, lines);
+    const lines = (from: number, to: number): number => {
+      let n = 0;
+      for (let y = from + 1; y <= to; y++) if (!buffer.getLine(y)?.isWrapped) n++;
+      return n;
+    };
+    const marks = this.marks.filter((m) => m.marker.line >= 0);
+    const before = marks.findLast((m) => m.marker.line <= row);
+    if (before) return this.held.lineAfter(before.offset, lines(before.marker.line, row));
+    const behind = marks[0];
+    return behind ? this.held.lineBefore(behind.offset, lines(row, behind.marker.line)) : this.held.start;
+  }
+
+  // full is whether the terminal has dropped lines of what is held.
+  get full(): boolean {
+    return this.term.buffer.normal.length >= scrollback + this.term.rows;
+  }
+
+  // top is the row that is shown first.
+  get top(): number {
+    return this.term.buffer.active.viewportY;
   }
 
   // atTop is whether the oldest line is in sight.
@@ -210,13 +224,28 @@ export class Screen {
       end = at + data.length;
       await new Promise<void>((shown) => this.write(data, at, true, shown));
     }
+    await this.shown("\x1b[?2026l");
     if (to && target && target.line >= 0) {
-      this.term.scrollToLine(Math.max(0, target.line - to.below));
+      await this.goTo(Math.max(0, target.line - to.below));
       if (to.flag) this.flag(target, "here", to.flag);
     } else {
-      this.term.scrollToBottom();
+      await this.goTo(this.term.buffer.active.baseY);
     }
-    await this.shown("\x1b[?2026l");
+  }
+
+  // goTo scrolls to a row. The terminal learns how much it has to scroll in only when
+  // it paints, and goes no further before.
+  async goTo(row: number): Promise<void> {
+    for (let tries = 0; tries < 5 && (tries === 0 || this.top !== row); tries++) {
+      this.term.scrollToLine(row);
+      await new Promise<void>((painted) => {
+        const late = setTimeout(painted, 100); // a tab that nobody sees paints nothing
+        requestAnimationFrame(() => {
+          clearTimeout(late);
+          painted();
+        });
+      });
+    }
   }
 
   private shown(text: string): Promise<void> {

@@ -44,7 +44,7 @@ export interface Hearer {
 // The waits between tries, in ms: doubled up to the longest, and with jitter, so that
 // the tabs of a whole floor do not come back in one instant.
 const retryMin = 250;
-const retryMax = 8000;
+const retryMax = 5000;
 const lived = 5000; // a connection that lasted so long was one: the next wait is the shortest
 
 // silence is how long a console may have nothing to say to what was typed before it is

@@ -25,7 +25,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   const until = new Until();
   const host = h("div", { class: "screen" });
   const screen = new Screen(host, preferences);
-  const bar = new Bar();
+  const bar = new Bar(() => screen.term.focus());
   const remark = (text: string) => bar.remark(text);
   const at = query.get("at");
   let client = "";
@@ -185,7 +185,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       e.stopPropagation();
       void sender.offer(e.clipboardData?.getData("text/plain") ?? "");
     }, { capture: true });
-    term.attachCustomKeyEventHandler(shortcut);
+    until.on(document, "keydown", shortcut, { capture: true });
     const fit = new ResizeObserver(() => screen.fit());
     fit.observe(host);
     until.do(() => fit.disconnect());
@@ -193,22 +193,20 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     focus();
   }
 
-  // shortcut keeps for the page what a terminal's own program keeps: all else is typed.
-  function shortcut(e: KeyboardEvent): boolean {
-    if (!(e.ctrlKey || e.metaKey) || !e.shiftKey) {
-      if (e.type === "keydown" && e.shiftKey && e.key === "PageUp" && screen.atTop) void reader.older();
-      return true;
-    }
-    if (e.type !== "keydown") return false;
+  // shortcut keeps for the page what a terminal's own program keeps, and no more: all
+  // else is typed. Ctrl+Shift+V is the browser's.
+  function shortcut(e: KeyboardEvent): void {
+    if (e.shiftKey && e.key === "PageUp" && screen.atTop) void reader.older();
+    if (!(e.ctrlKey || e.metaKey) || !e.shiftKey) return;
     switch (e.code) {
       case "KeyC": void navigator.clipboard.writeText(screen.term.getSelection()); break;
       case "KeyF": find.open(); break;
       case "KeyL": go(""); break;
       case "End": void reader.back(); break;
-      default: return true; // Ctrl+Shift+V is the browser's
+      default: return;
     }
     e.preventDefault();
-    return false;
+    e.stopPropagation();
   }
 
   until.do(watch({
