@@ -137,8 +137,11 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 // until its end.
 func (s *session) read() {
 	for {
-		err := s.hub.readDevice(s)
-		if err != errSilent {
+		switch err := s.hub.readDevice(s); err {
+		case errSilent:
+		case errTakenOver:
+			return
+		default:
 			s.end(err)
 			return
 		}

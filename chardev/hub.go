@@ -256,6 +256,9 @@ func (h *hub) tell(m Message) {
 	}
 }
 
+// errTakenOver is why a goroutine reads the device no longer: another one does.
+var errTakenOver = errors.New("taken over")
+
 // readDevice reads the device until it ends or is silent; only one may run at a
 // time.
 func (h *hub) readDevice(s *session) error {
@@ -275,6 +278,9 @@ func (h *hub) readDevice(s *session) error {
 		}
 		if err != nil {
 			return err
+		}
+		if h.scribe != nil && !h.scribe.writeHere(h.hist.Head(), s.read) {
+			return errTakenOver
 		}
 		// A device at full rate never waits: let the others have their turn, but not
 		// after each read, as that wakes another thread (measured).

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -288,6 +290,47 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	}
 	if got := readPast(t, b.hub, kept+lost, b.printed); !bytes.Equal(got, numbers(kept+lost, b.printed)) {
 		t.Error("behind the gap is something else than was printed")
+	}
+}
+
+// A disk that hangs in the middle of a write holds up neither the console nor who
+// watches, though it is the device's goroutine that writes; nothing is lost.
+func TestAHangingDiskIsFeltByNobody(t *testing.T) {
+	b := newNotebook(t, roomy).bench(64 << 10)
+	defer b.end()
+	s := b.hub.scribe
+	hung, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.append = func(at int64, bufs [][]byte, marks []journal.Mark) (int64, error) {
+		if by := string(debug.Stack()); strings.Contains(by, "writeHere") {
+			once.Do(func() { close(hung); <-release })
+		}
+		return s.j.Append(at, bufs, marks)
+	}
+	b.plug()
+	far, _ := b.attach(64<<10, 0, nil)
+	const each = 4 << 20
+	total := 0
+	for stuck := false; !stuck; { // the device's goroutine writes only what it was quick to print
+		var printing sync.WaitGroup
+		printing.Go(func() { b.print(each) })
+		readNumbers(t, far, int64(total), each)
+		printing.Wait()
+		total += each
+		select {
+		case <-hung:
+			stuck = true
+		default:
+		}
+	}
+	var printing sync.WaitGroup
+	printing.Go(func() { b.print(each) })
+	readNumbers(t, far, int64(total), each)
+	printing.Wait()
+	close(release)
+	awaitWritten(t, b)
+	if got := readPast(t, b.hub, 0, b.printed); s.lost.Load() > 0 || !bytes.Equal(got, numbers(0, b.printed)) {
+		t.Errorf("%d bytes were lost, or others are there", s.lost.Load())
 	}
 }
 

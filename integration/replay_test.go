@@ -62,7 +62,7 @@ history = "256KiB"
 		return nil
 	})
 	late := check(t, dialSilent(t, "unix", d.path("front")).Conn)
-	late.gets(t, replay)
+	late.until(t, patience, func(c *Checker) bool { return c.Bytes >= replay })
 	d.has("vm", 3)
 	eventually(t, patience, func() error {
 		for _, c := range d.clients("vm") {
@@ -214,8 +214,12 @@ log = false
 			g.cont()
 			r.until(t, patience, func(c *Checker) bool { return int64(c.Last)*10 > head+history })
 			c := r.checker()
-			if c.Repeats > 0 || c.Gaps+c.Garbled == 0 || c.Gaps > 1 || c.Garbled > 1 {
-				t.Errorf("want one gap: %v", c.Err())
+			most := 1
+			if policy == "skip" { // it may do so once more before it is stuck for good
+				most = 2
+			}
+			if c.Repeats > 0 || c.Gaps+c.Garbled == 0 || int(c.Gaps) > most || int(c.Garbled) > most {
+				t.Errorf("want %d gaps at most: %v", most, c.Err())
 			}
 			// Line n ends at offset 10 n + 10; the stream is shorter by what is missing.
 			if n := int64(c.Last)*10 + 10 + int64(len(c.line)) - c.Bytes; n != missing {
