@@ -29,11 +29,19 @@ type notPermitted struct {
 
 // Error is what they are told, which leaves out how others are dealt with.
 func (e *notPermitted) Error() string {
+	if ended := e.decision.Who.Ended(); ended != "" {
+		return ended
+	}
 	return fmt.Sprintf("%s may not %s %s", e.decision.Who, e.what, e.decision.Chardev)
 }
 
 // because is Error for the log.
-func (e *notPermitted) because() string { return e.Error() + ": " + e.decision.Why() }
+func (e *notPermitted) because() string {
+	if why := e.decision.Why(); why != e.Error() {
+		return e.Error() + ": " + why
+	}
+	return e.Error()
+}
 
 // may says whether the client has a right, by the rules as they are now.
 func (c *client) may(what access.Permissions) bool {
@@ -64,12 +72,12 @@ func (c *client) turnAway(err error) {
 	c.close(err)
 }
 
-var errRulesChanged = errors.New("the access rules have changed: this is permitted no longer")
+var errRulesChanged = errors.New("this is permitted no longer: the access rules have changed, or the account is gone")
 
-// review holds those who are attached against rules that have changed: who may read no
-// longer is cut, and gets no byte more; who may write no longer is told, and has lost
-// the input. Requests that are permitted no longer end. It returns how many clients
-// were cut.
+// review holds those who are attached against rules that have changed, or accounts that
+// are gone: who may read no longer is cut, and gets no byte more; who may write no
+// longer is told, and has lost the input. Requests that are permitted no longer end. It
+// returns how many clients were cut.
 func (h *hub) review() int {
 	cut := map[*client]*notPermitted{}
 	var requests []*request
@@ -115,6 +123,15 @@ func (h *hub) review() int {
 	return len(cut)
 }
 
+// review is that of the hubs of all chardevs.
+func (s *Server) review() (cut int) {
+	for _, c := range s.consoles {
+		cut += c.hub.review()
+	}
+	s.board.raiseAll() // who watches may see others now
+	return cut
+}
+
 // ReloadAccess reads the [[access]] rules of the config file again and puts them in
 // force, for those who are attached as well. Rules that are wrong are none: then
 // nobody but the operator may do anything until they are right. So it is if there are
@@ -132,11 +149,7 @@ func (s *Server) ReloadAccess() error {
 	}
 	s.ruled = s.ruled || rules.Len() > 0
 	s.gate.rules.Store(rules)
-	cut := 0
-	for _, c := range s.consoles {
-		cut += c.hub.review()
-	}
-	s.board.raiseAll() // who watches may see others now
+	cut := s.review()
 	if err == nil {
 		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
 		return nil
@@ -146,7 +159,8 @@ func (s *Server) ReloadAccess() error {
 
 // Explain tells in lines for people what somebody may do on a chardev by the config's
 // access rules, and which of them says so. who are names as rules have them, like
-// unix:alice, all of one person; to a user of this host its groups are added.
+// unix:alice, all of one person; its groups are added to a user of this host, and to a
+// token or a user of the state folder.
 func (c *Config) Explain(who []string, chardev string) ([]string, error) {
 	known := false
 	var names []string
@@ -158,6 +172,9 @@ func (c *Config) Explain(who []string, chardev string) ([]string, error) {
 		return nil, unknownChardev(chardev, names)
 	}
 	identity, err := lookedUp(who)
+	if err == nil {
+		err = addGroups(&identity, Accounts{Dir: c.State})
+	}
 	if err != nil {
 		return nil, err
 	}

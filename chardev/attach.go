@@ -33,10 +33,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 			return
 		}
 	}
-	c.attached.Add(1)
-	if c.ctx.Err() != nil {
-		c.attached.Done()
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
 	cl := &client{
@@ -48,7 +46,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		onLag:    "catch-up",
 	}
 	options := channel.WebsocketOptions{
-		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by
+		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by, and else it is looked at
+		Origins:   c.origins,
 		Protocols: []string{AttachProtocol, StreamProtocol},
 	}
 	if person {
@@ -58,15 +57,22 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		return channel.NewOutbox(under)
 	})
 	if err != nil {
-		c.attached.Done()
+		left()
 		con.hub.log.Info("attach failed", "error", err)
 		return
+	}
+	ctx, release := c.ctx, func() {}
+	if caller.session != nil {
+		ctx, release = caller.session.ctx, caller.session.hold()
 	}
 	cl.ch = ws
 	if person {
 		con.greet(cl, ws, start.note, credit)
 	}
-	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
+	cl.serve(ctx, start.replay, start.from, func(error) {
+		release()
+		left()
+	})
 }
 
 // greet makes a client a person, who begins with a hello. note is what that tells.

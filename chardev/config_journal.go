@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/accounts"
 )
 
 // What the journal is without a word in the file.
@@ -91,6 +92,8 @@ func (l *loader) tooLarge(second *value, limit string, total, size int64) {
 func (l *loader) folders() {
 	taken := map[string]string{
 		filepath.Join(l.cfg.State, lockFile):               "the lock of the state folder",
+		filepath.Join(l.cfg.State, accounts.TokensFile):    "the file of the tokens",
+		filepath.Join(l.cfg.State, accounts.UsersFile):     "the file of the users",
 		filepath.Join(l.cfg.State, channel.SelfSignedFile): "the self-signed certificate",
 	}
 	for _, u := range l.uses {

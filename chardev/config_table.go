@@ -85,6 +85,9 @@ var misplaced = map[string]string{
 	"http":        "the main file, as [http]",
 	"journal":     "the main file, as [journal]",
 	"defaults":    "the main file, as [defaults]",
+	"login":       "[[chardev.frontend]] or [defaults]",
+	"origin":      "[http], or an address, as origin=",
+	"host":        "[http], or an address, as host=",
 
 	"passphrase_file": "[credentials.NAME]",
 }

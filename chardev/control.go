@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -21,9 +22,36 @@ import (
 // A control serves the API on a listener.
 type control struct {
 	server   *Server
+	origins  []string // pages of these sites may use it too
+	most     int64    // how many may be attached, or read what goes on, at once; 0: any number
+	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
-	stuck    time.Duration   // how long who reads an answer that goes on may take nothing
+	stuck    time.Duration   // how long who reads an answer that goes on may take nothing; 0: stuckTime
+}
+
+// comes counts one more who is served for as long as he likes; left must be called when
+// he is gone. If there are too many already, or the daemon is going down, it answers
+// so and returns nil.
+func (c *control) comes(w http.ResponseWriter) (left func()) {
+	c.attached.Add(1)
+	left = func() {
+		c.here.Add(-1)
+		c.attached.Done()
+	}
+	here := c.here.Add(1)
+	var err error
+	switch {
+	case c.ctx.Err() != nil:
+		err = errShutdown
+	case here > c.most && c.most > 0:
+		err = errFull
+	default:
+		return left
+	}
+	left()
+	problem(w, http.StatusServiceUnavailable, err.Error())
+	return nil
 }
 
 // problem answers with an error.
@@ -103,17 +131,23 @@ func (c *console) start(since, epoch string) (start, error) {
 
 // serveControl serves the API on l until ctx ends.
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
-	c := &control{server: s, ctx: ctx, stuck: stuckTime}
-	hs := &http.Server{
-		Handler:      c.handler(),
-		ReadTimeout:  10 * time.Second, // neither of the two holds for what is attached
-		WriteTimeout: 30 * time.Second,
-		IdleTimeout:  time.Minute,
-		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:  func(net.Listener) context.Context { return ctx },
-		ConnContext:  withPeer,
-	}
-	err := hs.Serve(netListener{ctx, l})
+	c := &control{server: s, ctx: ctx}
+	return c.serve(netListener{ctx, l}, &http.Server{Handler: c.handler(), ConnContext: withPeer})
+}
+
+// headMax is how long the head of a request may be, in bytes, with all its cookies.
+const headMax = 32 << 10
+
+// serve serves hs on l until the control's context ends.
+func (c *control) serve(l net.Listener, hs *http.Server) error {
+	ctx := c.ctx
+	hs.ReadTimeout = 10 * time.Second // neither of the two holds for what is attached
+	hs.WriteTimeout = 30 * time.Second
+	hs.IdleTimeout = time.Minute
+	hs.MaxHeaderBytes = headMax - 4<<10 // to which net/http adds as much
+	hs.ErrorLog = slog.NewLogLogger(c.server.log.Handler(), slog.LevelWarn)
+	hs.BaseContext = func(net.Listener) context.Context { return ctx }
+	err := hs.Serve(l)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if hs.Shutdown(bounded) != nil {

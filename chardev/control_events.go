@@ -17,12 +17,11 @@ import (
 // has changed, for as long as the caller reads. Who reads slowly is told less often,
 // and then how it is by then.
 func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
-	c.attached.Add(1)
-	defer c.attached.Done()
-	if c.ctx.Err() != nil {
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
+	defer left()
 	out, err := beginSSE(w, r, c.stuck)
 	if err != nil {
 		c.server.log.Debug("events", "error", err)

@@ -40,13 +40,12 @@ var contentTypes = map[transcript.Format]string{
 // read it, unless that one reads nothing for long: nobody waits for that, and a client
 // that is gone, or the daemon's end, ends it.
 func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
-	c.attached.Add(1)
-	defer c.attached.Done()
-	ctx := r.Context()
-	if c.ctx.Err() != nil {
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
+	defer left()
+	ctx := r.Context()
 	q, err := parseLog(r.URL.Query())
 	sse := acceptsSSE(r)
 	if err == nil && sse {
@@ -103,13 +102,12 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 	h.Set(TrailerNext, strconv.FormatInt(result.Next, 10))
 	h.Set(TrailerLost, strconv.FormatInt(result.Lost, 10))
 	h.Set(TrailerFound, strconv.FormatInt(result.Found, 10))
-	switch {
-	case err == nil:
-	case c.ctx.Err() != nil:
+	switch cause := context.Cause(ctx); {
+	case c.ctx.Err() != nil && err != nil:
 		h.Set(TrailerError, errShutdown.Error())
-	case errors.Is(context.Cause(ctx), errRulesChanged):
-		h.Set(TrailerError, errRulesChanged.Error())
-	case ctx.Err() == nil:
+	case cause != nil && !errors.Is(cause, context.Canceled): // the rules have changed, the session is over
+		h.Set(TrailerError, cause.Error())
+	case err != nil && ctx.Err() == nil:
 		h.Set(TrailerError, err.Error())
 		con.hub.log.Warn("log", "error", err)
 	}

@@ -24,10 +24,15 @@ type lull struct {
 }
 
 // stir notes a coming or going.
-func (l *lull) stir() {
+func (l *lull) stir() { l.add(1) }
+
+// heave notes what leaves as much garbage as lullAfter comings and goings.
+func (l *lull) heave() { l.add(lullAfter) }
+
+func (l *lull) add(stirs int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stirs++
+	l.stirs += stirs
 	if l.stirs < lullAfter || l.stopped {
 		return
 	}

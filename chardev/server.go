@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/accounts"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -28,6 +30,7 @@ type Server struct {
 	log      *slog.Logger
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	consoles []*console
+	doors    []*httpDoor
 	lull     lull
 	board    board
 	lock     *os.File
@@ -36,8 +39,14 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
+	sessions *webSessions
+	wrongs   flood // of secrets
+
+	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
+	Pages http.Handler
 
 	identities *identities
+	accounts   *accountKeeper
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -73,12 +82,18 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		spare:  history.NewSpare(unwrittenMost),
 		desks:  make(desks, deskCount),
 
+		sessions: newWebSessions(),
+
 		identities: newIdentities(cfg.Credentials, log),
 	}
+	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
 		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
+	}
+	for i := range cfg.HTTP.Listen {
+		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
 	}
 	return s, nil
 }
@@ -170,18 +185,26 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	h.writer.idle = cc.WriterIdle
 	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
 	h.sign = s.board.add()
-	env := &channel.Env{
+	env := s.newEnv(log)
+	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
+	con.hub, con.device = h, newDevice(h, env, &cc.Device)
+	front := *env
+	front.Admit = s.admit
+	for i := range cc.Frontends {
+		con.fronts = append(con.fronts, newFrontend(h, &front, &cc.Frontends[i]))
+		con.fronts[i].vouch = s.vouch
+	}
+	return con
+}
+
+// newEnv is what addresses of the config leave to the daemon.
+func (s *Server) newEnv(log *slog.Logger) *channel.Env {
+	return &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
-		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
 		Log:         log,
 	}
-	con.hub, con.device = h, newDevice(h, env, &cc.Device)
-	for i := range cc.Frontends {
-		con.fronts = append(con.fronts, newFrontend(h, env, &cc.Frontends[i]))
-	}
-	return con
 }
 
 // newHub returns the console's hub, which goes on where its journal ends.
@@ -249,11 +272,15 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	var fronts, devices sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
+	s.accounts.start(ctx, &fronts) // before anybody can show a secret
 	for _, c := range s.consoles {
 		c.device.start(away, &devices)
 		for _, f := range c.fronts {
 			f.start(ctx, &fronts)
 		}
+	}
+	for _, d := range s.doors {
+		d.start(ctx, &fronts)
 	}
 	s.identities.start(ctx, &fronts)
 	var failed error
@@ -294,6 +321,11 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 			return false
 		}
 		return true
+	}
+	for _, d := range s.doors {
+		if !await(&d.supervisor) {
+			return false
+		}
 	}
 	for _, c := range s.consoles {
 		if !await(&c.device.supervisor) {

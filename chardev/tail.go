@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -26,10 +27,11 @@ type tail struct {
 	ended   chan struct{} // closed when that was done
 }
 
-// newTail begins an answer, whose header must be complete. end must be called before
+// newTail begins an answer, whose header must be complete. stuck is how long its reader
+// may take nothing; 0: stuckTime. end must be called before
 // the handler returns.
 func newTail(w http.ResponseWriter, r *http.Request, stuck time.Duration) (*tail, error) {
-	t := &tail{w: w, rc: http.NewResponseController(w), ctx: r.Context(), stuck: stuck, quiet: sseQuiet, ended: make(chan struct{})}
+	t := &tail{w: w, rc: http.NewResponseController(w), ctx: r.Context(), stuck: cmp.Or(stuck, stuckTime), quiet: sseQuiet, ended: make(chan struct{})}
 	t.unwatch = context.AfterFunc(t.ctx, func() {
 		defer close(t.ended)
 		t.rc.SetWriteDeadline(time.Now().Add(finishTime))

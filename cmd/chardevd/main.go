@@ -73,23 +73,26 @@ time, from one shared history.`,
   chardevd list               what consoles there are
   chardevd attach demo        be on one; ~. leaves
   chardevd log demo           what it printed`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("which command?")
-			}
-			var names []string
-			for _, c := range cmd.Commands() {
-				names = append(names, c.Name())
-			}
-			return unknown("command", args[0], names)
-		},
+		Args:          whichCommand,
 		RunE:          func(*cobra.Command, []string) error { return nil }, // Args never lets it
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newVersion())
 	return root
+}
+
+// whichCommand is the error for a line that names none of a command's commands.
+func whichCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("which command?")
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	return unknown("command", args[0], names)
 }
 
 // flagError adds the nearest flag to an error about an unknown one.

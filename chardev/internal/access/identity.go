@@ -7,7 +7,7 @@ type Kind string
 
 const (
 	User  Kind = "user"  // one that showed a password
-	Group Kind = "group" // of a user, or of the host for a process of it
+	Group Kind = "group" // of a user or a token; of the host for a process of it
 	Cert  Kind = "cert"  // the subject of a certificate that was verified, as in RFC 4514: CN=alice,O=office
 	SAN   Kind = "san"   // a subject alternative name of it: DNS, URI or email address (RFC 5280 section 4.2.1.6)
 	Unix  Kind = "unix"  // a user of the host: the name, or the number
@@ -36,6 +36,15 @@ func (n Name) String() string { return string(n.Kind) + ":" + n.Text }
 // the kernel; the zero Identity is of somebody of whom nothing is known.
 type Identity struct {
 	Names []Name // the one that it is called by comes first
+
+	// Accounts are what names of it stand on besides. When one of them ends, so does
+	// the whole identity.
+	Accounts []*Account
+
+	// Guest is set of somebody at [http] of whom nothing is known. Where there is no
+	// rule at all it may look, and change nothing: a door that is made for browsers
+	// leads to every chardev, also to those that have no other.
+	Guest bool
 
 	// Operator is set of the daemon's own user, and of root, at the control socket:
 	// whoever is that could as well change the config. No rule can keep it out.

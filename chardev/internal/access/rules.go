@@ -65,9 +65,15 @@ type Decision struct {
 // Decide says what who may do on a chardev, and why.
 func (r *Rules) Decide(who Identity, chardev string) Decision {
 	d := Decision{Who: who, Chardev: chardev, without: r.without}
-	switch {
+	switch ended := who.Ended(); {
+	case ended != "":
+		d.without = ended
+		return d
 	case who.Operator:
 		d.May, d.without = All, "the daemon's own user and root may do everything at the control socket"
+		return d
+	case r.without != "" && who.Guest && r.may != None:
+		d.May, d.without = r.may&Read, r.without+", and then who has shown nothing over http may look only"
 		return d
 	case r.without != "":
 		d.May = r.may
