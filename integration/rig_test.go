@@ -81,6 +81,7 @@ var debian = map[string]string{
 	"mount":              "mount",
 	"tail":               "coreutils",
 	"asciinema":          "asciinema",
+	"curl":               "curl",
 }
 
 // program finds a program, or fails the test with the package that has it.
