@@ -179,7 +179,10 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, c.out.abort)
+	t := time.AfterFunc(finishTime, func() {
+		c.out.abort()
+		c.end(errNoRoom)
+	})
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -333,6 +336,7 @@ func (c *client) pump() {
 			return
 		}
 		c.hub.moved()
+		old.pause(c.going, c.mute)
 	}
 	c.mu.Lock()
 	c.die(errNoRoom)

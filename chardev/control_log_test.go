@@ -108,7 +108,7 @@ func TestLogTellsGaps(t *testing.T) {
 	}
 	a := r.get(t.Context(), "since=0")
 	first, _ := bufio.NewReader(a.Body).ReadString('\n')
-	if want := fmt.Sprintf("[gap: %d bytes lost at offset 0]\n", oldest); first != want {
+	if want := fmt.Sprintf("[gap: at most %d bytes are missing at offset 0]\n", oldest); first != want {
 		t.Errorf("it begins with %q, want %q", first, want)
 	}
 	a = r.get(t.Context(), "since=0&format=raw")

@@ -24,8 +24,9 @@
 // its own pump gives it what has gathered whenever there is room, and hands it back
 // at the head. Only a client with whom nobody else keeps up is borne with for a
 // moment (patience). What a client wants and memory no longer has its pump takes from
-// the journal (catchup.go); what that has not either is a gap, whose size is told, and
-// on_lag says what happens then. pace.go says when the device is made to wait for
+// the journal (catchup.go), which is tried again for some time if it can not be read
+// (recall.go); what that has not either is a gap, whose size is told, and on_lag says
+// what happens then. pace.go says when the device is made to wait for
 // somebody who lags.
 //
 // The scribe (scribe.go) writes the history into the journal, in larger pieces the

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -40,8 +41,11 @@ func (f *flood) pass(now time.Time) (untold string, ok bool) {
 }
 
 // noteSome notes an event that may be one of very many.
-func (h *hub) noteSome(f *flood, kind, text string) {
+func (h *hub) noteSome(f *flood, kind, text string) { h.keepSome(slog.LevelInfo, f, kind, text) }
+
+// keepSome is noteSome for a log level.
+func (h *hub) keepSome(level slog.Level, f *flood, kind, text string) {
 	if untold, ok := f.pass(time.Now()); ok {
-		h.note(kind, text+untold)
+		h.keep(level, kind, text+untold)
 	}
 }

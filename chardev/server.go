@@ -99,43 +99,41 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 }
 
 // Close ends the journals, for up to closeGrace, and gives the state folder back. Run
-// must have returned.
+// must have returned. An error is of journals that are not ended: they go on behind a
+// gap.
 func (s *Server) Close() error {
-	done := make(chan struct{})
-	go func() { // left behind only if a disk takes nothing, at the end of the process
-		defer close(done)
-		s.closeJournals()
-	}()
+	done := make(chan error, 1)
+	go func() { done <- s.closeJournals() }() // left behind only if a disk takes nothing, at the end of the process
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
-	var late error
+	var err error
 	select {
-	case <-done:
+	case err = <-done:
 	case <-grace.C:
-		late = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
+		err = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
 	}
-	return errors.Join(late, s.lock.Close())
+	return errors.Join(err, s.lock.Close())
 }
 
 // closeGrace is how long the journals' end may take.
 const closeGrace = 10 * time.Second
 
-func (s *Server) closeJournals() {
+func (s *Server) closeJournals() error {
 	var all sync.WaitGroup
-	for _, c := range s.consoles {
+	failed := make([]error, len(s.consoles)+1)
+	for i, c := range s.consoles {
 		if c.hub.scribe == nil {
 			continue
 		}
 		all.Go(func() {
 			if err := c.hub.scribe.close(); err != nil {
-				c.hub.log.Error("the journal's end is not written", "error", err)
+				failed[i] = fmt.Errorf("chardev %s: the end of what it printed is not written down: %w", c.name, err)
 			}
 		})
 	}
 	all.Wait()
-	if err := s.keeper.Close(); err != nil {
-		s.log.Error("journals", "error", err)
-	}
+	failed[len(s.consoles)] = s.keeper.Close()
+	return errors.Join(failed...)
 }
 
 // lockFile is what a state folder is locked by.
@@ -224,10 +222,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 	con.epoch = j.Epoch()
 	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
 	h.scribe = newScribe(h, j, s.desks)
-	for _, e := range j.Recovered() {
-		h.events = append(h.events, Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
-		log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)
-	}
+	h.found(j.Found())
 	return h
 }
 
