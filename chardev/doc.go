@@ -63,6 +63,13 @@
 // API (control_access.go), each of which says what it needs; and again for all who are
 // there when the rules change. mayType and takeControl ask the client.
 //
+// Where input = "exclusive" one client at a time has the input (writer.go). It changes
+// hands with the pen held, which whoever gives the device something holds from the look
+// at who has the input to the write: so no byte of a former holder comes behind that. A
+// client whose input has ended, or who may write no longer, has it no more. People are
+// told by their pumps how it is, not how it came to that step by step: a change costs
+// each of them one message at most, and whoever takes nothing none.
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may
 // control (control_line.go): a client's channel tells of them from within its Read, so that
