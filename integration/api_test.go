@@ -300,8 +300,8 @@ func TestAttachBareAndByCredit(t *testing.T) {
 	}
 }
 
-// post sends a body to the API.
-func (d *daemon) post(path, body string) (int, chardev.Problem) {
+// asks sends a body to the API, which answers with a problem or nothing.
+func (d *daemon) asks(path, body string) (int, chardev.Problem) {
 	d.t.Helper()
 	a, err := d.api.Post("http://localhost/api/v1/"+path, "application/octet-stream", strings.NewReader(body))
 	if err != nil {
@@ -329,25 +329,25 @@ frontends = ["unix:front"]
 name = "far"
 device = "tcp://127.0.0.1:@port@"
 `, map[string]any{"port": port})
-	if status, p := d.post("chardevs/vm/input", "x"); status != 409 || p.Reason != "device_down" {
+	if status, p := d.asks("chardevs/vm/input", "x"); status != 409 || p.Reason != "device_down" {
 		t.Errorf("nobody is there: %d %+v", status, p)
 	}
-	if status, p := d.post("chardevs/vm/reconnect", ""); status != 409 {
+	if status, p := d.asks("chardevs/vm/reconnect", ""); status != 409 {
 		t.Errorf("no guest is there: %d %+v", status, p)
 	}
 	guest := dial(t, "unix", d.path("vm.guest"))
 	d.is("vm", "up")
-	if status, p := d.post("chardevs/vm/input", "root\r"); status != 204 {
+	if status, p := d.asks("chardevs/vm/input", "root\r"); status != 204 {
 		t.Errorf("%d %+v", status, p)
 	}
 	guest.sees(t, "root\r")
 	w := dial(t, "unix", d.path("front"))
 	w.types(t, "mine")
 	guest.sees(t, "mine")
-	if status, p := d.post("chardevs/vm/input", "x"); status != 409 || p.Reason != "not_writer" {
+	if status, p := d.asks("chardevs/vm/input", "x"); status != 409 || p.Reason != "not_writer" {
 		t.Errorf("another one has the input: %d %+v", status, p)
 	}
-	if status, p := d.post("chardevs/vm/reconnect", ""); status != 202 {
+	if status, p := d.asks("chardevs/vm/reconnect", ""); status != 202 {
 		t.Errorf("%d %+v", status, p)
 	}
 	guest.isCut(t, patience)
@@ -359,7 +359,7 @@ device = "tcp://127.0.0.1:@port@"
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if status, p := d.post("chardevs/far/reconnect", ""); status != 202 {
+	if status, p := d.asks("chardevs/far/reconnect", ""); status != 202 {
 		t.Errorf("%d %+v", status, p)
 	}
 	for range 3 {
@@ -369,7 +369,7 @@ device = "tcp://127.0.0.1:@port@"
 			t.Fatal(err)
 		}
 		d.is("far", "up")
-		if status, p := d.post("chardevs/far/reconnect", ""); status != 202 {
+		if status, p := d.asks("chardevs/far/reconnect", ""); status != 202 {
 			t.Errorf("%d %+v", status, p)
 		}
 		c.SetReadDeadline(time.Now().Add(patience))
