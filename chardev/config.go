@@ -23,7 +23,7 @@ type Config struct {
 // An HTTPConfig is [http].
 type HTTPConfig struct {
 	Listen  []Endpoint
-	Origins []string // sites whose pages may use the API, besides its own
+	Origins []string // sites whose pages may use the API, besides that which Host names
 	Hosts   []string // names by which browsers may call it, besides localhost and addresses
 }
 
