@@ -93,6 +93,9 @@ func (h *hub) review() int {
 		case wrote && !c.may(access.Write):
 			silenced = append(silenced, c)
 		}
+		if wrote != c.may(access.Write) {
+			h.owe(c) // what it may have of the input
+		}
 		if !c.may(access.Read | access.Write) {
 			let += h.dropWriter(c, c.String()+" may no longer write")
 		}

@@ -240,7 +240,7 @@ const (
 const (
 	WriterHas   = "has"   // it is the one who types
 	WriterAsked = "asked" // it asked for it
-	WriterMay   = "may"   // neither, but it may have it
+	WriterMay   = "may"   // neither, but it may type: if the input is exclusive, when it has it
 )
 
 // WriterInfo is who has a chardev's input.

@@ -226,7 +226,7 @@ func (w *writer) text() string {
 // something. However often the input changes hands meanwhile, that is one message, so
 // nobody's goodbye is that others fight for the keyboard. Called with mu held.
 func (h *hub) owe(c *client) {
-	if c.person == nil {
+	if c.person == nil || h.input != "exclusive" {
 		return
 	}
 	c.owed.Store(true)

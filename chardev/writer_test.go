@@ -146,10 +146,9 @@ func (m *writerModel) check(t *rapid.T) {
 			y.mu.Lock()
 			defer y.mu.Unlock()
 			h := y.say.Writer.Holder
-			return (h == nil) == (m.holder == nil) && (h == nil || h.Name == m.holder.String()) && len(y.say.Writer.Asked) == len(m.asked) &&
-				(y.say.You == want || want == "" || want == WriterMay) // of new rights alone nobody is told
+			return (h == nil) == (m.holder == nil) && (h == nil || h.Name == m.holder.String()) && len(y.say.Writer.Asked) == len(m.asked) && y.say.You == want
 		}
-		if y.person != nil {
+		if y.person != nil && !y.over {
 			await(m.b.t, "what "+y.String()+" is told", told)
 		}
 	}
