@@ -30,7 +30,7 @@ func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
 	defer out.end()
 	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch()}
 	defer v.leave()
-	if err := v.run(); err != nil && r.Context().Err() == nil {
+	if err := v.run(); r.Context().Err() == nil {
 		c.server.log.Debug("events", "error", err)
 	}
 }
@@ -44,7 +44,7 @@ type overview struct {
 	shown []bool // which consoles the caller was told of and may read; nil: nothing was told yet
 }
 
-// run tells until the caller is gone.
+// run tells until the caller is gone, or reads nothing for long; the error says so.
 func (v *overview) run() error {
 	var due []int
 	for {
