@@ -182,10 +182,14 @@ func (l *passerby) Flush() {
 
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
-	return &Server{
+	s := &Server{
 		consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
 		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
 	}
+	for _, con := range cons {
+		con.hub.sign = s.board.add()
+	}
+	return s
 }
 
 // Every route serves those who may do what it needs and nobody else, and to who may
@@ -196,7 +200,6 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: serverOf(con), ctx: b.ctx}
-	b.hub.sign = c.server.board.add()
 	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
