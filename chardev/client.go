@@ -11,6 +11,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 )
 
@@ -113,7 +114,8 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 		return
 	}
 	c.beside()
-	c.hub.note("attach", c.String())
+	c.hub.noteSome(&c.hub.came, "attach", c.String())
+	c.hub.audit.did(c, audit.Attach, "")
 	c.read()
 }
 
@@ -163,7 +165,8 @@ func (c *client) leave(err error) {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.noteGaps()
-	c.hub.note("detach", c.String()+": "+reason(err))
+	c.hub.noteSome(&c.hub.left, "detach", c.String()+": "+reason(err))
+	c.hub.audit.went(c, err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 }

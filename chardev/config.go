@@ -15,6 +15,7 @@ type Config struct {
 	HTTP        HTTPConfig
 	Credentials map[string]*CredentialsConfig
 	Access      *access.Rules
+	Audit       string // the file of the audit log, absolute; "": none is kept
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on

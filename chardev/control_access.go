@@ -7,6 +7,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // A route of the API. Who may not do what it needs is not served by it.
@@ -109,6 +110,7 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 		v := &request{who: caller.who, needs: rt.needs, end: cancel}
 		if err := con.hub.enter(v); err != nil {
 			con.hub.noteSome(&con.hub.denied, "refused", caller.String()+": "+r.Method+" "+r.URL.Path+": "+err.because())
+			con.hub.audit.didNot(caller, r.Method+" "+r.URL.Path, err)
 			if err.decision.May.Has(access.Read) {
 				problem(w, http.StatusForbidden, err.Error())
 			} else {
@@ -117,6 +119,9 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 			return
 		}
 		defer con.hub.exit(v)
+		if rt.audited() {
+			con.hub.audit.did(caller, audit.API, r.Method+" "+r.URL.Path)
+		}
 		rt.one(w, r.WithContext(ctx), con)
 	}
 }

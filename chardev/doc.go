@@ -76,6 +76,11 @@
 // told by their pumps how it is, not how it came to that step by step: a change costs
 // each of them one message at most, and whoever takes nothing none.
 //
+// Who came, went, was refused or changed something is told to the audit log by one call
+// where it happens (audit.go: did, didNot, went); a new thing that somebody can do is to
+// do that too. It never waits. internal/audit sums up what comes in floods; the events and
+// the log have the first of them only (flood.go).
+//
 // How all consoles are is told over the API (control_events.go) to whoever watches the
 // board (board.go): a hub that has changed marks that there and goes on, and the watchers
 // look at it as often as they can and should.

@@ -51,7 +51,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	}
 	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
 	_, r.ch = channel.Pipe(1)
-	r.door = &httpDoor{control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
+	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
+	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
 	return r
 }
 
@@ -130,6 +131,16 @@ func TestWebGuards(t *testing.T) {
 		if (w.Code == 401) != (w.Header().Get("WWW-Authenticate") != "") {
 			t.Errorf("%s: %d with WWW-Authenticate %q", c.why, w.Code, w.Header().Get("WWW-Authenticate"))
 		}
+	}
+}
+
+// Two secrets in one place are one too many.
+func TestTwoSecrets(t *testing.T) {
+	r := newWebRig(t, "")
+	q := httptest.NewRequest("GET", "/", nil)
+	q.Header["Authorization"] = []string{"Bearer " + r.token, "Bearer " + r.token}
+	if _, refusal := r.door.control.server.authorized(t.Context(), r.ch, q); refusal == nil || refusal.Status != 401 {
+		t.Errorf("refused with %v", refusal)
 	}
 }
 

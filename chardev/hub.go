@@ -36,7 +36,8 @@ type hub struct {
 	scribe *scribe // nil: no journal is kept
 	input  string  // shared, exclusive, off
 	name   string  // the chardev's
-	gate   *gate   // who may what
+	audit  auditor
+	gate   *gate // who may what
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -49,6 +50,8 @@ type hub struct {
 	lost    flood        // events of bytes that the journal lacks
 	unread  flood        // events of bytes that the journal has and does not give
 	denied  flood        // events of people who may not
+	came    flood        // events of clients that are attached
+	left    flood        // events of those that go
 	reopens flood        // events of who has the device opened anew
 	posts   atomic.Int32 // requests that type
 
@@ -78,7 +81,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 }
 
 // A state is who moves a client's cursor.

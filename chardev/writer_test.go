@@ -184,10 +184,27 @@ func playWriter(tb testing.TB, t *rapid.T) {
 		}
 		return m.all[rapid.IntRange(0, len(m.all)-1).Draw(t, what)]
 	}
-	attached := func(t *rapid.T, op string, err error, want bool) {
+	done := func(t *rapid.T, op string, err error, want bool) {
 		if (err == nil) != want {
 			t.Fatalf("%s: %v, want success %v", op, err, want)
 		}
+	}
+	do := func(t *rapid.T, y *typist, op string, to *typist) {
+		if y.over {
+			return
+		}
+		b.hub.mu.Lock()
+		y.ops = 0 // it may do as much as it likes
+		b.hub.mu.Unlock()
+		id := ""
+		if to != nil {
+			id = strconv.Itoa(to.id)
+		}
+		want := m.op(y, op, to)
+		done(t, op, b.hub.writerOp(y.client, op, id), want)
+	}
+	for range 4 {
+		m.all = append(m.all, m.come(t))
 	}
 	t.Repeat(map[string]func(*rapid.T){
 		"": m.check,
@@ -214,16 +231,19 @@ func playWriter(tb testing.TB, t *rapid.T) {
 		},
 		"type": func(t *rapid.T) { m.types(t, pick(t, "who")) },
 		"do": func(t *rapid.T) {
-			y, to := pick(t, "who"), pick(t, "to")
-			if y.over {
-				return
+			op := rapid.SampledFrom([]string{WriterTake, WriterRequest, WriterGrant, WriterRelease, WriterForce}).Draw(t, "op")
+			do(t, pick(t, "who"), op, pick(t, "to"))
+		},
+		"ask": func(t *rapid.T) { do(t, pick(t, "who"), WriterRequest, nil) },
+		"let go": func(t *rapid.T) {
+			if m.holder != nil {
+				do(t, m.holder, WriterRelease, nil)
 			}
-			op := rapid.SampledFrom([]string{WriterTake, WriterRequest, WriterRequest, WriterGrant, WriterRelease, WriterForce}).Draw(t, "op")
-			b.hub.mu.Lock()
-			y.ops = 0
-			b.hub.mu.Unlock()
-			want := m.op(y, op, to)
-			attached(t, op, b.hub.writerOp(y.client, op, strconv.Itoa(to.id)), want)
+		},
+		"grant": func(t *rapid.T) {
+			if len(m.asked) > 0 {
+				do(t, m.holder, WriterGrant, m.asked[rapid.IntRange(0, len(m.asked)-1).Draw(t, "to")])
+			}
 		},
 		"operator gives": func(t *rapid.T) {
 			y := pick(t, "who")
@@ -231,12 +251,12 @@ func playWriter(tb testing.TB, t *rapid.T) {
 			if want {
 				m.hand(y)
 			}
-			attached(t, "give", b.hub.forceTo(strconv.Itoa(y.id), "the operator"), want)
+			done(t, "give", b.hub.forceTo(strconv.Itoa(y.id), "the operator"), want)
 		},
 		"operator takes": func(t *rapid.T) {
 			want := m.holder != nil
 			m.hand(nil)
-			attached(t, "take away", b.hub.takeAway("", "the operator"), want)
+			done(t, "take away", b.hub.takeAway("", "the operator"), want)
 		},
 		"idle": func(t *rapid.T) {
 			b.hub.mu.Lock()
