@@ -15,6 +15,7 @@ type Config struct {
 	HTTP        HTTPConfig
 	Credentials map[string]*CredentialsConfig
 	Access      *access.Rules
+	Audit       string // the file of the audit log, absolute; "": none is kept
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
@@ -35,12 +36,13 @@ type CredentialsConfig struct {
 
 // A ChardevConfig is one [[chardev]].
 type ChardevConfig struct {
-	Name      string
-	Device    Endpoint
-	Frontends []FrontendConfig
-	History   int    // bytes
-	Input     string // shared, exclusive, off
-	Log       LogConfig
+	Name       string
+	Device     Endpoint
+	Frontends  []FrontendConfig
+	History    int           // bytes
+	Input      string        // shared, exclusive, off
+	WriterIdle time.Duration // a writer who types nothing for so long loses an exclusive input; 0: never
+	Log        LogConfig
 }
 
 // An Endpoint is an address and what to do with it.

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -35,7 +36,7 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 		hosts:   s.cfg.HTTP.Hosts,
 		conns:   make(chan net.Conn),
 	}
-	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), func(state string, err error) {
+	d.supervisor = newSupervisor(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
 		if err != nil {
 			env.Log.Warn("http is "+state, "error", err)
 			return
@@ -117,20 +118,27 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
 		defer d.busy.Add(-1)
+		why := ""
 		switch {
 		case d.busy.Add(1) > requestsMost:
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
+			return
 		case !channel.HostAllowed(r.Host, d.hosts):
-			problem(w, http.StatusForbidden, fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host))
+			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
 		case !channel.OriginAllowed(r, d.control.origins):
-			problem(w, http.StatusForbidden, fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin")))
+			why = fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin"))
 		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
-			problem(w, http.StatusForbidden, "a page of another site may not have this changed")
+			why = "a page of another site may not have this changed"
 		default:
 			next.ServeHTTP(w, r)
+			return
 		}
+		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
+		}
+		problem(w, http.StatusForbidden, why)
 	})
 }
 

@@ -50,7 +50,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	}
 	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
 	_, r.ch = channel.Pipe(1)
-	r.door = &httpDoor{control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
+	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
+	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
 	return r
 }
 

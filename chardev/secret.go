@@ -12,6 +12,7 @@ import (
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/accounts"
+	"chardevd/chardev/internal/audit"
 )
 
 // What somebody shows to be known: a token, or a user's name and password. A secret
@@ -34,11 +35,13 @@ func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password s
 		who, err = s.accounts.store.Password(ctx, user, password, sourceOf(ch))
 	}
 	if err == nil {
+		s.audit.did(comer{who: who, peer: peerName(who, ch)}, audit.Login, "")
 		return who, nil
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
+	s.audit.didNot(comer{peer: peerName(access.Identity{}, ch)}, "to be "+user, err)
 	if untold, ok := s.wrongs.pass(time.Now()); ok {
 		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", peerName(access.Identity{}, ch), "error", err)
 	}
