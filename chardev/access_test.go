@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -192,6 +193,12 @@ func serverOf(cons ...*console) *Server {
 	return s
 }
 
+// fromProcess is a request over the control socket of a user of this host.
+func fromProcess(uid uint32, r *http.Request) *http.Request {
+	_, end := channel.Pipe(1)
+	return r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+}
+
 // Every route serves those who may do what it needs and nobody else, and to who may
 // not read it the chardev is not there. All that is served is one of these.
 func TestRoutes(t *testing.T) {
@@ -200,11 +207,11 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: serverOf(con), ctx: b.ctx}
-	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		ctx, cancel := context.WithCancel(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+		r = fromProcess(uid, r)
+		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		w := &passerby{httptest.NewRecorder(), cancel}
 		c.handler().ServeHTTP(w, r.WithContext(ctx))
