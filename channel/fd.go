@@ -77,7 +77,7 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	if total == 0 {
 		return 0, nil
 	}

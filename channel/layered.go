@@ -45,7 +45,7 @@ func (l *layered) close(lastWords func()) error {
 // writes of the layer, and returns how many of them are out at least.
 func (l *layered) sendEncoded(out [][]byte, size int64) (int64, error) {
 	n, err := l.under.Writev(out)
-	return max(0, n-(sizeOf(out)-size)), l.wrote(err)
+	return max(0, n-(SizeOf(out)-size)), l.wrote(err)
 }
 
 // wrote notes how a write to the channel below ended, and returns it in the words

@@ -63,14 +63,14 @@ func (o *Outbox) Write(p []byte) (int, error) {
 }
 
 // Writev never waits. A nil error means that all of bufs is on its way.
-func (o *Outbox) Writev(bufs [][]byte) (int64, error) { return o.WriteUnits(bufs, sizeOf(bufs)) }
+func (o *Outbox) Writev(bufs [][]byte) (int64, error) { return o.WriteUnits(bufs, SizeOf(bufs)) }
 
 // WriteUnits is Writev of as much as the medium takes at once, and of what that
 // lacks to whole units, at least one: bufs hold units of the given size, of which
 // the last may be a part. It returns how many bytes are on their way; less than
 // all with a nil error means that the medium is full.
 func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.half && o.err == nil {
@@ -106,7 +106,7 @@ func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
 func (o *Outbox) keep(bufs [][]byte, from, to int64) {
 	o.kept.Add(to - from)
 	var few [4][]byte
-	for _, b := range slicesOf(few[:0], bufs, from, to-from) {
+	for _, b := range SlicesOf(few[:0], bufs, from, to-from) {
 		o.rest = append(o.rest, b...)
 	}
 	if o.drained == nil {

@@ -250,7 +250,7 @@ func (f *flow) take(p []byte) int {
 
 // write writes bufs; if wait is false, only what there is room for.
 func (f *flow) write(bufs [][]byte, wait bool) (int64, error) {
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if total == 0 {

@@ -287,7 +287,7 @@ const telnetMaxSend = 64 << 10
 // Writev sends bufs as Write would send them joined: what needs no encoding goes
 // down as it is.
 func (c *telnet) Writev(bufs [][]byte) (int64, error) {
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	c.write.Lock()
 	defer c.write.Unlock()
 	if c.closed.Load() {
@@ -316,7 +316,7 @@ func (c *telnet) send(f *telnetFrame, bufs [][]byte, skip, size int64) (int64, e
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
-	f.payload = slicesOf(f.payload[:0], bufs, skip, size)
+	f.payload = SlicesOf(f.payload[:0], bufs, skip, size)
 	out := f.encode(&c.enc, f.payload, int(size))
 	return c.sendEncoded(out, size)
 }

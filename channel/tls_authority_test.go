@@ -1,71 +1,32 @@
 package channel
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/pem"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"chardevd/channel/channeltest/testca"
 )
 
 // A signer is a certificate and its key; an authority if it is allowed to.
-type signer struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
+type signer struct{ testca.Signer }
 
 // A change is what makes a certificate other than the usual one.
-type change func(*x509.Certificate)
-
-var lastSerial int64 // of what sign signs; tests that use it are not parallel
+type change = func(*x509.Certificate)
 
 // sign makes a certificate; by nil: that signs itself.
 func sign(t testing.TB, by *signer, name string, changes ...change) *signer {
 	t.Helper()
-	lastSerial++
-	s := &signer{key: newTestKey(t)}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(lastSerial),
-		Subject:               pkix.Name{CommonName: name},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().AddDate(1, 0, 0),
-		BasicConstraintsValid: true,
-		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+	if by == nil {
+		return &signer{*testca.Sign(t, nil, name, changes...)}
 	}
-	for _, c := range changes {
-		c(template)
-	}
-	parent, key := template, s.key
-	if by != nil {
-		parent, key = by.cert, by.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, s.key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func newTestKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return &signer{*testca.Sign(t, &by.Signer, name, changes...)}
 }
 
 // Changes.
@@ -128,9 +89,9 @@ func extra(id asn1.ObjectIdentifier, critical bool, value any) change {
 
 // pair is the certificate with its chain as crypto/tls wants it.
 func (s *signer) pair(chain ...*signer) *tls.Certificate {
-	p := &tls.Certificate{Certificate: [][]byte{s.cert.Raw}, PrivateKey: s.key, Leaf: s.cert}
+	p := &tls.Certificate{Certificate: [][]byte{s.Cert.Raw}, PrivateKey: s.Key, Leaf: s.Cert}
 	for _, c := range chain {
-		p.Certificate = append(p.Certificate, c.cert.Raw)
+		p.Certificate = append(p.Certificate, c.Cert.Raw)
 	}
 	return p
 }
@@ -139,38 +100,19 @@ func (s *signer) pair(chain ...*signer) *tls.Certificate {
 func certPEM(of ...*signer) []byte {
 	var certs []*x509.Certificate
 	for _, s := range of {
-		certs = append(certs, s.cert)
+		certs = append(certs, s.Cert)
 	}
 	return encodeCertificates(certs)
 }
 
-func (s *signer) keyPEM(t testing.TB) []byte {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
-// A crlChange is what makes a revocation list other than the usual one.
-type crlChange func(*x509.RevocationList)
-
 // crl is the PEM of a revocation list.
-func (s *signer) crl(t testing.TB, revoked []*signer, changes ...crlChange) []byte {
+func (s *signer) crl(t testing.TB, revoked []*signer, changes ...func(*x509.RevocationList)) []byte {
 	t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+	var serials []*big.Int
 	for _, r := range revoked {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.cert.SerialNumber, RevocationTime: time.Now().Add(-time.Minute)})
+		serials = append(serials, r.Cert.SerialNumber)
 	}
-	for _, c := range changes {
-		c(list)
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, s.cert, s.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
+	return s.List(t, serials, changes...)
 }
 
 func crlExpired(l *x509.RevocationList) {

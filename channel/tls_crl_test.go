@@ -20,9 +20,9 @@ func TestRevocationListsAreChecked(t *testing.T) {
 	victim := sign(t, ca, "victim")
 	numbered := sign(t, nil, "ca that may sign no lists", isCA, keyUsage(true, bitCertSign))
 	signsAll := *numbered // CreateRevocationList refuses what we want to see refused
-	lists := *numbered.cert
+	lists := *numbered.Cert
 	lists.KeyUsage |= x509.KeyUsageCRLSign
-	signsAll.cert = &lists
+	signsAll.Cert = &lists
 	critical := func(l *x509.RevocationList) {
 		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
 	}
@@ -55,7 +55,7 @@ func TestRevocationListsAreChecked(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			me := sign(t, nil, "me")
-			dir := files(t, map[string][]byte{"ca.pem": test.ca, "crl.pem": test.crl, "c.pem": certPEM(me), "k.pem": me.keyPEM(t)})
+			dir := files(t, map[string][]byte{"ca.pem": test.ca, "crl.pem": test.crl, "c.pem": certPEM(me), "k.pem": me.KeyPEM(t)})
 			f := CredentialFiles{Cert: filepath.Join(dir, "c.pem"), Key: filepath.Join(dir, "k.pem"), CRL: filepath.Join(dir, "crl.pem")}
 			if test.ca != nil {
 				f.ClientCA = filepath.Join(dir, "ca.pem")
@@ -70,7 +70,7 @@ func TestRevocationListsAreChecked(t *testing.T) {
 // a client that trusts the same.
 func loaded(t *testing.T, id *signer, ca, crl []byte) *Credentials {
 	t.Helper()
-	dir := files(t, map[string][]byte{"c.pem": certPEM(id), "k.pem": id.keyPEM(t), "ca.pem": ca, "crl.pem": crl})
+	dir := files(t, map[string][]byte{"c.pem": certPEM(id), "k.pem": id.KeyPEM(t), "ca.pem": ca, "crl.pem": crl})
 	in := func(name string) string { return filepath.Join(dir, name) }
 	f := CredentialFiles{Cert: in("c.pem"), Key: in("k.pem"), ClientCA: in("ca.pem"), CA: in("ca.pem")}
 	if crl != nil {
@@ -208,7 +208,7 @@ func TestResumedSessionsAreChecked(t *testing.T) {
 				later.VerifyConnection = func(cs tls.ConnectionState) error {
 					resumed = cs.DidResume
 					if test.client == brief { // crypto/tls has a clock of its own, and looks too
-						cs.PeerCertificates = []*x509.Certificate{sign(t, ca, "brief", expired).cert}
+						cs.PeerCertificates = []*x509.Certificate{sign(t, ca, "brief", expired).Cert}
 					}
 					return verify(cs)
 				}
@@ -227,7 +227,7 @@ func TestResumedSessionsAreChecked(t *testing.T) {
 func TestResumedSessionOfAnAuthorityReplaced(t *testing.T) {
 	ca, other := sign(t, nil, "ca", isCA), sign(t, nil, "other", isCA)
 	client := sign(t, ca, "client")
-	state := tls.ConnectionState{DidResume: true, PeerCertificates: []*x509.Certificate{client.cert}, VerifiedChains: [][]*x509.Certificate{{client.cert, ca.cert}}}
+	state := tls.ConnectionState{DidResume: true, PeerCertificates: []*x509.Certificate{client.Cert}, VerifiedChains: [][]*x509.Certificate{{client.Cert, ca.Cert}}}
 	for _, test := range []struct {
 		trusted *signer
 		want    string

@@ -24,7 +24,7 @@ func openssl(t testing.TB, data []byte, args ...string) []byte {
 // Keys as OpenSSL encrypts them, the ways that it has besides its own included.
 func TestEncryptedKeys(t *testing.T) {
 	id := sign(t, nil, "x")
-	plain := id.keyPEM(t)
+	plain := id.KeyPEM(t)
 	rsa := openssl(t, nil, "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
 	rsaCert := openssl(t, rsa, "req", "-x509", "-new", "-key", "/dev/stdin", "-subj", "/CN=rsa", "-days", "2")
 	const pass = "correct horse"
@@ -110,7 +110,7 @@ func withRounds(t *testing.T, text []byte, n int) []byte {
 
 // Whatever is in a file, reading it ends with a key or an error.
 func FuzzDecryptPKCS8(f *testing.F) {
-	block, _ := pem.Decode(openssl(f, sign(f, nil, "x").keyPEM(f), "pkcs8", "-topk8", "-passout", "pass:x", "-iter", "1"))
+	block, _ := pem.Decode(openssl(f, sign(f, nil, "x").KeyPEM(f), "pkcs8", "-topk8", "-passout", "pass:x", "-iter", "1"))
 	f.Add(block.Bytes)
 	for i := range block.Bytes { // what a bad disk makes of it
 		bad := bytes.Clone(block.Bytes)

@@ -90,14 +90,14 @@ func TestSanityAsQEMU(t *testing.T) {
 			for name, s := range test.have {
 				if strings.HasSuffix(name, "-key.pem") {
 					if s != nil {
-						content[name] = s.keyPEM(t)
+						content[name] = s.KeyPEM(t)
 					}
 					continue
 				}
 				content[name] = certPEM(s)
 				key := strings.Replace(name, "-cert", "-key", 1)
 				if _, said := test.have[key]; !said {
-					content[key] = s.keyPEM(t)
+					content[key] = s.KeyPEM(t)
 				}
 			}
 			dir := files(t, content)
@@ -164,7 +164,7 @@ func TestSanityOfChains(t *testing.T) {
 			if test.server != nil {
 				cert, key, leaf = dirServerCert, dirServerKey, test.server[0]
 			}
-			dir := files(t, map[string][]byte{dirCA: certPEM(test.ca...), cert: certPEM(test.chain...), key: leaf.keyPEM(t)})
+			dir := files(t, map[string][]byte{dirCA: certPEM(test.ca...), cert: certPEM(test.chain...), key: leaf.KeyPEM(t)})
 			c, err := LoadCredentials(CredentialFiles{Dir: dir})
 			loadsOrSays(t, c, err, test.want)
 		})
@@ -192,7 +192,7 @@ func TestSanityOfPurpose(t *testing.T) {
 		{"its own authority without usage", sign(t, nil, "x", isCA, func(c *x509.Certificate) { c.KeyUsage = 0 }), true, true, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			dir := files(t, map[string][]byte{"c.pem": certPEM(test.cert), "k.pem": test.cert.keyPEM(t)})
+			dir := files(t, map[string][]byte{"c.pem": certPEM(test.cert), "k.pem": test.cert.KeyPEM(t)})
 			c, err := LoadCredentials(CredentialFiles{Cert: filepath.Join(dir, "c.pem"), Key: filepath.Join(dir, "k.pem")})
 			loadsOrSays(t, c, err, test.want)
 			if err == nil && (c.Server != nil) != test.server || err == nil && (c.Client != nil) != test.client {
@@ -208,15 +208,15 @@ func TestExpiry(t *testing.T) {
 	old := sign(t, nil, "old ca", isCA, until(2*day))
 	leaf := sign(t, ca, "leaf", until(40*day))
 	dir := files(t, map[string][]byte{
-		"ca.pem": certPEM(ca, old), "c.pem": certPEM(leaf), "k.pem": leaf.keyPEM(t), "crl.pem": ca.crl(t, nil),
+		"ca.pem": certPEM(ca, old), "c.pem": certPEM(leaf), "k.pem": leaf.KeyPEM(t), "crl.pem": ca.crl(t, nil),
 	})
 	in := func(name string) string { return filepath.Join(dir, name) }
 	c, err := LoadCredentials(CredentialFiles{Cert: in("c.pem"), Key: in("k.pem"), CA: in("ca.pem"), CRL: in("crl.pem")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Expiry().Equal(leaf.cert.NotAfter) {
-		t.Errorf("expires at %v, want %v", c.Expiry(), leaf.cert.NotAfter)
+	if !c.Expiry().Equal(leaf.Cert.NotAfter) {
+		t.Errorf("expires at %v, want %v", c.Expiry(), leaf.Cert.NotAfter)
 	}
 	now := time.Now()
 	crlEnd := now.Add(time.Hour)

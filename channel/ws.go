@@ -297,7 +297,7 @@ var wsFrames = sync.Pool{New: func() any { return new(wsFrame) }}
 
 // message sends the frames of one write, with nothing between them.
 func (c *Websocket) message(op ws.OpCode, bufs [][]byte) (int64, error) {
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	c.write.Lock()
 	defer c.write.Unlock()
 	if err := c.mayWrite(); err != nil {
@@ -335,7 +335,7 @@ func (c *Websocket) send(f *wsFrame, op ws.OpCode, bufs [][]byte, skip, size int
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
-	f.payload = slicesOf(f.payload[:0], bufs, skip, size)
+	f.payload = SlicesOf(f.payload[:0], bufs, skip, size)
 	out := c.encode(f, op, f.payload, int(size))
 	return c.sendEncoded(out, size)
 }

@@ -265,33 +265,6 @@ func (f *wsFrame) release() {
 	wsFrames.Put(f)
 }
 
-// sizeOf is how many bytes bufs have.
-func sizeOf(bufs [][]byte) int64 {
-	n := int64(0)
-	for _, b := range bufs {
-		n += int64(len(b))
-	}
-	return n
-}
-
-// slicesOf appends to iov the size bytes of bufs that begin at skip.
-func slicesOf(iov, bufs [][]byte, skip, size int64) [][]byte {
-	for _, b := range bufs {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		b = b[skip:]
-		skip = 0
-		if int64(len(b)) >= size {
-			return append(iov, b[:size])
-		}
-		iov = append(iov, b)
-		size -= int64(len(b))
-	}
-	return iov
-}
-
 // putHead writes the head of a complete frame and returns it.
 func (f *wsFrame) putHead(op ws.OpCode, mask *[4]byte, size int) []byte {
 	f.head[0] = 0x80 | byte(op)

@@ -21,10 +21,10 @@ var wsFullHead = append([]byte(nil), new(wsFrame).putHead(ws.OpBinary, nil, wsMa
 // (measured: a third of the rate is that of a system call for each frame). Where
 // frames do not go to an outbox as they are, it is Writev of up to 64 KiB.
 func (c *Websocket) WriteSome(bufs [][]byte) (int64, error) {
-	total := sizeOf(bufs)
+	total := SizeOf(bufs)
 	if c.out == nil || total <= wsMaxSend {
 		var few [4][]byte
-		return c.Writev(slicesOf(few[:0], bufs, 0, min(total, wsMaxSend)))
+		return c.Writev(SlicesOf(few[:0], bufs, 0, min(total, wsMaxSend)))
 	}
 	c.write.Lock()
 	defer c.write.Unlock()
@@ -36,14 +36,14 @@ func (c *Websocket) WriteSome(bufs [][]byte) (int64, error) {
 	f.iov = f.iov[:0]
 	at := int64(0)
 	for ; total-at >= wsMaxSend; at += wsMaxSend {
-		f.iov = slicesOf(append(f.iov, wsFullHead), bufs, at, wsMaxSend)
+		f.iov = SlicesOf(append(f.iov, wsFullHead), bufs, at, wsMaxSend)
 	}
 	if at < total {
-		f.iov = slicesOf(append(f.iov, f.putHead(ws.OpBinary, nil, int(total-at))), bufs, at, total-at)
+		f.iov = SlicesOf(append(f.iov, f.putHead(ws.OpBinary, nil, int(total-at))), bufs, at, total-at)
 	}
 	unit := int64(len(wsFullHead) + wsMaxSend)
 	n, err := c.out.WriteUnits(f.iov, unit)
-	if n == sizeOf(f.iov) {
+	if n == SizeOf(f.iov) {
 		return total, c.wrote(err)
 	}
 	return n / unit * wsMaxSend, c.wrote(err)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -182,10 +183,20 @@ func (l *passerby) Flush() {
 
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
-	return &Server{
+	s := &Server{
 		consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
 		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
 	}
+	for _, con := range cons {
+		con.hub.sign = s.board.add()
+	}
+	return s
+}
+
+// fromProcess is a request over the control socket of a user of this host.
+func fromProcess(uid uint32, r *http.Request) *http.Request {
+	_, end := channel.Pipe(1)
+	return r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
 }
 
 // Every route serves those who may do what it needs and nobody else, and to who may
@@ -196,12 +207,11 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: serverOf(con), ctx: b.ctx}
-	b.hub.sign = c.server.board.add()
-	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		ctx, cancel := context.WithCancel(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+		r = fromProcess(uid, r)
+		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		w := &passerby{httptest.NewRecorder(), cancel}
 		c.handler().ServeHTTP(w, r.WithContext(ctx))

@@ -164,6 +164,37 @@ func TestAWrongFileOfAccounts(t *testing.T) {
 	f.log.says(t, "INFO", "new=token:cj", "gone=token:ci")
 }
 
+// What is wrong is told at the second look, as somebody may be writing it, and once.
+func TestWhenAWrongFileIsTold(t *testing.T) {
+	var log strings.Builder
+	dir := t.TempDir()
+	k := &accountKeeper{store: accounts.NewStore(dir, nil), log: slog.New(slog.NewTextHandler(&log, nil))}
+	path := filepath.Join(dir, accounts.UsersFile)
+	for i, step := range []struct {
+		text        string
+		tell        bool
+		wrong, told bool
+	}{
+		{"{", false, true, false},
+		{"{", true, false, true},
+		{"{", false, false, false},
+		{"{", true, false, false},
+		{"x", false, true, false}, // wrong in another way
+		{"x", true, false, true},
+		{`{"version":1,"accounts":[]}`, false, false, false},
+		{"{", true, false, true}, // wrong again
+	} {
+		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		_, wrong := k.reload(step.tell)
+		if told := strings.Contains(log.String(), "ERROR"); wrong != step.wrong || told != step.told {
+			t.Errorf("step %d: to be told %v, told %q", i, wrong, &log)
+		}
+	}
+}
+
 // Where somebody shows a secret from is the user or the address, never the port.
 func TestSourceOf(t *testing.T) {
 	_, end := channel.Pipe(1)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 )
 
 // attach makes a connection of the API a client. One that asks for AttachProtocol is
@@ -33,19 +34,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 			return
 		}
 	}
-	if c.here.Add(1) > c.most && c.most > 0 {
-		c.here.Add(-1)
-		problem(w, http.StatusServiceUnavailable, errFull.Error())
-		return
-	}
-	c.attached.Add(1)
-	left := func() {
-		c.here.Add(-1)
-		c.attached.Done()
-	}
-	if c.ctx.Err() != nil {
-		left()
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
 	cl := &client{
@@ -154,14 +144,14 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 		case <-ctx.Done():
 		}
 	})
-	return h.breakDevice(ctx, c.String(), d)
+	return h.breakDevice(ctx, c, d)
 }
 
 var errBreakLate = errors.New("what was written before has not left the device in time: its flow control may hold it")
 
 // breakDevice sends a break to the device and notes by whom. It returns when the
 // break is over, or fails: at ctx's end, or the session's, whose device is closed.
-func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) error {
+func (h *hub) breakDevice(ctx context.Context, by actor, d time.Duration) error {
 	b, err := lineOf[channel.Breaker](h)
 	if err == nil {
 		err = b.SendBreak(ctx, d)
@@ -172,7 +162,8 @@ func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) erro
 	if err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", who, d))
+	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", by, d))
+	h.audit.did(by, audit.Break, d.String())
 	return nil
 }
 

@@ -2,23 +2,33 @@ package chardev
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
-
-	"chardevd/chardev/internal/journal"
 )
 
 // catchUpBuffers are for clients that are given what only the journal has.
 var catchUpBuffers = sync.Pool{New: func() any { return new([chunkMax]byte) }}
 
 // catchUp gives the client its next chunk of what memory lacks, or tells it that the
-// journal does, too. The disk is read with nothing held: its pump has the cursor.
+// journal does, too. The disk is read with nothing of the client's or the hub's held:
+// its pump has the cursor. What can not be read is tried again, see recall.pause, and
+// told when that begins and, if it was in vain, when it is a gap.
 func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 	buf := catchUpBuffers.Get().(*[chunkMax]byte)
 	defer catchUpBuffers.Put(buf)
-	n, missing, err := old.read(c.cursor.Load(), buf[:], missing)
-	if err != nil {
-		c.hub.noteSome(&c.hub.unread, "journal", fmt.Sprintf("%s lacks what can not be read: %v", c, err))
+	at := c.cursor.Load()
+	n, missing, err := old.read(at, buf[:], missing)
+	first := old.wait == 0
+	switch again := old.failed(err); {
+	case err == nil:
+	case again && first:
+		c.hub.keepSome(slog.LevelWarn, &c.hub.unread, "journal", fmt.Sprintf("%s waits for what can not be read now: %v", c, err))
+		return false, ""
+	case again:
+		return false, ""
+	default:
+		c.hub.keepSome(slog.LevelWarn, &c.hub.unread, "journal", fmt.Sprintf("%s lacks %d bytes from offset %d on, which can not be read: %v", c, missing, at, err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,44 +40,6 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 		return true, ""
 	}
 	return false, ""
-}
-
-// A recall reads what memory no longer has. It belongs to one goroutine.
-type recall struct {
-	hub *hub
-	r   *journal.Reader // nil: not needed yet
-}
-
-// read reads what the journal has at an offset of which memory lacks so many bytes,
-// or returns how many are in neither.
-func (o *recall) read(at int64, buf []byte, lacks int64) (n int, missing int64, err error) {
-	if o.hub.scribe == nil {
-		return 0, lacks, nil
-	}
-	n, lost, err := o.journal().Read(at, buf[:min(int64(len(buf)), lacks)])
-	switch {
-	case n > 0:
-		return n, 0, nil
-	case lost > 0:
-		lacks = min(lost, lacks)
-	}
-	return 0, lacks, err
-}
-
-// journal is the reader of the hub's journal, which must have one.
-func (o *recall) journal() *journal.Reader {
-	if o.r == nil {
-		o.r = o.hub.scribe.j.Reader()
-	}
-	return o.r
-}
-
-// end gives back what reading took.
-func (o *recall) end() {
-	if o.r != nil {
-		o.r.Close()
-		o.r = nil
-	}
 }
 
 // miss deals with bytes at the cursor that are not held any more: the client

@@ -11,6 +11,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 )
 
@@ -64,8 +65,8 @@ type client struct {
 	// owned by read
 	in         reading
 	inputEnded bool  // it said that no more input comes
-	refusedAt  int64 // the writer.turn in which it was last told that another one has the input
 	lineEnd    bool  // a line feed that comes first is no input
+	refusedAt  int64 // the writer.turn in which it was last told that another one has the input
 
 	// guarded by hub.mu
 	state       state
@@ -113,7 +114,8 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 		return
 	}
 	c.beside()
-	c.hub.note("attach", c.String())
+	c.hub.noteSome(&c.hub.came, "attach", c.String())
+	c.hub.audit.did(c, audit.Attach, "")
 	c.read()
 }
 
@@ -163,7 +165,8 @@ func (c *client) leave(err error) {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.noteGaps()
-	c.hub.note("detach", c.String()+": "+reason(err))
+	c.hub.noteSome(&c.hub.left, "detach", c.String()+": "+reason(err))
+	c.hub.audit.went(c, err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 }
@@ -179,7 +182,10 @@ func whyEnded(ctx context.Context) error {
 
 // awaitPump gives the client's pump up to finishTime.
 func (c *client) awaitPump() {
-	t := time.AfterFunc(finishTime, c.out.abort)
+	t := time.AfterFunc(finishTime, func() {
+		c.out.abort()
+		c.end(errNoRoom)
+	})
 	defer t.Stop()
 	c.pumps.Wait()
 }
@@ -333,6 +339,7 @@ func (c *client) pump() {
 			return
 		}
 		c.hub.moved()
+		old.pause(c.going, c.mute)
 	}
 	c.mu.Lock()
 	c.die(errNoRoom)

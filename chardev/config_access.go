@@ -3,7 +3,6 @@ package chardev
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"chardevd/channel"
@@ -14,20 +13,14 @@ import (
 // includes, and nothing else of them: what is wrong elsewhere is not told. Any error
 // is a *ConfigError, and then there are no rules, not even those that are right.
 func LoadAccess(path string) (*access.Rules, error) {
-	text, err := readConfig(path)
-	var abs string
-	if err == nil {
-		abs, err = filepath.Abs(path)
-	}
-	if err != nil {
-		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
-	}
-	l := &loader{cfg: &Config{File: path}}
-	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
+	l, err := loadSome(path, func(l *loader, t *table) {
 		l.access(t)
 		if include, ok := t.get("include"); ok {
 			l.include(include, l.access)
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(l.notes) > 0 {
 		return nil, &ConfigError{mistakes(l.notes)}

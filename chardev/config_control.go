@@ -1,10 +1,6 @@
 package chardev
 
-import (
-	"path/filepath"
-
-	"chardevd/channel"
-)
+import "chardevd/channel"
 
 // LoadControl reads where the daemon of a config file has its control socket.
 // Nothing else in the file needs to be right, and no file that it names is
@@ -37,18 +33,8 @@ func LoadState(path string) (string, error) {
 // loadPlaces reads what a config file says of state and control, as far as it can be
 // read.
 func loadPlaces(path string) (*loader, error) {
-	text, err := readConfig(path)
-	var abs string
-	if err == nil {
-		abs, err = filepath.Abs(path)
-	}
-	if err != nil {
-		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
-	}
-	l := &loader{cfg: &Config{File: path}}
-	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
+	return loadSome(path, func(l *loader, t *table) {
 		l.state(t)
 		l.control(t)
-	}
-	return l, nil
+	})
 }

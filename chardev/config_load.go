@@ -84,6 +84,24 @@ func (l *loader) warn(at spot, format string, args ...any) {
 	l.warnings = append(l.warnings, at.notef(format, args...))
 }
 
+// loadSome has read take what it wants of a config file, if that is TOML; the mistakes
+// are in the loader. An error is of a file that can not be read at all.
+func loadSome(path string, read func(*loader, *table)) (*loader, error) {
+	text, err := readConfig(path)
+	var abs string
+	if err == nil {
+		abs, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	l := &loader{cfg: &Config{File: path}}
+	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
+		read(l, t)
+	}
+	return l, nil
+}
+
 // load is Load of a file whose text is known.
 func load(path, text string) (*Config, error) {
 	l := &loader{
@@ -159,6 +177,7 @@ func (l *loader) main(t *table) {
 	l.control(t)
 	l.http(t)
 	l.journal(t)
+	l.audit(t)
 	if v, ok := t.get("defaults"); ok {
 		if d, ok := v.table("[defaults]", "a table [defaults]"); ok {
 			l.readChardev(d, &l.defaults)

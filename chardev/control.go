@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/transcript"
 )
 
@@ -23,11 +24,35 @@ import (
 type control struct {
 	server   *Server
 	origins  []string // pages of these sites may use it too
-	most     int64    // how many may be attached at once; 0: any number
+	most     int64    // how many may be attached, or read what goes on, at once; 0: any number
 	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
-	stuck    time.Duration   // how long who reads an answer that goes on may take nothing
+	stuck    time.Duration   // how long who reads an answer that goes on may take nothing; 0: stuckTime
+}
+
+// comes counts one more who is served for as long as he likes; left must be called when
+// he is gone. If there are too many already, or the daemon is going down, it answers
+// so and returns nil.
+func (c *control) comes(w http.ResponseWriter) (left func()) {
+	c.attached.Add(1)
+	left = func() {
+		c.here.Add(-1)
+		c.attached.Done()
+	}
+	here := c.here.Add(1)
+	var err error
+	switch {
+	case c.ctx.Err() != nil:
+		err = errShutdown
+	case here > c.most && c.most > 0:
+		err = errFull
+	default:
+		return left
+	}
+	left()
+	problem(w, http.StatusServiceUnavailable, err.Error())
+	return nil
 }
 
 // problem answers with an error.
@@ -69,6 +94,7 @@ func (c *control) kick(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusNotFound, fmt.Sprintf("chardev %s has no client %s", con.name, r.PathValue("id")))
 		return
 	}
+	con.hub.audit.did(callerOf(r), audit.Kick, "client "+r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -107,7 +133,7 @@ func (c *console) start(since, epoch string) (start, error) {
 
 // serveControl serves the API on l until ctx ends.
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
-	c := &control{server: s, ctx: ctx, stuck: stuckTime}
+	c := &control{server: s, ctx: ctx}
 	return c.serve(netListener{ctx, l}, &http.Server{Handler: c.handler(), ConnContext: withPeer})
 }
 

@@ -17,12 +17,11 @@ import (
 // has changed, for as long as the caller reads. Who reads slowly is told less often,
 // and then how it is by then.
 func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
-	c.attached.Add(1)
-	defer c.attached.Done()
-	if c.ctx.Err() != nil {
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
+	defer left()
 	out, err := beginSSE(w, r, c.stuck)
 	if err != nil {
 		c.server.log.Debug("events", "error", err)
@@ -31,7 +30,7 @@ func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
 	defer out.end()
 	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch()}
 	defer v.leave()
-	if err := v.run(); err != nil && r.Context().Err() == nil {
+	if err := v.run(); r.Context().Err() == nil {
 		c.server.log.Debug("events", "error", err)
 	}
 }
@@ -45,7 +44,7 @@ type overview struct {
 	shown []bool // which consoles the caller was told of and may read; nil: nothing was told yet
 }
 
-// run tells until the caller is gone.
+// run tells until the caller is gone, or reads nothing for long; the error says so.
 func (v *overview) run() error {
 	var due []int
 	for {

@@ -21,7 +21,7 @@ import (
 // none, are watched by whoever may read; that is everybody.
 func newEventRig(t *testing.T) *logRig {
 	b := newBench(t, 64<<10, "exclusive")
-	s := &Server{}
+	s := serverOf()
 	s.gate.rules.Store(access.New(nil))
 	for _, name := range []string{"vm1", "vm2"} {
 		h := b.hub
@@ -37,6 +37,8 @@ func newEventRig(t *testing.T) *logRig {
 	r.server = httptest.NewUnstartedServer(r.control.handler())
 	r.server.Config.ReadTimeout, r.server.Config.WriteTimeout = rigDeadline, rigDeadline
 	r.server.Config.BaseContext = func(net.Listener) context.Context { return r.ctx }
+	_, end := channel.Pipe(1)
+	r.server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return withPeer(ctx, end) }
 	r.plug()
 	r.server.Start()
 	t.Cleanup(r.server.Close)

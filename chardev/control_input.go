@@ -15,6 +15,9 @@ import (
 // inputBodyMax is how long the body of POST …/input may be, in bytes.
 const inputBodyMax = 1 << 20
 
+// inputBodyTime is how long it may take to come.
+const inputBodyTime = 30 * time.Second
+
 // postsMost is how many requests may type on one console at the same time; each holds
 // its body until the device has taken it.
 const postsMost = 16
@@ -34,6 +37,12 @@ func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: %d requests type already: try again when the device has taken what they have", con.name, postsMost))
 		return
 	}
+	// The server's deadlines are for requests that are short and answered at once.
+	rc := http.NewResponseController(w)
+	if err := errors.Join(rc.SetReadDeadline(time.Now().Add(inputBodyTime)), rc.SetWriteDeadline(time.Time{})); err != nil {
+		problem(w, http.StatusInternalServerError, "nothing was typed: "+err.Error())
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, inputBodyMax))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		problem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("nothing was typed: the body is longer than %d bytes: send it in parts", inputBodyMax))
@@ -43,13 +52,7 @@ func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusBadRequest, "nothing was typed: the body did not come whole: "+err.Error())
 		return
 	}
-	// The server's deadlines are for requests that are answered at once; a device may be
-	// slow.
-	rc := http.NewResponseController(w)
-	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil {
-		problem(w, http.StatusInternalServerError, "nothing was typed: "+err.Error())
-		return
-	}
+	rc.SetReadDeadline(time.Time{}) // it tells when the caller goes away
 	cl, why, ok := h.typed(r.Context(), callerOf(r), body)
 	rc.SetWriteDeadline(time.Now().Add(answerTime))
 	if ok {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/accounts"
 )
 
 // To log in over HTTP, for browsers: they have a session, in a cookie that no script
@@ -44,7 +46,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 			problem(w, http.StatusBadRequest, "give a user and a password, or a token, and not both")
 			return
 		}
-		user, password = tokenUser, want.Token
+		user, password = accounts.TokenUser, want.Token
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	who, err := c.server.vouch(r.Context(), p.ch, user, password)
@@ -60,6 +62,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 	secret, s := c.server.sessions.begin(c.ctx, who)
 	http.SetCookie(w, newCookie(r, secret, int(sessionLasts.Seconds())))
 	from.shown, from.who, from.session = who, who.And(from.who), s
+	c.server.log.Info("logged in", "who", who.String(), "peer", peerName(access.Identity{}, p.ch))
 	answer(w, from.info())
 }
 
@@ -70,7 +73,8 @@ func (c caller) info() SessionInfo {
 		i.Names = append(i.Names, n.String())
 	}
 	if c.session != nil {
-		i.Ends = &c.session.ends
+		ends := c.session.ends.Truncate(time.Second)
+		i.Ends = &ends
 	}
 	return i
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"sync"
+
+	"chardevd/channel"
 )
 
 // creditMost is how much credit a client can have, in bytes.
@@ -55,13 +57,13 @@ func (m *metered) may() int64 {
 }
 
 func (m *metered) give(bufs [][]byte) (int64, bool, error) {
-	may, total := m.may(), sizeOf(bufs)
+	may, total := m.may(), channel.SizeOf(bufs)
 	if may == 0 && total > 0 {
 		return 0, false, nil
 	}
 	if may < total {
 		var few [4][]byte
-		bufs = cut(few[:0], bufs, 0, may)
+		bufs = channel.SlicesOf(few[:0], bufs, 0, may)
 	}
 	n, room, err := m.outlet.give(bufs)
 	m.mu.Lock()

@@ -24,8 +24,9 @@
 // its own pump gives it what has gathered whenever there is room, and hands it back
 // at the head. Only a client with whom nobody else keeps up is borne with for a
 // moment (patience). What a client wants and memory no longer has its pump takes from
-// the journal (catchup.go); what that has not either is a gap, whose size is told, and
-// on_lag says what happens then. pace.go says when the device is made to wait for
+// the journal (catchup.go), which is tried again for some time if it can not be read
+// (recall.go); what that has not either is a gap, whose size is told, and on_lag says
+// what happens then. pace.go says when the device is made to wait for
 // somebody who lags.
 //
 // The scribe (scribe.go) writes the history into the journal, in larger pieces the
@@ -61,6 +62,28 @@
 // who may read and keeps what else is permitted with the client; by the routes of the
 // API (control_access.go), each of which says what it needs; and again for all who are
 // there when the rules change. mayType and takeControl ask the client.
+//
+// What somebody shows is looked at by vouch (secret.go): of a websocket's request before
+// its handshake is answered (admit), of a login before there is a client (login.go), and
+// of a request of the API before a route sees it (caller.go), behind what keeps pages of
+// other sites out (http.go). A session (session_web.go) has a context; what is served
+// with it ends with that.
+//
+// Where input = "exclusive" one client at a time has the input (writer.go). It changes
+// hands with the pen held, which whoever gives the device something holds from the look
+// at who has the input to the write: so no byte of a former holder comes behind that. A
+// client whose input has ended, or who may write no longer, has it no more. People are
+// told by their pumps how it is, not how it came to that step by step: a change costs
+// each of them one message at most, and whoever takes nothing none.
+//
+// Who came, went, was refused or changed something is told to the audit log by one call
+// where it happens (audit.go: did, didNot, went); a new thing that somebody can do is to
+// do that too. It never waits. internal/audit sums up what comes in floods; the events and
+// the log have the first of them only (flood.go).
+//
+// How all consoles are is told over the API (control_events.go) to whoever watches the
+// board (board.go): a hub that has changed marks that there and goes on, and the watchers
+// look at it as often as they can and should.
 //
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may

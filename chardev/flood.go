@@ -1,23 +1,30 @@
 package chardev
 
 import (
+	"cmp"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
 
 // A flood bounds how many events of one kind are noted: a client may send breaks,
 // or change the line, thousands of times a second, and that must not fill the log
-// and push out other events. The first floodMost in gapQuiet are noted; the others
-// are counted, and told with the next one that is.
+// and push out other events. The first few in gapQuiet are noted; the others are
+// counted, and told with the next one that is. (The audit has them all, summed up.)
 type flood struct {
+	most int // that are noted in gapQuiet; 0: floodMost
+
 	mu     sync.Mutex
 	since  time.Time // the beginning of the gapQuiet under way
 	noted  int       // since then
 	untold int       // were not noted since one was
 }
 
-const floodMost = 8
+const (
+	floodMost = 8
+	crowdMost = 64 // of comings and goings: a crowd is told one by one
+)
 
 // pass says whether one more is to be noted now, and in words how many were not,
 // to be put behind it.
@@ -27,7 +34,7 @@ func (f *flood) pass(now time.Time) (untold string, ok bool) {
 	if now.Sub(f.since) >= gapQuiet {
 		f.since, f.noted = now, 0
 	}
-	if f.noted == floodMost {
+	if f.noted == cmp.Or(f.most, floodMost) {
 		f.untold++
 		return "", false
 	}
@@ -40,8 +47,11 @@ func (f *flood) pass(now time.Time) (untold string, ok bool) {
 }
 
 // noteSome notes an event that may be one of very many.
-func (h *hub) noteSome(f *flood, kind, text string) {
+func (h *hub) noteSome(f *flood, kind, text string) { h.keepSome(slog.LevelInfo, f, kind, text) }
+
+// keepSome is noteSome for a log level.
+func (h *hub) keepSome(level slog.Level, f *flood, kind, text string) {
 	if untold, ok := f.pass(time.Now()); ok {
-		h.note(kind, text+untold)
+		h.keep(level, kind, text+untold)
 	}
 }

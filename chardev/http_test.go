@@ -2,12 +2,14 @@ package chardev
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +51,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	}
 	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
 	_, r.ch = channel.Pipe(1)
-	r.door = &httpDoor{control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
+	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
+	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
 	return r
 }
 
@@ -63,9 +66,10 @@ func (r *webRig) ask(what string, header map[string]string) *httptest.ResponseRe
 			q.Header.Set(k, v)
 		}
 	}
-	q = q.WithContext(withVisitor(q.Context(), r.ch))
+	ctx, cancel := context.WithCancel(withVisitor(q.Context(), r.ch))
+	defer cancel()
 	w := httptest.NewRecorder()
-	r.door.handler().ServeHTTP(w, q)
+	r.door.handler().ServeHTTP(&passerby{w, cancel}, q.WithContext(ctx))
 	return w
 }
 
@@ -127,6 +131,16 @@ func TestWebGuards(t *testing.T) {
 		if (w.Code == 401) != (w.Header().Get("WWW-Authenticate") != "") {
 			t.Errorf("%s: %d with WWW-Authenticate %q", c.why, w.Code, w.Header().Get("WWW-Authenticate"))
 		}
+	}
+}
+
+// Two secrets in one place are one too many.
+func TestTwoSecrets(t *testing.T) {
+	r := newWebRig(t, "")
+	q := httptest.NewRequest("GET", "/", nil)
+	q.Header["Authorization"] = []string{"Bearer " + r.token, "Bearer " + r.token}
+	if _, refusal := r.door.control.server.authorized(t.Context(), r.ch, q); refusal == nil || refusal.Status != 401 {
+		t.Errorf("refused with %v", refusal)
 	}
 }
 
@@ -255,6 +269,55 @@ func TestGuests(t *testing.T) {
 	}
 }
 
+// Each route of the API serves at [http], too, those whom the rules permit what it needs,
+// and nobody else; and of whom nothing is known nobody changes anything, whatever they
+// permit.
+func TestRoutesOverHTTP(t *testing.T) {
+	r := newWebRig(t, "")
+	path := strings.NewReplacer("{name}", "vm1", "{id}", "1")
+	missing := r.askAs("GET /api/v1/chardevs/vm1", access.None, "", r.token)
+	for _, rt := range r.door.control.routes() {
+		if rt.own != nil {
+			continue
+		}
+		what := path.Replace(rt.pattern)
+		safe := isSafe(rt.pattern[:strings.IndexByte(rt.pattern, ' ')])
+		for may := access.None; may <= access.All; may++ {
+			if w := r.askAs(what, may, "anyone", ""); !safe && w.Code != 401 || safe && may == access.None && rt.one != nil && w.Code != 404 {
+				t.Errorf("%s, anybody, who may %s: %d %s", what, may, w.Code, w.Body)
+			}
+			w := r.askAs(what, may, "token:ci", r.token)
+			body := w.Body.String()
+			switch permitted := may.Has(rt.needs); {
+			case rt.all != nil:
+				if w.Code != 200 || strings.Contains(body, "vm1") != permitted {
+					t.Errorf("%s, who may %s: %d %s", what, may, w.Code, body)
+				}
+			case permitted && (w.Code == 401 || w.Code == 403 || body == missing.Body.String()):
+				t.Errorf("%s, who may %s: %d %s", what, may, w.Code, body)
+			case !permitted && may.Has(access.Read) && w.Code != 403, !permitted && !may.Has(access.Read) && body != missing.Body.String():
+				t.Errorf("%s, who may %s: %d %s", what, may, w.Code, body)
+			}
+			if w := r.askAs(what, may, "token:ci", r.token+"x"); w.Code != 401 && w.Code != 429 {
+				t.Errorf("%s, with a wrong token: %d %s", what, w.Code, w.Body)
+			}
+		}
+	}
+}
+
+// askAs is ask under a rule that who may something, with a token unless it is "".
+func (r *webRig) askAs(what string, may access.Permissions, who, token string) *httptest.ResponseRecorder {
+	r.hub.gate.rules.Store(access.Nobody("of a test"))
+	if who != "" {
+		r.hub.gate.rules.Store(rulesOf(r.t, strings.Replace(permit("", may), "unix:", who, 1)))
+	}
+	header := map[string]string{}
+	if token != "" {
+		header["Authorization"] = "Bearer " + token
+	}
+	return r.ask(what, header)
+}
+
 // What is not the API is the pages'.
 func TestPages(t *testing.T) {
 	r := newWebRig(t, "")
@@ -266,6 +329,26 @@ func TestPages(t *testing.T) {
 	}
 	if w := r.ask("GET /", map[string]string{"Host": "evil.example"}); w.Code != 403 {
 		t.Errorf("a page by any name: %d %s", w.Code, w.Body)
+	}
+}
+
+// Of requests that take long there are only so many at once.
+func TestARequestTooMany(t *testing.T) {
+	r := newWebRig(t, "")
+	begun, end := make(chan struct{}), make(chan struct{})
+	r.door.control.server.Pages = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end })
+	var all sync.WaitGroup
+	for range requestsMost {
+		all.Go(func() { r.ask("GET /", nil) })
+		<-begun
+	}
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one more: %d, %v", w.Code, w.Header())
+	}
+	close(end)
+	all.Wait()
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 200 {
+		t.Errorf("later: %d", w.Code)
 	}
 }
 

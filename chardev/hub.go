@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"chardevd/chardev/internal/history"
+	"chardevd/chardev/internal/journal"
 )
 
 // The way of the bytes, from the device to the clients:
@@ -34,7 +36,8 @@ type hub struct {
 	scribe *scribe // nil: no journal is kept
 	input  string  // shared, exclusive, off
 	name   string  // the chardev's
-	gate   *gate   // who may what
+	audit  auditor
+	gate   *gate // who may what
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -47,6 +50,8 @@ type hub struct {
 	lost    flood        // events of bytes that the journal lacks
 	unread  flood        // events of bytes that the journal has and does not give
 	denied  flood        // events of people who may not
+	came    flood        // events of clients that are attached
+	left    flood        // events of those that go
 	reopens flood        // events of who has the device opened anew
 	posts   atomic.Int32 // requests that type
 
@@ -68,6 +73,7 @@ type hub struct {
 	happened  int           // events in all
 	grown     chan struct{} // closed when there is more; nil: nobody waits for it
 	unwritten []Event       // those that are not in the journal yet
+	unkept    int           // those that never will be, as the disk took none for long; not told yet
 	times     times
 }
 
@@ -75,7 +81,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 }
 
 // A state is who moves a client's cursor.
@@ -218,29 +224,48 @@ func (h *hub) detach(c *client) {
 }
 
 // note keeps an event and logs it.
-func (h *hub) note(kind, text string) {
+func (h *hub) note(kind, text string) { h.keep(slog.LevelInfo, kind, text) }
+
+// keep keeps an event, and logs it at a level.
+func (h *hub) keep(level slog.Level, kind, text string) {
 	h.mu.Lock()
 	e := Event{Time: time.Now(), Offset: h.hist.Head(), Kind: kind, Text: text}
-	if len(h.events) == maxEvents {
-		h.events = slices.Delete(h.events, 0, 1)
-	}
-	h.events = append(h.events, e)
-	h.happened++
-	h.grow()
+	h.remember(e)
 	if h.scribe != nil {
 		h.unwritten = append(h.unwritten, e)
 		if len(h.unwritten) > maxEvents { // the disk takes none
 			h.unwritten = slices.Delete(h.unwritten, 0, 1)
+			h.unkept++
 		}
 	}
 	h.mu.Unlock()
 	if h.scribe != nil {
 		h.scribe.printed(e.Offset)
 	}
-	h.log.Info(kind, "what", text, "offset", e.Offset)
+	h.log.Log(context.Background(), level, kind, "what", text, "offset", e.Offset)
 	h.sign.raise(happened)
 	if h.stir != nil {
 		h.stir()
+	}
+}
+
+// remember keeps an event for whoever asks. Called with mu held.
+func (h *hub) remember(e Event) {
+	if len(h.events) == maxEvents {
+		h.events = slices.Delete(h.events, 0, 1)
+	}
+	h.events = append(h.events, e)
+	h.happened++
+	h.grow()
+}
+
+// found tells what the journal found wrong with itself, and keeps by itself.
+func (h *hub) found(events []journal.Event) {
+	for _, e := range events {
+		h.mu.Lock()
+		h.remember(Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
+		h.mu.Unlock()
+		h.log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)
 	}
 }
 

@@ -3,14 +3,8 @@ package chardev
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,31 +13,23 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/channel/channeltest/testca"
 )
 
 // newPair makes the PEM of a certificate that signs itself, and of its key.
 func newPair(t testing.TB, name string, lives time.Duration, changes ...func(*x509.Certificate)) (cert, key []byte) {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	all := append([]func(*x509.Certificate){isAuthority(lives)}, changes...)
+	s := testca.Sign(t, nil, name, all...)
+	return s.CertPEM(), s.KeyPEM(t)
+}
+
+// isAuthority makes an authority, for so long from now; negative: it was one.
+func isAuthority(lives time.Duration) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.IsCA = true
+		c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(lives)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, BasicConstraintsValid: true, IsCA: true,
-		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(lives),
-	}
-	for _, change := range changes {
-		change(template)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kder, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: kder})
 }
 
 // A linesLog hands out each line that is logged.
@@ -255,23 +241,8 @@ type revocationFiles struct{ ca, crl []byte }
 
 func newList(t *testing.T) revocationFiles {
 	t.Helper()
-	cert, key := newPair(t, "ca", year)
-	b, _ := pem.Decode(cert)
-	ca, err := x509.ParseCertificate(b.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, _ = pem.Decode(key)
-	k, err := x509.ParsePKCS8PrivateKey(b.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca.KeyUsage = x509.KeyUsageCRLSign // CreateRevocationList wants it said; without the extension all is allowed
-	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}, ca, k.(*ecdsa.PrivateKey))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return revocationFiles{cert, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})}
+	ca := testca.Sign(t, nil, "ca", isAuthority(year), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign })
+	return revocationFiles{ca.CertPEM(), ca.List(t, nil)}
 }
 
 // What expires within 30 days is told once a day, by a timer that is set for then.

@@ -182,14 +182,12 @@ func lookedUp(names []string) (access.Identity, error) {
 		if err != nil {
 			return who, fmt.Errorf("%q: %w", s, err)
 		}
-		switch n.Kind {
-		case access.SAN:
+		if n.Kind == access.SAN {
 			n = sanName(n.Text)
-			fallthrough
-		default:
+		}
+		if n.Kind != access.Unix {
 			who.Names = append(who.Names, n)
 			continue
-		case access.Unix:
 		}
 		u, err := user.Lookup(n.Text)
 		if isNumber(n.Text) {

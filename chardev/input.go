@@ -144,10 +144,15 @@ func (s *session) endInput() (first bool) {
 
 // takeControl is takeWriter for a break, or a change of the line.
 func (h *hub) takeControl(c *client) (why int, ok bool) {
-	if !c.may(access.Control) {
-		return refusedAccess, false
+	what := access.Control
+	if why = refusedAccess; c.may(what) {
+		what = access.Write
+		why, ok = h.takeWriter(c)
 	}
-	return h.takeWriter(c)
+	if !ok {
+		h.audit.didNot(c, "to send a break or set the line", h.whyNot(c, what, why))
+	}
+	return why, ok
 }
 
 // refuse counts input that is thrown away. A person is told the first time, and again
@@ -157,7 +162,10 @@ func (h *hub) refuse(c *client, why, n int) {
 	text := "input not taken: " + reasons[why]
 	first := c.refused.Add(int64(n)) == int64(n)
 	if first {
-		h.note("refused", c.String()+": "+text)
+		h.noteSome(&h.denied, "refused", c.String()+": "+text)
+		if why != refusedDown && why != refusedBusy { // of these nobody is to blame
+			h.audit.didNot(c, "to type", h.whyNot(c, access.Write, why))
+		}
 	}
 	if why == refusedNotWriter {
 		h.mu.Lock()

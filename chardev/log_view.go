@@ -86,5 +86,5 @@ func (v viewed) Head() int64                                         { return v.
 func (v viewed) Find(t time.Time) int64                              { return v.j.Find(t) }
 func (v viewed) Read(at int64, buf []byte) (int, int64, error)       { return v.r.Read(at, buf) }
 func (v viewed) Time(at int64) (time.Time, int64)                    { return v.r.Time(at) }
-func (v viewed) Events(a, b int64, f func(journal.Event) bool) error { return v.r.Events(a, b, f) }
+func (v viewed) Events(a, b int64, f func(journal.Event) bool) error { return v.j.Events(a, b, f) }
 func (v viewed) Close()                                              { v.r.Close() }

@@ -49,8 +49,8 @@ func TestViewJournal(t *testing.T) {
 			q    LogQuery
 			want string
 		}{
-			{LogQuery{}, "one\ntwo\n[gap: 2 bytes lost at offset 8]\nthree\n"},
-			{LogQuery{Grep: "^t", Names: true}, "vm1:two\nvm1:[gap: 2 bytes lost at offset 8]\nvm1:three\n"},
+			{LogQuery{}, "one\ntwo\n[gap: at most 2 bytes are missing at offset 8]\nthree\n"},
+			{LogQuery{Grep: "^t", Names: true}, "vm1:two\nvm1:[gap: at most 2 bytes are missing at offset 8]\nvm1:three\n"},
 			{LogQuery{Since: "10", Epoch: j.Epoch()}, "three\n"},
 			{LogQuery{Since: "2026-11-23T01:02:04Z"}, ""},
 			{LogQuery{Since: "4", Until: "10", Events: true, Format: "json"}, `{"chardev":"vm1","offset":4,` + stamp + `,"line":"two"}` + "\n" +

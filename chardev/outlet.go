@@ -69,7 +69,7 @@ type direct struct {
 
 func (d *direct) give(bufs [][]byte) (int64, bool, error) {
 	n, err := d.try.TryWritev(bufs)
-	return n, n == sizeOf(bufs), err
+	return n, n == channel.SizeOf(bufs), err
 }
 
 func (d *direct) weight() int { return 1 }
@@ -96,12 +96,12 @@ const boxedMax = 62 << 10
 
 func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
 	var few [4][]byte
-	total, done := sizeOf(bufs), int64(0)
+	total, done := channel.SizeOf(bufs), int64(0)
 	for b.out.Kept() == 0 {
 		if done == total {
 			return done, true, nil
 		}
-		n, err := b.write(cut(few[:0], bufs, done, total-done))
+		n, err := b.write(channel.SlicesOf(few[:0], bufs, done, total-done))
 		done += n
 		if err != nil {
 			return done, false, err
@@ -116,8 +116,8 @@ func (b *boxed) write(bufs [][]byte) (int64, error) {
 		return b.some.WriteSome(bufs)
 	}
 	var few [4][]byte
-	n := min(sizeOf(bufs), boxedMax)
-	if _, err := b.ch.Writev(cut(few[:0], bufs, 0, n)); err != nil {
+	n := min(channel.SizeOf(bufs), boxedMax)
+	if _, err := b.ch.Writev(channel.SlicesOf(few[:0], bufs, 0, n)); err != nil {
 		return 0, err
 	}
 	return n, nil
@@ -135,29 +135,3 @@ func (b *boxed) await() bool {
 }
 
 func (b *boxed) abort() { b.once.Do(func() { close(b.stop) }) }
-
-func sizeOf(bufs [][]byte) int64 {
-	n := int64(0)
-	for _, b := range bufs {
-		n += int64(len(b))
-	}
-	return n
-}
-
-// cut appends to dst the size bytes of bufs behind the first skip ones.
-func cut(dst, bufs [][]byte, skip, size int64) [][]byte {
-	for _, b := range bufs {
-		if skip >= int64(len(b)) {
-			skip -= int64(len(b))
-			continue
-		}
-		b = b[skip:]
-		b = b[:min(int64(len(b)), size)]
-		dst = append(dst, b)
-		skip, size = 0, size-int64(len(b))
-		if size == 0 {
-			break
-		}
-	}
-	return dst
-}

@@ -91,7 +91,8 @@ func (p *past) Time(at int64) (t time.Time, until int64) {
 	case h.scribe == nil:
 		return time.Time{}, until
 	}
-	t, end := p.kept.journal().Time(at)
+	var end int64
+	p.kept.use(func(r *journal.Reader) { t, end = r.Time(at) })
 	return t, min(end, until)
 }
 
@@ -135,7 +136,7 @@ func (p *past) Events(from, to int64, f func(journal.Event) bool) error {
 	h.mu.Unlock()
 	more := true
 	if h.scribe != nil {
-		err := p.kept.journal().Events(from, to, func(e journal.Event) bool {
+		err := h.scribe.j.Events(from, to, func(e journal.Event) bool {
 			if len(events) > 0 && e == events[0] { // it was written meanwhile
 				events = events[1:]
 			}

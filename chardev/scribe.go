@@ -1,13 +1,16 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -221,7 +224,7 @@ func (s *scribe) written(err error, some bool) (more bool) {
 	was, now := s.setError(err)
 	switch {
 	case now != nil && was == nil:
-		s.hub.note("journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
+		s.hub.keep(slog.LevelWarn, "journal", fmt.Sprintf("the console is not written down: %v; it runs on, and this is tried again", now))
 	case was != nil && now == nil:
 		s.hub.note("journal", "the console is written down again")
 	}
@@ -307,7 +310,7 @@ func (s *scribe) some() (all bool, err error) {
 		return false, nil
 	}
 	h.mu.Lock()
-	s.marks = h.times.between(s.marks[:0], at, at+sizeOf(bufs))
+	s.marks = h.times.between(s.marks[:0], at, at+channel.SizeOf(bufs))
 	h.mu.Unlock()
 	n, err := s.append(at, bufs, s.marks)
 	s.reader.Release()
@@ -324,7 +327,13 @@ func (s *scribe) finish() error {
 		h.mu.Lock()
 		if len(h.unwritten) == 0 {
 			h.unwritten = nil
+			unkept := h.unkept
+			h.unkept = 0
 			h.mu.Unlock()
+			if unkept > 0 {
+				h.keep(slog.LevelWarn, "journal", fmt.Sprintf("the journal lacks %d events: the disk took none for too long", unkept))
+				continue
+			}
 			break
 		}
 		e := h.unwritten[0]
@@ -335,9 +344,12 @@ func (s *scribe) finish() error {
 		h.mu.Lock() // only now, so that whoever asks finds it here or there
 		if h.unwritten[0] == e {
 			h.unwritten = h.unwritten[1:]
+		} else {
+			h.unkept-- // it was let go meanwhile, and is kept
 		}
 		h.mu.Unlock()
 	}
+	h.found(s.j.Found())
 	if err := s.j.Flush(); err != nil {
 		return err
 	}
@@ -355,7 +367,7 @@ func (s *scribe) lose(missing int64) {
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()
-	s.hub.noteSome(&s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
+	s.hub.keepSome(slog.LevelWarn, &s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
 }
 
 // reserve has the journal note up to where offsets may be given out, before they are.
@@ -410,9 +422,8 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 	return nil
 }
 
-// close writes what is left and ends the journal. The hub must have no device any
-// more.
-func (s *scribe) close() error {
+// stop waits until write has ended, which is not begun again.
+func (s *scribe) stop() {
 	s.mu.Lock()
 	s.doing.Store(scribeClosed)
 	if s.timer != nil {
@@ -420,13 +431,16 @@ func (s *scribe) close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+}
+
+// close writes what is left and ends the journal. The hub must have no device any
+// more.
+func (s *scribe) close() error {
+	s.stop()
 	s.desks <- struct{}{}
 	defer func() { <-s.desks }()
-	err := s.drain()
-	if err := s.j.Close(s.hub.hist.Head()); err != nil {
-		return err
-	}
-	return err
+	drained := s.drain()
+	return cmp.Or(s.j.Close(s.hub.hist.Head()), drained)
 }
 
 // state is how many bytes are to be written, and why the journal takes nothing.

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -56,6 +57,31 @@ func (b *bench) end() {
 	if err := b.hub.scribe.close(); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// A keptLog is what was logged.
+type keptLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *keptLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *keptLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// keepLog keeps what the hub logs from its beginning.
+func (b *bench) keepLog() *keptLog {
+	l := new(keptLog)
+	b.hub.log = slog.New(slog.NewTextHandler(l, nil))
+	return l
 }
 
 // readPast reads what a console printed between two offsets, from memory or disk.
@@ -186,9 +212,9 @@ func TestNoOffsetIsGivenOutTwice(t *testing.T) {
 		b.print(200_000)
 		await(t, "the output", func() bool { return b.hub.hist.Head() == b.printed })
 		seen = b.hub.hist.Head()
-		b.stop() // and no end: it was killed
+		b.stop() // and no end of the journal: it was killed
 		b.wg.Wait()
-		b.hub.scribe.forsake()
+		b.hub.scribe.stop()
 	}
 }
 
@@ -237,6 +263,7 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	n := newNotebook(t, roomy)
 	b := n.bench(64 << 10)
 	defer b.end()
+	log := b.keepLog()
 	b.plug()
 	far, _ := b.attach(64<<10, 0, nil)
 	printed := func(n int) {
@@ -267,6 +294,10 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	printed(20 << 20)
 	await(t, "the failure to be told", func() bool { return state() != nil })
 	printed(1 << 20)
+	const happened = 2 * maxEvents
+	for i := range happened {
+		b.hub.note("test", fmt.Sprint(i))
+	}
 
 	os.Remove(n.dir)
 	if err := os.Rename(aside, n.dir); err != nil {
@@ -291,6 +322,52 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	if got := readPast(t, b.hub, kept+lost, b.printed); !bytes.Equal(got, numbers(kept+lost, b.printed)) {
 		t.Error("behind the gap is something else than was printed")
 	}
+	if !strings.Contains(log.String(), "level=WARN msg=journal what=\"the console is not written down") {
+		t.Error("that it is not written down is no warning in the log")
+	}
+	var noted, lacks int
+	err := p.Events(0, b.printed+1, func(e journal.Event) bool {
+		if e.Kind == "test" {
+			noted++
+		}
+		if strings.Contains(e.Text, "events") {
+			fmt.Sscanf(e.Text, "the journal lacks %d events", &lacks)
+		}
+		return true
+	})
+	if err != nil || noted == 0 || lacks == 0 || noted+lacks < happened || noted+lacks > happened+10 { // with those of the failure
+		t.Errorf("%d of %d events are in the journal, and %d are told to be lost; %v", noted, happened, lacks, err)
+	}
+}
+
+// A log that somebody removed while it was written is told, not only to who looks for
+// it in the journal.
+func TestALogThatIsRemovedIsTold(t *testing.T) {
+	n := newNotebook(t, roomy)
+	b := n.bench(64 << 10)
+	defer b.end()
+	log := b.keepLog()
+	b.plug()
+	b.print(1000)
+	awaitWritten(t, b)
+	await(t, "the scribe to be silent", func() bool { return b.hub.scribe.doing.Load() == scribeSilent })
+	b.hub.scribe.mu.Lock()
+	b.hub.scribe.j.Rest()
+	if err := os.Remove(filepath.Join(n.dir, "vm1.log")); err != nil {
+		t.Fatal(err)
+	}
+	b.hub.scribe.mu.Unlock()
+	b.print(1000)
+	await(t, "the event", func() bool {
+		b.hub.mu.Lock()
+		defer b.hub.mu.Unlock()
+		return slices.ContainsFunc(b.hub.events, func(e Event) bool {
+			return e.Kind == journal.KindJournal && e.Offset == 1000 && strings.Contains(e.Text, "vm1.log is gone: the 1000 bytes")
+		})
+	})
+	await(t, "the warning", func() bool {
+		return strings.Contains(log.String(), "level=WARN msg=journal what=\"vm1.log is gone")
+	})
 }
 
 // A disk that hangs in the middle of a write holds up neither the console nor who
@@ -362,15 +439,4 @@ func TestAnEventThatIsJustWrittenIsToldOnce(t *testing.T) {
 func awaitWritten(t testing.TB, b *bench) {
 	t.Helper()
 	await(t, "all to be written", func() bool { return b.hub.scribe.j.End() == b.printed && !b.hub.scribe.behind() })
-}
-
-// forsake leaves the journal as a daemon that is killed does.
-func (s *scribe) forsake() {
-	s.mu.Lock()
-	s.doing.Store(scribeClosed)
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.mu.Unlock()
-	s.work.Wait()
 }

@@ -19,6 +19,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/accounts"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -39,6 +40,7 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
+	audit    auditor
 	sessions *webSessions
 	wrongs   flood // of secrets
 
@@ -86,7 +88,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
-	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
+	if cfg.Audit != "" {
+		s.audit.log = audit.Open(cfg.Audit, log)
+	}
+	s.audit.did(theDaemon{}, audit.Start, cfg.File)
+	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -99,43 +105,45 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 }
 
 // Close ends the journals, for up to closeGrace, and gives the state folder back. Run
-// must have returned.
+// must have returned. An error is of journals that are not ended: they go on behind a
+// gap; or of an audit log whose end is not written.
 func (s *Server) Close() error {
-	done := make(chan struct{})
+	s.audit.did(theDaemon{}, audit.Stop, "")
+	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
-		defer close(done)
-		s.closeJournals()
+		unaudited := s.audit.log.Close(closeGrace / 2)
+		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
-	var late error
+	var err error
 	select {
-	case <-done:
+	case err = <-done:
 	case <-grace.C:
-		late = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
+		err = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
 	}
-	return errors.Join(late, s.lock.Close())
+	return errors.Join(err, s.lock.Close())
 }
 
 // closeGrace is how long the journals' end may take.
 const closeGrace = 10 * time.Second
 
-func (s *Server) closeJournals() {
+func (s *Server) closeJournals() error {
 	var all sync.WaitGroup
-	for _, c := range s.consoles {
+	failed := make([]error, len(s.consoles)+1)
+	for i, c := range s.consoles {
 		if c.hub.scribe == nil {
 			continue
 		}
 		all.Go(func() {
 			if err := c.hub.scribe.close(); err != nil {
-				c.hub.log.Error("the journal's end is not written", "error", err)
+				failed[i] = fmt.Errorf("chardev %s: the end of what it printed is not written down: %w", c.name, err)
 			}
 		})
 	}
 	all.Wait()
-	if err := s.keeper.Close(); err != nil {
-		s.log.Error("journals", "error", err)
-	}
+	failed[len(s.consoles)] = s.keeper.Close()
+	return errors.Join(failed...)
 }
 
 // lockFile is what a state folder is locked by.
@@ -183,7 +191,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
 	h.writer.idle = cc.WriterIdle
-	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
+	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	h.sign = s.board.add()
 	env := s.newEnv(log)
 	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
@@ -224,10 +232,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 	con.epoch = j.Epoch()
 	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
 	h.scribe = newScribe(h, j, s.desks)
-	for _, e := range j.Recovered() {
-		h.events = append(h.events, Event{Time: e.Time, Offset: e.Offset, Kind: e.Kind, Text: e.Text})
-		log.Warn(e.Kind, "what", e.Text, "offset", e.Offset)
-	}
+	h.found(j.Found())
 	return h
 }
 

@@ -63,7 +63,7 @@ func (t *tail) comment() error {
 // keptAlive is wait with a comment whenever it takes long.
 func (t *tail) keptAlive(wait func(context.Context) error) error {
 	for {
-		soon, cancel := context.WithTimeout(t.ctx, sseQuiet)
+		soon, cancel := context.WithTimeout(t.ctx, t.quiet)
 		err := wait(soon)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || t.ctx.Err() != nil {

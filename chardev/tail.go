@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -20,15 +21,17 @@ type tail struct {
 	rc      *http.ResponseController
 	ctx     context.Context
 	stuck   time.Duration // how long its reader may take nothing
+	quiet   time.Duration // of keptAlive
 	until   time.Time     // the deadline that is set
 	unwatch func() bool   // keeps the end of ctx from setting another
 	ended   chan struct{} // closed when that was done
 }
 
-// newTail begins an answer, whose header must be complete. end must be called before
+// newTail begins an answer, whose header must be complete. stuck is how long its reader
+// may take nothing; 0: stuckTime. end must be called before
 // the handler returns.
 func newTail(w http.ResponseWriter, r *http.Request, stuck time.Duration) (*tail, error) {
-	t := &tail{w: w, rc: http.NewResponseController(w), ctx: r.Context(), stuck: stuck, ended: make(chan struct{})}
+	t := &tail{w: w, rc: http.NewResponseController(w), ctx: r.Context(), stuck: cmp.Or(stuck, stuckTime), quiet: sseQuiet, ended: make(chan struct{})}
 	t.unwatch = context.AfterFunc(t.ctx, func() {
 		defer close(t.ended)
 		t.rc.SetWriteDeadline(time.Now().Add(finishTime))

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"sync"
@@ -8,6 +9,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // Who may type where input = "exclusive": one client at a time. Who types while the
@@ -109,6 +111,10 @@ func (h *hub) mayGive(c *client) (why int, ok bool) {
 func (h *hub) handTo(c *client, why string) (event string) {
 	w := &h.writer
 	now := time.Now()
+	var by actor = theDaemon{}
+	if one := cmp.Or(c, w.holder); one != nil {
+		by = one
+	}
 	w.holder, w.why, w.since, w.used = c, why, now, now
 	w.turn++
 	w.disarm()
@@ -119,6 +125,7 @@ func (h *hub) handTo(c *client, why string) (event string) {
 		h.arm(w.idle)
 	}
 	h.oweAll()
+	h.audit.did(by, audit.Writer, w.text())
 	return w.text()
 }
 
@@ -226,7 +233,7 @@ func (w *writer) text() string {
 // something. However often the input changes hands meanwhile, that is one message, so
 // nobody's goodbye is that others fight for the keyboard. Called with mu held.
 func (h *hub) owe(c *client) {
-	if c.person == nil {
+	if c.person == nil || h.input != "exclusive" {
 		return
 	}
 	c.owed.Store(true)

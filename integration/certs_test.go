@@ -1,19 +1,15 @@
 package integration
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"chardevd/channel/channeltest/testca"
 )
 
 // An authority is a certificate authority of one test, with a server's and a
@@ -21,24 +17,20 @@ import (
 // ca-cert.pem, server-cert.pem, server-key.pem, client-cert.pem, client-key.pem.
 // GnuTLS checks basicConstraints and the key usages, so they are all there.
 type authority struct {
+	*testca.Signer
 	dir   string
 	roots *x509.CertPool
-	cert  *x509.Certificate
-	key   *ecdsa.PrivateKey
 	t     testing.TB
 }
 
 func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{dir: folder(t), roots: x509.NewCertPool(), t: t}
-	a.key = a.newKey()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature | x509.KeyUsageCRLSign,
-	}
-	a.cert = a.sign("ca", template, template, a.key, a.key)
-	a.roots.AddCert(a.cert)
+	a.Signer = testca.Sign(t, nil, "authority of a test", func(c *x509.Certificate) {
+		c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature|x509.KeyUsageCRLSign
+	})
+	a.write("ca-cert.pem", a.CertPEM())
+	a.roots.AddCert(a.Cert)
 	a.issue("server", x509.ExtKeyUsageServerAuth, 2)
 	a.issue("client", x509.ExtKeyUsageClientAuth, 3)
 	return a
@@ -47,22 +39,12 @@ func newAuthority(t testing.TB) *authority {
 // issue makes NAME-cert.pem and NAME-key.pem.
 func (a *authority) issue(name string, use x509.ExtKeyUsage, serial int64, changes ...func(*x509.Certificate)) {
 	a.t.Helper()
-	key := a.newKey()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{use},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	usual := func(c *x509.Certificate) {
+		c.SerialNumber, c.KeyUsage, c.ExtKeyUsage = big.NewInt(serial), x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{use}
 	}
-	for _, change := range changes {
-		change(template)
-	}
-	a.sign(name, template, a.cert, key, a.key)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.write(name+"-key.pem", "PRIVATE KEY", der)
+	s := testca.Sign(a.t, a.Signer, name, append([]func(*x509.Certificate){usual}, changes...)...)
+	a.write(name+"-cert.pem", s.CertPEM())
+	a.write(name+"-key.pem", s.KeyPEM(a.t))
 }
 
 // from sets when a certificate is valid: for two days that begin so many from now.
@@ -76,44 +58,17 @@ func from(days int) func(*x509.Certificate) {
 // revoke makes ca-crl.pem, the list of those that are revoked.
 func (a *authority) revoke(serials ...int64) {
 	a.t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(24 * time.Hour)}
+	var list []*big.Int
 	for _, n := range serials {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: big.NewInt(n), RevocationTime: time.Now()})
+		list = append(list, big.NewInt(n))
 	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.write("ca-crl.pem", "X509 CRL", der)
-}
-
-func (a *authority) newKey() *ecdsa.PrivateKey {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return key
-}
-
-func (a *authority) sign(name string, template, parent *x509.Certificate, key, with *ecdsa.PrivateKey) *x509.Certificate {
-	a.t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), with)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.write(name+"-cert.pem", "CERTIFICATE", der)
-	return cert
+	a.write("ca-crl.pem", a.List(a.t, list))
 }
 
 // write puts a file in place whole: a daemon may be watching it.
-func (a *authority) write(name, kind string, der []byte) {
+func (a *authority) write(name string, text []byte) {
 	a.t.Helper()
-	write(a.t, a.file("new"), string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	write(a.t, a.file("new"), string(text))
 	if err := os.Rename(a.file("new"), a.file(name)); err != nil {
 		a.t.Fatal(err)
 	}

@@ -136,12 +136,7 @@ log = { max_size = @size@, keep = 100 }
 // A journal that a newer chardevd made: it is said, the console runs without one,
 // and not a byte of it is touched.
 func TestJournalOfNewerVersion(t *testing.T) {
-	d := startDaemon(t, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
-`, nil)
+	d := startDaemon(t, oneGuest, nil)
 	p := newPrinter(t, d, "vm")
 	if err := p.prints(100 << 10); err != nil {
 		t.Fatal(err)

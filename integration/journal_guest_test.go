@@ -18,11 +18,7 @@ func TestJournalOfLinux(t *testing.T) {
 	if long {
 		segment, lines = 3<<20, 200_000 // minutes
 	}
-	d := startDaemon(t, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
+	d := startDaemon(t, oneGuest+`
 log = { max_size = @segment@, keep = 1000, compress = true }
 `, map[string]any{"segment": segment})
 	socat := start(t, program(t, "socat"), "-u", "UNIX-CONNECT:"+d.path("front"), "CREATE:"+d.path("seen"))

@@ -12,6 +12,25 @@ import (
 	"strings"
 )
 
+// oneGuest is the config of a chardev vm with one frontend, in the daemon's folder; its
+// guest is to connect to vm.guest there.
+const oneGuest = `
+[[chardev]]
+name = "vm"
+device = { listen = "unix:vm.guest" }
+frontends = ["unix:front"]
+`
+
+// watched has a guest of oneGuest print n bytes, of which one who is attached sees each.
+func (d *daemon) watched(n int64) {
+	d.t.Helper()
+	live := dialSilent(d.t, "unix", d.path("front"))
+	d.has("vm", 1)
+	p := newPrinter(d.t, d, "vm")
+	var seen pageChecker
+	p.shows(d.t, n, 20<<20, live, &seen)
+}
+
 // segments are the sealed segments of a chardev's journal, in their order.
 func (d *daemon) segments(name string) []string {
 	d.t.Helper()

@@ -11,11 +11,7 @@ import (
 func TestJournalFeedsTheStalled(t *testing.T) {
 	const before, meanwhile, after = 8 << 20, 300e6, 1 << 20
 	const rate = 80 << 20 // bytes a second, which any disk takes
-	d := startDaemon(t, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
+	d := startDaemon(t, oneGuest+`
 log = { max_size = "64MiB", keep = 100 }
 `, nil)
 	stalled, live := dialSilent(t, "unix", d.path("front")), dialSilent(t, "unix", d.path("front"))

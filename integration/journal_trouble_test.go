@@ -74,11 +74,7 @@ func TestJournalDiskFull(t *testing.T) {
 	const before, meanwhile, after = 1 << 20, 48 << 20, 1 << 20 // of which memory keeps 16 MiB
 	dir := folder(t)
 	full := newSpace(t, dir+"/state/vm", "64m")
-	d := newDaemon(t, dir, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
+	d := newDaemon(t, dir, oneGuest+`
 log = { max_size = "4MiB", keep = 100 }
 `, nil)
 	d.prefix = full.enter()
@@ -162,22 +158,13 @@ func TestJournalReadOnly(t *testing.T) {
 		enter := append(s.enter(), program(t, "mount"), "-o", "remount,"+how, dir+"/state/vm")
 		run(t, enter[0], enter[1:]...)
 	}
-	d := newDaemon(t, dir, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
-`, nil)
+	d := newDaemon(t, dir, oneGuest, nil)
 	d.prefix = s.enter()
 	for _, how := range []string{"ro", "rw"} {
 		mount(how)
 		t0 := time.Now()
 		d.serve()
-		live := dialSilent(t, "unix", d.path("front"))
-		d.has("vm", 1)
-		p := newPrinter(t, d, "vm")
-		var seen pageChecker
-		p.shows(t, 1<<20, 20<<20, live, &seen)
+		d.watched(1 << 20)
 		if how == "ro" {
 			d.told("vm", "read-only file system", t0)
 		}
@@ -200,23 +187,14 @@ func TestJournalInAnothersPlace(t *testing.T) {
 	} {
 		t.Run(test.why, func(t *testing.T) {
 			t.Parallel()
-			d := newDaemon(t, folder(t), `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
-`, nil)
+			d := newDaemon(t, folder(t), oneGuest, nil)
 			if err := os.MkdirAll(filepath.Dir(d.path(test.path)), 0o700); err != nil {
 				t.Fatal(err)
 			}
 			write(t, d.path(test.path), "somebody's")
 			t0 := time.Now()
 			d.serve()
-			live := dialSilent(t, "unix", d.path("front"))
-			d.has("vm", 1)
-			p := newPrinter(t, d, "vm")
-			var seen pageChecker
-			p.shows(t, 1<<20, 20<<20, live, &seen)
+			d.watched(1 << 20)
 			d.told("vm", test.says, t0)
 			if have, err := os.ReadFile(d.path(test.path)); err != nil || string(have) != "somebody's" {
 				t.Errorf("%s is now %q, %v", test.path, have, err)

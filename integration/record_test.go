@@ -13,12 +13,7 @@ import (
 // What record makes is an asciicast (version 2): its text is what the console
 // printed, its times ascend with the pauses that there were, and asciinema plays it.
 func TestRecord(t *testing.T) {
-	d := startDaemon(t, `
-[[chardev]]
-name = "vm"
-device = { listen = "unix:vm.guest" }
-frontends = ["unix:front"]
-`, nil)
+	d := startDaemon(t, oneGuest, nil)
 	p := newPrinter(t, d, "vm")
 	live := dial(t, "unix", d.path("front"))
 	d.has("vm", 1)

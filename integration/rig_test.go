@@ -82,6 +82,7 @@ var debian = map[string]string{
 	"tail":               "coreutils",
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
+	"curl":               "curl",
 }
 
 // program finds a program, or fails the test with the package that has it.

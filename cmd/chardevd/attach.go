@@ -29,19 +29,27 @@ count at the start of a line only:
 
   ~.  leave          ~b  send a break
   ~?  list these     ~~  type one ~
+  ~w  have the input, or ask for it if somebody else has it
+  ~g  give it to who asked first
+  ~W  let go of it; if somebody else has it, take it by force
+
+The last three are for consoles with input = "exclusive", where one at a time types:
+who types while nobody has the input has it. All who are attached are told who has it.
 
 When the daemon goes away, attach waits for it and goes on where it was, without
 a byte lost or twice as far as the daemon still has them; keys typed meanwhile
 are dropped with a bell.
 
 Without a terminal on stdin, what comes from there is sent as it is, and its end
-ends attach when the console has had it and a second to answer; with --read-only
-stdin is not touched. Only the console's bytes go to stdout; what chardevd has to
-say goes to stderr.`,
+ends attach when the console has had it and a second to answer. With --read-only
+stdin is not touched, so only a signal ends attach, or that nobody reads its stdout
+any more. Only the console's bytes go to stdout; what chardevd has to say goes to
+stderr.`,
 		Example: `  chardevd attach demo
   chardevd attach demo --read-only --since -64KiB
   chardevd attach demo -e ^]
-  echo uptime | chardevd attach demo --since 0`,
+  echo uptime | chardevd attach demo --since end
+  timeout 10 chardevd attach demo --read-only --since end >boot.txt`,
 		Args:              wants("the NAME of a chardev"),
 		ValidArgsFunction: daemon.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,7 +70,7 @@ say goes to stderr.`,
 	f := cmd.Flags()
 	f.VarP(&o.escape, "escape", "e", "the escape character: one character, ^X for a control character, or none")
 	f.BoolVarP(&o.readOnly, "read-only", "r", false, "send nothing of what is typed; escapes still work")
-	f.Var(&o.since, "since", "begin at this PLACE, like -64KiB, 5m, 200lines, start, or end, which is 0 here, too;\n\"chardevd log --help\" tells them all")
+	f.Var(&o.since, "since", "begin at this PLACE, like -64KiB, 5m, 200lines, start, or end;\n\"chardevd log --help\" tells them all")
 	f.DurationVar(&o.wait, "wait", 0, "how long to wait for the daemon and the chardev to be there, like 10s")
 	daemon.add(cmd)
 	return cmd
@@ -71,7 +79,7 @@ say goes to stderr.`,
 type attachOptions struct {
 	escape   escapeFlag
 	readOnly bool
-	since    attachPlace
+	since    placeFlag
 	wait     time.Duration
 }
 
@@ -181,17 +189,4 @@ func (e *escapeFlag) String() string {
 func (e *escapeFlag) Set(s string) (err error) {
 	e.char, e.on, err = attach.ParseEscape(s)
 	return err
-}
-
-// attachPlace is the value of attach's --since. To begin 0 bytes before the end was
-// written 0 before there were other places; the first offset is start.
-type attachPlace placeFlag
-
-func (f *attachPlace) Type() string   { return "PLACE" }
-func (f *attachPlace) String() string { return string(*f) }
-func (f *attachPlace) Set(s string) error {
-	if s == "0" {
-		s = "end"
-	}
-	return (*placeFlag)(f).Set(s)
 }

@@ -270,7 +270,7 @@ func TestAttachOfAScript(t *testing.T) {
 	cmd.Stdin = strings.NewReader("~.\nuptime\n")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil || stdout.String() != "<since end >\r\n~.\nUPTIME\n" || stderr.Len() > 0 {
+	if err := cmd.Run(); err != nil || stdout.String() != "<since 0 >\r\n~.\nUPTIME\n" || stderr.Len() > 0 {
 		t.Errorf("stdout %q, stderr %q, %v", &stdout, &stderr, err)
 	}
 }

@@ -20,7 +20,7 @@ func newShowLog() *cobra.Command {
 		Short: "Show what a console printed",
 		Long: `Show what a console printed, from memory and from its journal, so that nothing in
 it steers the terminal: control characters and escape sequences are written out,
-colours stay on a terminal. What is lost is a line [gap: ...]; a line longer than
+colours stay on a terminal. What is missing is a line [gap: ...]; a line longer than
 64 KiB is shown in pieces. With --raw it is the bytes themselves, with --json an
 object a line.
 
@@ -59,7 +59,7 @@ Where no daemon runs, the journal is read from its files.`,
 			}
 			result, err := logs.show(cmd.Context(), args[0], q, cmd.OutOrStdout())
 			if raw && result.Lost > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: log %s: %d bytes of it are lost\n", args[0], result.Lost)
+				fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: log %s: at most %d bytes of it are missing\n", args[0], result.Lost)
 			}
 			if err == nil && q.Follow {
 				err = stopped(result)

@@ -55,7 +55,7 @@ func TestLogs(t *testing.T) {
 		{"log demo --since 10m --until -64KiB -n 5 -t --offsets --events -g a+ -C 2 --colour always", 0,
 			"demo?colour=true&context=2&events=true&grep=a%2B&lines=5&offsets=true&since=10m&timestamps=true&until=-64KiB\n", ""},
 		{"log demo --json --since 2026-11-23T01:02:03+02:00", 0, "demo?format=json&since=2026-11-23T01%3A02%3A03%2B02%3A00\n", ""},
-		{"log demo --raw", 0, "demo?format=raw\n", "chardevd: log demo: 56 bytes of it are lost\n"},
+		{"log demo --raw", 0, "demo?format=raw\n", "chardevd: log demo: at most 56 bytes of it are missing\n"},
 		{"log demo -f", 1, "demo?follow=true&lines=10\n", "chardevd: log demo: the daemon stopped: go on with --since 1234\n"},
 		{"log demo -f --since 0", 1, "demo?follow=true&since=0\n", "chardevd: log demo: the daemon stopped: go on with --since 1234\n"},
 		{"log demo -g nothing", 0, "demo?grep=nothing\n", ""},

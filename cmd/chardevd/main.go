@@ -36,7 +36,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case err == errNothing:
+	case err == errNothing, err == errTold:
 		return exitFailed
 	case started:
 		fmt.Fprintln(stderr, inWords(err))

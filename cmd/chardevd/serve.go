@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +19,9 @@ import (
 	"chardevd/chardev/web"
 )
 
+// errTold is an error that the log tells.
+var errTold = errors.New("see the log")
+
 func newServe() *cobra.Command {
 	var file string
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
@@ -28,10 +33,11 @@ func newServe() *cobra.Command {
 line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
-SIGINT or SIGTERM lets clients have what was printed so far and ends; a second
-one ends at once. SIGHUP reads the [[access]] rules of the config file again, which
-then hold for those who are attached too; if they are wrong, nobody may anything but
-the operator at the control socket, until they are right.`,
+SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
+all of it could be written to the journals; a second one ends at once. SIGHUP reads
+the [[access]] rules of the config file again, which then hold for those who are
+attached too; if they are wrong, nobody may anything but the operator at the control
+socket, until they are right.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
@@ -110,15 +116,15 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 
 // serve runs the daemon until ctx ends. With each of hangups it reads the access rules
 // again.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) error {
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) (err error) {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
 		return err
 	}
-	s.Pages = web.Handler()
 	defer func() {
-		if err := s.Close(); err != nil {
-			log.Error("the end", "error", err)
+		if end := s.Close(); end != nil {
+			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
+			err = cmp.Or(err, errTold)
 		}
 	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -117,4 +118,31 @@ func TestServeEndsWithItsOutputStuck(t *testing.T) {
 	}
 	ask(t, control) // so that it gets to its ready
 	ends(t, cmd)
+}
+
+// A daemon that can not write the end of a journal says so, and that it failed.
+func TestServeFailsIfAJournalIsNotEnded(t *testing.T) {
+	var log bytes.Buffer
+	cmd, control := serving(t, func(c *exec.Cmd) { c.Stderr = &log })
+	folder := filepath.Join(filepath.Dir(control), "n")
+	for end := time.Now().Add(watchdog); ; time.Sleep(time.Millisecond) { // until it is begun
+		if _, err := os.Stat(filepath.Join(folder, "n.log")); err == nil {
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(folder, folder+".aside"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	dog := time.AfterFunc(watchdog, func() { t.Error("it does not end"); cmd.Process.Kill() })
+	defer dog.Stop()
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(log.String(), "chardev n: the end of what it printed is not written down: ") {
+		t.Errorf("it exits with %d and says %s", code, log.String())
+	}
 }

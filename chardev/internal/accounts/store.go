@@ -208,9 +208,6 @@ func (s *Store) compute(ctx context.Context, a *account[User], password string) 
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	if s.computed != nil {
-		defer s.computed()
-	}
 	if len(password) > maxPassword {
 		password = "" // no account's, and hashed as fast as one that is
 	}
@@ -220,5 +217,9 @@ func (s *Store) compute(ctx context.Context, a *account[User], password string) 
 			return false, err // which read has seen to be right
 		}
 	}
-	return h.matches(password) && a != nil, nil
+	right = h.matches(password) && a != nil
+	if s.computed != nil {
+		s.computed()
+	}
+	return right, nil
 }

@@ -270,6 +270,13 @@ func TestAWrongFile(t *testing.T) {
 			t.Errorf("%.60q: a change says %v", text, err)
 		}
 	}
+	users, err := os.ReadFile(s.Paths()[1])
+	s.must(err)
+	s.must(os.WriteFile(s.Paths()[1], users[1:], 0o600))
+	if n, err := s.Reload(time.Now()); err == nil || strings.Count(err.Error(), ".json: ") != 2 || n.Users != 1 || len(n.Ended) > 0 {
+		t.Errorf("both files: %+v, %v", n, err)
+	}
+	s.must(os.WriteFile(s.Paths()[1], users, 0o600))
 	s.must(s.RemoveUser("alice"))
 	n, err := s.Reload(time.Now())
 	if err == nil || fmt.Sprint(n.Ended) != "[user:alice]" || n.Next.IsZero() {

@@ -20,12 +20,11 @@ type writer struct {
 	first   int64    // when its first byte came; 0: there is none, or it is not known
 	last    int64    // the newest time of a mark in any segment; 0: not known
 	reserve int64
-	tell    []Event // events of the journal's own that wait for the index to be open
-	opened  bool    // the current segment's index says that this run writes it
-	barrier bool    // what is pending of the index must be in its file before more data is
-	leapt   bool    // and on the disk, for there is a gap in it
-	trailed bool    // sealing: the trailer is in the index
-	moved   bool    // sealing: the data has its new name
+	opened  bool // the current segment's index says that this run writes it
+	barrier bool // what is pending of the index must be in its file before more data is
+	leapt   bool // and on the disk, for there is a gap in it
+	trailed bool // sealing: the trailer is in the index
+	moved   bool // sealing: the data has its new name
 	closed  bool
 }
 
@@ -265,6 +264,8 @@ func advise(err error) error {
 		return fmt.Errorf("journal: %w: let the daemon's user write there", err)
 	case errors.Is(err, syscall.EIO):
 		return fmt.Errorf("journal: %w: the disk fails, see the kernel's log", err)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return fmt.Errorf("journal: %w: let the daemon have more open files (LimitNOFILE=, ulimit -n)", err)
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("journal: %w: there must be a folder: move the file away", err)
 	}

@@ -202,7 +202,7 @@ func TestDamage(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				told := fmt.Sprint(j.Recovered())
+				told := fmt.Sprint(j.Found())
 				if !strings.Contains(told, c.tell) {
 					t.Errorf("told %s, not %q", told, c.tell)
 				}

@@ -363,12 +363,10 @@ func TestSealingIsEnded(t *testing.T) {
 		} else {
 			appendAll(t, j, "x")
 			want += "x"
-			r := j.Reader()
 			told := ""
-			if err := r.Events(0, j.End(), func(e Event) bool { told += e.Kind + " "; return true }); err != nil || told != KindRotation+" "+KindRotation+" " {
+			if err := j.Events(0, j.End(), func(e Event) bool { told += e.Kind + " "; return true }); err != nil || told != KindRotation+" "+KindRotation+" " {
 				t.Errorf("told %q, %v", told, err)
 			}
-			r.Close()
 		}
 		if got := readAll(t, j, 0); got != want {
 			t.Errorf("killed %v: %q, not %q", killed, got, want)

@@ -49,6 +49,8 @@ type segment struct {
 	stamp   stamp // in its name; zero: the current one
 	zipped  bool  // its data is compressed
 	removed bool
+	stuck   bool  // its files can not be removed; not to be tried until the next one is sealed
+	told    bool  // that they can not
 	synced  bool  // since it was sealed
 	data    int64 // bytes of its data on disk, compressed ones where they are; of the current one when it was sealed
 	index   int64 // and of its index
@@ -67,7 +69,6 @@ type Journal struct {
 	keeper    *Keeper // nil: only looked at
 	epoch     epoch
 	start     int64
-	recovered []Event
 
 	w writer
 
@@ -84,6 +85,8 @@ type Journal struct {
 	newest   stamp      // of the segments that were ever sealed
 	sealing  stamp      // the current one is just getting it; or zero
 	failed   error      // of a sync, for the writer to tell
+	own      []Event    // events of the journal's own that wait for the index to be open
+	found    []Event    // what of them is to be told, and was not asked for yet
 	tail     tail
 }
 
@@ -95,9 +98,23 @@ func (j *Journal) Epoch() string { return j.epoch.String() }
 // given out.
 func (j *Journal) Start() int64 { return j.start }
 
-// Recovered returns what Open found and mended. The journal keeps these events by
-// itself: they are to be told, not to be given to Note.
-func (j *Journal) Recovered() []Event { return j.recovered }
+// Found returns what was found wrong and mended since it was called last, the first
+// time by Open. The journal keeps these events by itself: they are to be told, not to
+// be given to Note.
+func (j *Journal) Found() []Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	found := j.found
+	j.found = nil
+	return found
+}
+
+// happened keeps an event of the journal's own.
+func (j *Journal) happened(e Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.own = append(j.own, e)
+}
 
 // Oldest returns the offset of the first byte that is held; End if there is none.
 func (j *Journal) Oldest() int64 {

@@ -68,7 +68,7 @@ func TestAppendAndRead(t *testing.T) {
 	}
 	j = mustOpen(t, dir, Options{MaxSize: 10, Keep: 100})
 	if j.Start() != 40 || j.End() != 34 {
-		t.Fatal(j.Start(), j.End(), j.Recovered())
+		t.Fatal(j.Start(), j.End(), j.Found())
 	}
 	appendAll(t, j, "x")
 	if got := readAll(t, j, 0); got != want+"......x" {
@@ -78,7 +78,7 @@ func TestAppendAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	j = mustOpen(t, dir, Options{MaxSize: 10, Keep: 100})
-	if j.Start() != 1000 || j.End() != 41 || len(j.Recovered()) != 1 {
-		t.Fatal(j.Start(), j.End(), j.Recovered())
+	if j.Start() != 1000 || j.End() != 41 || len(j.Found()) != 1 {
+		t.Fatal(j.Start(), j.End(), j.Found())
 	}
 }

@@ -212,13 +212,14 @@ func TestGone(t *testing.T) {
 				t.Errorf("%s: %q", c.name, got)
 			}
 			told := ""
-			r := j.Reader()
-			if err := r.Events(0, j.End(), func(e Event) bool { told += e.Text; return true }); err != nil {
+			if err := j.Events(0, j.End(), func(e Event) bool { told += e.Text; return true }); err != nil {
 				t.Error(err)
 			}
-			r.Close()
 			if !strings.Contains(told, c.tell) || !strings.Contains(told, "10 bytes") {
 				t.Errorf("%s: told %q", c.name, told)
+			}
+			if found := j.Found(); len(found) != 1 || found[0].Text != told || j.Found() != nil {
+				t.Errorf("%s: found %v, told %q", c.name, found, told)
 			}
 			if c.name == "cut in part" && !strings.Contains(dataIn(t, dir), "012") {
 				t.Error("what was left is gone")
@@ -419,7 +420,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 				t.Errorf("the byte at %d is said to be of %d", at, when.UnixMilli())
 				return
 			}
-			if err := r.Events(at, at+1000, func(Event) bool { return true }); err != nil {
+			if err := j.Events(at, at+1000, func(Event) bool { return true }); err != nil {
 				t.Error(err)
 				return
 			}

@@ -46,7 +46,7 @@ func (m *model) open() {
 	}
 	m.j = j
 	if j.Start() < int64(len(m.is)) || j.Start() < m.reserve {
-		m.t.Fatalf("goes on at %d, but %d were given out (%v)", j.Start(), max(int64(len(m.is)), m.reserve), j.Recovered())
+		m.t.Fatalf("goes on at %d, but %d were given out (%v)", j.Start(), max(int64(len(m.is)), m.reserve), j.Found())
 	}
 	m.grow(j.Start())
 }
@@ -235,9 +235,7 @@ func (m *model) find(t *rapid.T) {
 
 func (m *model) checkEvents(t *rapid.T, j *Journal) {
 	var got []Event
-	r := j.Reader()
-	defer r.Close()
-	err := r.Events(0, j.End(), func(e Event) bool {
+	err := j.Events(0, j.End(), func(e Event) bool {
 		if e.Kind == "test" {
 			got = append(got, e)
 		}

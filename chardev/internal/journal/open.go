@@ -3,12 +3,13 @@ package journal
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
 // Open opens the journal of a console in its folder, which is made when there is
 // something to keep. Nobody else may write there until Close. What a run that did
-// not end cleanly left is mended; see Recovered. An error is of a folder that can
+// not end cleanly left is mended; see Found. An error is of a folder that can
 // not be used as it is, and nothing was removed.
 func Open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 	return open(dir, name, o, k)
@@ -27,8 +28,7 @@ func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 	if err := r.run(); err != nil {
 		return nil, advise(err)
 	}
-	j.recovered = r.events
-	j.w.tell = r.events
+	j.own, j.found = r.events, slices.Clone(r.events)
 	j.bytes.Store(j.w.size)
 	for _, s := range j.segments {
 		j.bytes.Add(s.data + s.index)

@@ -50,10 +50,11 @@ func (r *Reader) leave() {
 
 // Read reads up to len(buf) bytes from an offset on. Where there is none, n is 0
 // and missing says how many bytes are missing up to the next one that is held. At
-// End (or beyond it) both are 0.
+// End (or beyond it) both are 0. With an error n is 0, and missing says of how many
+// bytes the error is: another try may read them.
 func (r *Reader) Read(at int64, buf []byte) (n int, missing int64, err error) {
 	n, missing, err = r.read(at, buf)
-	for more := missing; more > 0; missing += more { // where one gap ends another may begin
+	for more := missing; err == nil && more > 0; missing += more { // where one gap ends another may begin
 		if _, more, err = r.read(at+missing, buf[:min(len(buf), 1)]); err != nil {
 			return 0, missing, nil // the next call tells
 		}
@@ -73,7 +74,7 @@ func (r *Reader) read(at int64, buf []byte) (n int, missing int64, err error) {
 	}
 	next, err := r.turn(at)
 	if err != nil {
-		return 0, 0, advise(err)
+		return 0, next - at, advise(err)
 	}
 	if r.data == nil {
 		return 0, next - at, nil
@@ -86,7 +87,8 @@ func (r *Reader) read(at int64, buf []byte) (n int, missing int64, err error) {
 			return 0, next - at, nil
 		}
 	}
-	n, err = r.data.ReadAt(buf[:min(int64(len(buf)), most)], pos)
+	most = min(int64(len(buf)), most)
+	n, err = r.data.ReadAt(buf[:most], pos)
 	if n > 0 || len(buf) == 0 {
 		return n, 0, nil
 	}
@@ -97,7 +99,7 @@ func (r *Reader) read(at int64, buf []byte) (n int, missing int64, err error) {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, errDamaged):
 		return 0, next - at, nil
 	}
-	return 0, 0, advise(err)
+	return 0, most, advise(err)
 }
 
 // turn goes to the segment that an offset is in, and returns where the next one

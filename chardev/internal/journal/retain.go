@@ -2,7 +2,9 @@ package journal
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 )
 
@@ -10,6 +12,7 @@ import (
 // whether there is something to compress.
 func (k *Keeper) trim(j *Journal) {
 	now := k.world.now()
+	j.retry()
 	for {
 		s := j.cut(now)
 		if s == nil {
@@ -32,8 +35,8 @@ func (k *Keeper) trim(j *Journal) {
 	}
 }
 
-// cut takes the oldest segment out of the list if there is too much; nil if there
-// is not. Its files are still there.
+// cut takes the oldest segment that can be removed out of the list if there is too
+// much; nil if there is not. Its files are still there.
 func (j *Journal) cut(now time.Time) *segment {
 	o := j.options
 	j.mu.Lock()
@@ -52,21 +55,46 @@ func (j *Journal) cut(now time.Time) *segment {
 	return s
 }
 
-// oldestSealed returns the oldest segment that may be removed; nil if there is
-// none. The newest one may not, sealed or not: it says where offsets go on. mu is
-// held.
+// oldestSealed returns the oldest segment that may be removed, and was not refused;
+// nil if there is none. The newest one may not, sealed or not: it says where offsets
+// go on. mu is held.
 func (j *Journal) oldestSealed() *segment {
-	if len(j.segments) < 2 {
-		return nil
+	for i := range len(j.segments) - 1 {
+		if s := j.segments[i]; !s.stuck {
+			return s
+		}
 	}
-	return j.segments[0]
+	return nil
 }
 
-// unlist takes the oldest segment out of the list. mu is held.
+// unlist takes a segment out of the list. mu is held.
 func (j *Journal) unlist(s *segment) {
 	s.removed = true
-	j.segments[0] = nil
-	j.segments = j.segments[1:]
+	i := slices.Index(j.segments, s)
+	j.segments = slices.Delete(j.segments, i, i+1)
+}
+
+// relist puts a segment, whose files can not be removed, back into the list, and
+// says whether that is to be told.
+func (j *Journal) relist(s *segment) (news bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	news = !s.told
+	s.removed, s.stuck, s.told = false, true, true
+	i := slices.IndexFunc(j.segments, func(next *segment) bool {
+		return next.stamp == (stamp{}) || s.stamp.before(next.stamp)
+	})
+	j.segments = slices.Insert(j.segments, i, s) // there is a next one: the newest stays
+	return news
+}
+
+// retry lets go again for what could not be removed.
+func (j *Journal) retry() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.segments {
+		s.stuck = false
+	}
 }
 
 // trimAny removes the oldest sealed segment of all journals; false: there is none.
@@ -128,14 +156,19 @@ func (j *Journal) ages() time.Time {
 }
 
 // remove removes the files of a segment that is out of the list: first the data,
-// which without an index would be taken for a lost one's.
+// which without an index would be taken for a lost one's. If that fails the segment
+// stays, and it is tried again when the next one is sealed; it is told once.
 func (k *Keeper) remove(j *Journal, s *segment) {
 	for _, ext := range []string{dataExt, zstdExt, indexExt} {
 		err := k.world.fs.Remove(j.path(s.stamp, ext))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			k.failed(j, err)
-			return
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if j.relist(s) {
+			k.log.Error("journal: a segment that is to go stays; it is tried again when the next one is sealed", "chardev", j.name, "error", advise(err))
+			j.happened(Event{j.End(), k.world.now(), KindJournal, fmt.Sprintf("a segment that is to go stays: %v", err)})
+		}
+		return
 	}
 	j.grew(-s.data - s.index)
 }

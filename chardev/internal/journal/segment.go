@@ -39,10 +39,13 @@ func (j *Journal) ready(at int64) error {
 		j.put(func(b []byte) []byte { return appendOpened(b, j.world.now().UnixMilli(), j.world.boot) })
 		w.opened, w.barrier = true, true
 	}
-	for _, e := range w.tell {
+	j.mu.Lock()
+	own := j.own
+	j.own = nil
+	j.mu.Unlock()
+	for _, e := range own {
 		j.put(func(b []byte) []byte { return appendEvent(b, e) })
 	}
-	w.tell = nil
 	return nil
 }
 
@@ -215,7 +218,7 @@ func (j *Journal) seal() error {
 		return j.maybeGone(err)
 	}
 	j.leave(name, w.size)
-	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindRotation, name.stem(j.name) + dataExt})
+	j.happened(Event{j.end.Load(), j.world.now(), KindRotation, name.stem(j.name) + dataExt})
 	return nil
 }
 
@@ -293,8 +296,12 @@ func (j *Journal) forsake() error {
 		return err
 	}
 	lost := w.size - data
-	w.tell = append(w.tell, Event{j.end.Load(), j.world.now(), KindJournal,
-		fmt.Sprintf("%s%s %s: the %d bytes before this are missing", j.name, dataExt, text, lost)})
+	e := Event{j.end.Load(), j.world.now(), KindJournal,
+		fmt.Sprintf("%s%s %s: the %d bytes before this are missing", j.name, dataExt, text, lost)}
+	j.happened(e)
+	j.mu.Lock()
+	j.found = append(j.found, e)
+	j.mu.Unlock()
 	j.leave(name, data)
 	return nil
 }
@@ -330,7 +337,10 @@ func (j *Journal) Close(head int64) error {
 // closing writes the trailer, unless this run changed nothing.
 func (j *Journal) closing(head int64) error {
 	w := &j.w
-	if !w.opened && len(w.tell) == 0 && head == j.start {
+	j.mu.Lock()
+	quiet := len(j.own) == 0
+	j.mu.Unlock()
+	if !w.opened && quiet && head == j.start {
 		return nil
 	}
 	if err := j.ready(j.next()); err != nil {

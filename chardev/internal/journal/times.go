@@ -152,8 +152,7 @@ func (j *Journal) findIn(s *segment, ms int64) (int64, bool) {
 // Events calls f with the events of an interval of offsets, in the order in which
 // they were noted, until f returns false. to itself is not in it, unless it is End
 // (or beyond).
-func (r *Reader) Events(from, to int64, f func(Event) bool) error {
-	j := r.j
+func (j *Journal) Events(from, to int64, f func(Event) bool) error {
 	if to >= j.End() {
 		to++
 	}

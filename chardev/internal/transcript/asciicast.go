@@ -93,7 +93,7 @@ func (s *castSink) gap(at, size int64) error {
 		return err
 	}
 	s.begin(s.when(at + size))
-	return s.add(s.when(at+size), 'm', fmt.Appendf(nil, "gap: %d bytes lost at offset %d", size, at))
+	return s.add(s.when(at+size), 'm', fmt.Appendf(nil, "gap: at most %d bytes are missing at offset %d", size, at))
 }
 
 func (s *castSink) event(e journal.Event) error {

@@ -103,7 +103,7 @@ func TestFollowEvents(t *testing.T) {
 	got := follow(t, Query{Events: true}, src,
 		event("down"), event("up"), func() { src.data = append(src.data, "root\n"...) }, event("down"),
 		func() { src.data = append(src.data, "0123456789"...); src.oldest = 15 })
-	want := []string{"login: ", "\n[down: ]\n", "[up: ]\n", "root\n", "[down: ]\n", "[gap: 3 bytes lost at offset 12]\n3456789", "\n"}
+	want := []string{"login: ", "\n[down: ]\n", "[up: ]\n", "root\n", "[down: ]\n", "[gap: at most 3 bytes are missing at offset 12]\n3456789", "\n"}
 	if strings.Join(got, "|") != strings.Join(want, "|") {
 		t.Errorf("seen is %q, want %q", got, want)
 	}

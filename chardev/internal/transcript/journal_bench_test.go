@@ -73,6 +73,9 @@ type journalSource struct {
 func (s journalSource) Oldest() int64          { return s.j.Oldest() }
 func (s journalSource) Head() int64            { return s.j.End() }
 func (s journalSource) Find(t time.Time) int64 { return s.j.Find(t) }
+func (s journalSource) Events(a, b int64, f func(journal.Event) bool) error {
+	return s.j.Events(a, b, f)
+}
 
 // BenchmarkGrep searches a compressed journal for a literal that stands at its end,
 // in any case, and one of two, beside zstdcat | grep. CHARDEVD_GREP_MIB is its size, 64 if

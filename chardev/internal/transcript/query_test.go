@@ -57,7 +57,7 @@ func TestShow(t *testing.T) {
 		"times":         {plain, Query{Timestamps: true}, "1970-01-01T00:00:01.000Z one\n1970-01-01T00:00:02.000Z two\n1970-01-01T00:00:03.004Z three\n1970-01-01T00:00:03.004Z \n1970-01-01T00:00:03.004Z four\n"},
 		"prefixes":      {plain, Query{Timestamps: true, Offsets: true, Names: true, Name: "vm", Lines: 1}, "vm:18 1970-01-01T00:00:03.004Z four\n"},
 		"json":          {plain, Query{Format: JSON, Name: "vm", Lines: 1}, `{"chardev":"vm","offset":18,"time":"1970-01-01T00:00:03.004Z","line":"four"}` + "\n"},
-		"gaps":          {holed, Query{Since: place(t, "0"), Timestamps: true}, "1970-01-01T00:00:01.000Z [gap: 1 bytes lost at offset 0]\n1970-01-01T00:00:01.000Z ne\n1970-01-01T00:00:01.000Z t\n1970-01-01T00:00:02.000Z [gap: 5 bytes lost at offset 5]\n1970-01-01T00:00:02.000Z ree\n1970-01-01T00:00:02.000Z four\n"},
+		"gaps":          {holed, Query{Since: place(t, "0"), Timestamps: true}, "1970-01-01T00:00:01.000Z [gap: at most 1 bytes are missing at offset 0]\n1970-01-01T00:00:01.000Z ne\n1970-01-01T00:00:01.000Z t\n1970-01-01T00:00:02.000Z [gap: at most 5 bytes are missing at offset 5]\n1970-01-01T00:00:02.000Z ree\n1970-01-01T00:00:02.000Z four\n"},
 		"raw gaps":      {holed, Query{Since: place(t, "0"), Format: Raw}, "ne\ntree\nfour\n"},
 		"json gaps":     {holed, Query{Since: place(t, "4"), Format: JSON}, `{"offset":4,"time":"1970-01-01T00:00:01.000Z","line":"t"}` + "\n" + `{"offset":5,"gap":5}` + "\n" + `{"offset":10,"time":"1970-01-01T00:00:02.000Z","line":"ree"}` + "\n" + `{"offset":14,"time":"1970-01-01T00:00:02.000Z","line":"four"}` + "\n"},
 		"no time":       {&memory{data: []byte("x\n")}, Query{Timestamps: true}, "- x\n"},
@@ -77,12 +77,12 @@ func TestShow(t *testing.T) {
 		"grep end":      {plain, Query{Grep: regexp.MustCompile("^three$")}, "three\n"},
 		"grep colours":  {odd, Query{Grep: regexp.MustCompile("ok green$")}, `red ^[[2J^G\xffé\u009b\u202e` + "\tx^?^Mok green\n"},
 		"grep json":     {search, Query{Grep: regexp.MustCompile("b"), Context: 1, Format: JSON}, `{"offset":0,"line":"a1","context":true}` + "\n" + `{"offset":3,"line":"b2"}` + "\n" + `{"offset":6,"line":"c3","context":true}` + "\n"},
-		"grep gaps":     {holed, Query{Grep: regexp.MustCompile("ree"), Context: 2}, "[gap: 5 bytes lost at offset 5]\nree\nfour\n"},
+		"grep gaps":     {holed, Query{Grep: regexp.MustCompile("ree"), Context: 2}, "[gap: at most 5 bytes are missing at offset 5]\nree\nfour\n"},
 		"nothing":       {&memory{}, Query{}, ""},
 		"a recording":   {odd, Query{Format: Asciicast, Cols: 80, Rows: 24, Until: &until}, `{"version":2,"width":80,"height":24}` + "\n" + `[0.000,"o","\u001b[1;31m"]` + "\n"},
 		"recorded events": {busy, Query{Format: Asciicast, Cols: 80, Rows: 24, Events: true, Name: "vm"}, `{"version":2,"width":80,"height":24,"timestamp":0,"title":"vm"}` + "\n" +
 			`[0.000,"m","up: tcp"]` + "\n" + `[0.100,"o","one\n"]` + "\n" + `[0.600,"m","attach: me\u001b[2J"]` + "\n" + `[0.600,"o","tw"]` + "\n" + `[0.700,"m","break: x"]` + "\n" + `[0.700,"o","o\n"]` + "\n" + `[0.800,"m","down: eof"]` + "\n"},
-		"recorded gaps": {holed, Query{Format: Asciicast, Cols: 1, Rows: 2, Since: place(t, "4")}, `{"version":2,"width":1,"height":2,"timestamp":1}` + "\n" + `[0.000,"o","t"]` + "\n" + `[1.000,"m","gap: 5 bytes lost at offset 5"]` + "\n" + `[1.000,"o","ree\nfour\n"]` + "\n"},
+		"recorded gaps": {holed, Query{Format: Asciicast, Cols: 1, Rows: 2, Since: place(t, "4")}, `{"version":2,"width":1,"height":2,"timestamp":1}` + "\n" + `[0.000,"o","t"]` + "\n" + `[1.000,"m","gap: at most 5 bytes are missing at offset 5"]` + "\n" + `[1.000,"o","ree\nfour\n"]` + "\n"},
 		"no recording":  {&memory{}, Query{Format: Asciicast, Cols: 1, Rows: 2}, `{"version":2,"width":1,"height":2}` + "\n"},
 	} {
 		for _, most := range []int{0, 1} {

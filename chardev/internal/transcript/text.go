@@ -95,7 +95,7 @@ func (s *textLines) apart() error {
 }
 
 func (s *textLines) gap(at, size int64) error {
-	return s.note(at, s.stamp(at+size), fmt.Sprintf("gap: %d bytes lost at offset %d", size, at))
+	return s.note(at, s.stamp(at+size), fmt.Sprintf("gap: at most %d bytes are missing at offset %d", size, at))
 }
 
 func (s *textLines) event(e journal.Event) error { return s.note(e.Offset, e.Time, e.Kind+": "+e.Text) }
