@@ -1,10 +1,10 @@
-// Builds dist/ from src/: the same bytes whenever the same versions are installed, so
+// Builds dist/, or the folder that is its argument, from src/: the same bytes whenever the same versions are installed, so
 // that a difference to what is committed shows that somebody forgot to build.
 import { build } from "esbuild";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const here = new URL(".", import.meta.url).pathname;
-const out = here + "dist";
+const out = process.argv[2] ?? here + "dist";
 
 // The terminal makes <style> elements and one style attribute, which a policy of
 // style-src 'self' rightly refuses. Both have an equivalent that it allows: see
