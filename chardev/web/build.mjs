@@ -1,5 +1,6 @@
-// Builds dist/, or the folder that is its argument, from src/: the same bytes whenever the same versions are installed, so
-// that a difference to what is committed shows that somebody forgot to build.
+// Builds dist/, or the folder that is its argument, from src/: the same bytes whenever
+// the same versions are installed, so that a difference to what is committed shows that
+// somebody forgot to build.
 import { build } from "esbuild";
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 

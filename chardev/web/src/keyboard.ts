@@ -97,6 +97,7 @@ export class Keyboard {
     this.main.disabled = !exclusive && !login;
     this.main.hidden = this.input === "shared" && this.mode === "read-write";
     this.other.hidden = !exclusive || !this.holder || (this.you === "has" && !this.asked.length);
+    this.element.hidden = this.main.hidden && this.other.hidden;
     say(this.other, this.you === "has" ? "Release" : "Take it away");
     this.main.title = this.why;
     if (login) say(this.main, "Log in to type");

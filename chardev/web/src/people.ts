@@ -17,9 +17,14 @@ export class People {
 
   // told says how many there are now.
   told(clients: number): void {
-    say(this.button, clients === 1 && this.me() ? "Only you" : `${clients} here`);
-    if (clients !== this.known && this.panel.matches(":popover-open")) void this.load();
+    const changed = clients !== this.known;
     this.known = clients;
+    this.paint();
+    if (changed && this.panel.matches(":popover-open")) void this.load();
+  }
+
+  paint(): void {
+    say(this.button, this.known === 1 && this.me() ? "Only you" : this.known ? `${this.known} here` : "…");
   }
 
   private async load(): Promise<void> {

@@ -15,7 +15,7 @@ import { count } from "./words";
 // heldMax is how many bytes are kept to be shown again, and scrollback how many lines
 // the terminal keeps of them: what is older is in the log.
 export const heldMax = 4 << 20;
-const scrollback = 50_000;
+const scrollback = 25_000;
 
 // marksMax is how many places in the terminal have a marker that tells its offset; the
 // terminal moves every one of them with each line that it drops.
@@ -100,7 +100,8 @@ export class Screen {
   private async accelerate(): Promise<void> {
     if (!matchMedia("(pointer: fine)").matches) return;
     const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
-    if (!gl) return;
+    const names = gl?.getExtension("WEBGL_debug_renderer_info");
+    if (!gl || (names && /swiftshader|llvmpipe|software/i.test(String(gl.getParameter(names.UNMASKED_RENDERER_WEBGL))))) return; // a card that is made of the processor is slower
     gl.getExtension("WEBGL_lose_context")?.loseContext();
     const { WebglAddon } = await import("@xterm/addon-webgl");
     if (!this.term.element) return;

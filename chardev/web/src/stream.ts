@@ -61,11 +61,14 @@ export class Stream {
   next = 0; // the offset of the byte that comes next
   private since: string; // until the first hello
   private socket: WebSocket | undefined;
+  private byTicket = false; // this browser shows to a websocket not what it shows otherwise
+  private asking = false; // for a ticket
   private heard = false; // a hello came on this socket
   private opened = 0; // when, in ms
   private wait = retryMin;
   private timer = 0;
   private probe = 0;
+  private credit = 0; // bytes that were shown, and the daemon was not told of
   private bye: Message | undefined;
   private done = false;
   private readonly over = new AbortController();
@@ -110,9 +113,17 @@ export class Stream {
     return true;
   }
 
+  // taken gives the daemon credit for what was shown, when it is some.
+  private taken(bytes: number): void {
+    this.credit += bytes;
+    if (this.credit < window_ / 8) return;
+    this.tell({ type: "credit", bytes: this.credit });
+    this.credit = 0;
+  }
+
   // hurry tries now instead of later.
   hurry(): void {
-    if (this.done || this.socket) return;
+    if (this.done || this.socket || this.asking) return;
     clearTimeout(this.timer);
     this.connect();
   }
@@ -136,15 +147,28 @@ export class Stream {
 
   private connect(): void {
     this.hearer.link({ state: "connecting" });
+    if (!this.byTicket) {
+      this.dial();
+      return;
+    }
+    this.asking = true;
+    void ticket().then((shown) => {
+      this.asking = false;
+      if (!this.done) this.dial(shown);
+    });
+  }
+
+  private dial(ticket?: string): void {
     const where = url(chardev(this.name, "ws"), this.epoch
-      ? { since: this.next, epoch: this.epoch, credit: window_ }
-      : { since: this.since, credit: window_ });
+      ? { since: this.next, epoch: this.epoch, credit: window_, ticket }
+      : { since: this.since, credit: window_, ticket });
     where.protocol = root.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(where, ["chardev.v1"]);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     this.heard = false;
     this.bye = undefined;
+    this.credit = 0;
     this.opened = Date.now();
     socket.addEventListener("message", (e) => {
       if (socket === this.socket) this.receive(e.data);
@@ -164,7 +188,7 @@ export class Stream {
       this.next += data.byteLength;
       const socket = this.socket;
       this.hearer.bytes(new Uint8Array(data), at, () => {
-        if (socket === this.socket) this.tell({ type: "credit", bytes: data.byteLength });
+        if (socket === this.socket) this.taken(data.byteLength);
       });
       return;
     }
@@ -215,6 +239,7 @@ export class Stream {
         return;
       }
       if (refused?.status === 0) why = refused.message;
+      this.byTicket = refused === undefined;
     } else if (bye) {
       why = "the daemon starts again";
     }
@@ -248,5 +273,15 @@ export class Stream {
     const before = this.next;
     const refused = await this.asked();
     if (socket === this.socket && this.next === before && refused?.status === 0) this.drop(refused.message);
+  }
+}
+
+// ticket asks for one; undefined: there is none, and it is tried without.
+async function ticket(): Promise<string | undefined> {
+  try {
+    const answer = await fetch(url("ticket"), { method: "POST" });
+    return answer.ok ? (await answer.json() as { ticket: string }).ticket : undefined;
+  } catch {
+    return undefined;
   }
 }

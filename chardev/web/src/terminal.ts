@@ -95,6 +95,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     switch (m.type) {
       case "hello":
         client = m.client ?? "";
+        people.paint();
         if (m.state) device = { state: m.state, why: "", since: device.since };
         if (m.text) remark(m.text);
         void begun();
