@@ -135,6 +135,12 @@ type PeerCred struct {
 	Groups   []uint32 // supplementary ones (SO_PEERGROUPS); none where the kernel does not tell
 }
 
+// An Admitted channel has let somebody in who was asked for a secret: its value is
+// what Env.Admit has returned, nil if it was not asked.
+type Admitted interface {
+	Admitted() any
+}
+
 // A Local channel knows the process at its other end.
 type Local interface {
 	PeerCred() (PeerCred, error)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,9 @@ type Env struct {
 	// Below, if not nil, wraps each transport channel before the first layer is
 	// put on it. It owns the channel from then on.
 	Below func(Channel) Channel
+
+	// Admit is that of WebsocketOptions, for ws listeners.
+	Admit func(ctx context.Context, under Channel, r *http.Request) (who any, refusal *HandshakeError)
 
 	// Handshake bounds the handshakes of all layers of one connection together;
 	// 0 means 10 s. (Dialling is bounded by the context besides.)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,8 @@ var wsLayer = &layerDef{
 	name: "ws",
 	options: []optionDef{
 		{name: "path", check: isRequestPath},
-		{name: "origin", check: isOrigin, repeat: true},
-		{name: "host", check: isHostName, repeat: true},
+		{name: "origin", check: CheckOrigin, repeat: true},
+		{name: "host", check: CheckHostName, repeat: true},
 	},
 	client: wsClientLayer,
 	server: wsServerLayer,
@@ -62,6 +63,15 @@ type WebsocketOptions struct {
 	// insists on one of Protocols. nil: text is stream, as it comes from browsers.
 	OnText func([]byte)
 
+	// Admit, if not nil, is asked by WebsocketServer about a request in which all
+	// else is right: it returns why not, or what it has found out about whoever
+	// made it, which Admitted tells then. It has as long as ctx, and may ask under
+	// who is there, but not read it or write to it.
+	Admit func(ctx context.Context, under Channel, r *http.Request) (who any, refusal *HandshakeError)
+
+	// Header is what a client sends besides.
+	Header http.Header
+
 	// PingInterval is how often to ping; 0 means 30 s for a server and never for a
 	// client, below 0 never.
 	PingInterval time.Duration
@@ -86,12 +96,12 @@ func wsClientLayer(_ *Env, a Address) (Layer, error) {
 	}, nil
 }
 
-func wsServerLayer(_ *Env, a Address) (Layer, error) {
+func wsServerLayer(e *Env, a Address) (Layer, error) {
 	path := cmp.Or(a.Path, a.Get("path")) // unescaped, as that of a request is compared
 	if strings.Contains(path, "?") {
 		return nil, errors.New("ws: a path with a query cannot be served; give the path alone")
 	}
-	o := WebsocketOptions{Path: path, Hosts: a.All("host"), Origins: a.All("origin"), Protocols: []string{wsProtocol}}
+	o := WebsocketOptions{Path: path, Hosts: a.All("host"), Origins: a.All("origin"), Protocols: []string{wsProtocol}, Admit: e.Admit}
 	return func(ctx context.Context, under Channel) (Channel, error) {
 		c, err := WebsocketServer(ctx, under, o)
 		if err != nil {
@@ -120,6 +130,7 @@ type Websocket struct {
 	encode func(f *wsFrame, op ws.OpCode, payload [][]byte, size int) [][]byte
 	out    *Outbox       // that a server's frames go to; nil: they do not, or are not a server's
 	every  time.Duration // between pings; 0: never
+	who    any           // see Admitted
 
 	read  sync.Mutex // owns the reading side, also while it waits
 	dec   wsDecoder
@@ -152,6 +163,9 @@ func newWebsocketClient(under Channel, early []byte, o WebsocketOptions) *Websoc
 	c.startPings(o.PingInterval, 0)
 	return c
 }
+
+// Admitted is what Admit of the options has returned; nil if it was not asked.
+func (c *Websocket) Admitted() any { return c.who }
 
 // Read reads frames into p and decodes them there.
 //

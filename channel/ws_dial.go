@@ -39,6 +39,7 @@ func dialHandshake(under Channel, target *url.URL, o WebsocketOptions) ([]byte, 
 	said := ""
 	d := ws.Dialer{
 		Protocols: o.Protocols,
+		Header:    ws.HandshakeHeaderHTTP(o.Header),
 		OnStatusError: func(_ int, _ []byte, resp io.Reader) {
 			// Nothing says that the body ends, so it is not waited for.
 			under.SetReadDeadline(time.Now().Add(goodbye))

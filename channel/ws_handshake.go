@@ -88,11 +88,11 @@ func AcceptWebsocket(r *http.Request, o WebsocketOptions) (http.Header, *Handsha
 		return refuse(400, "this is a websocket: the protocol must be HTTP/1.1")
 	case r.Host == "":
 		return refuse(400, "no Host header")
-	case !hostAllowed(r.Host, o.Hosts):
+	case !HostAllowed(r.Host, o.Hosts):
 		return refuse(403, "host %q is not one of this server's names (host=)", r.Host)
 	case o.Path != "" && r.URL.Path != o.Path:
 		return refuse(404, "nothing is served here")
-	case !originAllowed(r, o.Origins):
+	case !OriginAllowed(r, o.Origins):
 		return refuse(403, "origin %q may not connect (origin=)", r.Header.Get("Origin"))
 	case !hasToken(r.Header, "Upgrade", "websocket") || !hasToken(r.Header, "Connection", "upgrade"):
 		return refuse(400, "this is a websocket: the request must ask for it with Upgrade: websocket and Connection: Upgrade")
@@ -137,8 +137,9 @@ func hasToken(h http.Header, name, token string) bool {
 	return slices.ContainsFunc(tokens(h, name), func(t string) bool { return strings.EqualFold(t, token) })
 }
 
-// hostAllowed says whether a Host header names this server.
-func hostAllowed(host string, names []string) bool {
+// HostAllowed says whether a Host header names this server: by one of names, by an IP
+// address or as localhost.
+func HostAllowed(host string, names []string) bool {
 	h := hostOnly(host)
 	if _, err := netip.ParseAddr(h); err == nil {
 		return true
@@ -155,8 +156,9 @@ func hostOnly(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// originAllowed says whether the page that connects, if it is one, may.
-func originAllowed(r *http.Request, origins []string) bool {
+// OriginAllowed says whether a request is of no web page, of one of the server itself,
+// or of one of the origins.
+func OriginAllowed(r *http.Request, origins []string) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		return true // no browser
@@ -188,14 +190,17 @@ func normalOrigin(s string) string {
 // answers it. What it refuses is told in HTTP before the channel is closed.
 func WebsocketServer(ctx context.Context, under Channel, o WebsocketOptions) (*Websocket, error) {
 	var early []byte
+	var who any
 	err := closeWhenDone(ctx, under, func() (err error) {
-		early, err = serveHandshake(under, o)
+		early, who, err = serveHandshake(ctx, under, o)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("websocket handshake: %w", err)
 	}
-	return NewWebsocket(under, early, o), nil
+	c := NewWebsocket(under, early, o)
+	c.who = who
+	return c, nil
 }
 
 // closeWhenDone runs a handshake on under and closes that when ctx ends, which
@@ -215,26 +220,30 @@ func closeWhenDone(ctx context.Context, under Channel, handshake func() error) e
 	return err
 }
 
-// serveHandshake returns what came behind the request's head.
-func serveHandshake(under Channel, o WebsocketOptions) ([]byte, error) {
+// serveHandshake returns what came behind the request's head, and who Admit says that
+// it is of.
+func serveHandshake(ctx context.Context, under Channel, o WebsocketOptions) (early []byte, who any, err error) {
 	head, early, err := readHead(under)
 	if refusal, ok := errors.AsType[*HandshakeError](err); ok {
-		return nil, refuseHandshake(under, refusal)
+		return nil, nil, refuseHandshake(under, refusal)
 	} else if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
-		return nil, refuseHandshake(under, &HandshakeError{Status: 400, Reason: "not an HTTP request: " + oneLine(err.Error())})
+		return nil, nil, refuseHandshake(under, &HandshakeError{Status: 400, Reason: "not an HTTP request: " + oneLine(err.Error())})
 	}
 	header, refusal := AcceptWebsocket(r, o)
+	if refusal == nil && o.Admit != nil {
+		who, refusal = o.Admit(ctx, under, r)
+	}
 	if refusal != nil {
-		return nil, refuseHandshake(under, refusal)
+		return nil, nil, refuseHandshake(under, refusal)
 	}
 	if _, err := under.Write(responseHead(101, header)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return early, nil
+	return early, who, nil
 }
 
 // readHead reads a request up to its empty line, and what comes with it.
@@ -352,7 +361,8 @@ func isRequestPath(v string) error {
 	return nil
 }
 
-func isOrigin(v string) error {
+// CheckOrigin is nil for an origin as RFC 6454 section 6.2 writes it, and for null.
+func CheckOrigin(v string) error {
 	u, err := url.Parse(v)
 	if v != "null" && (err != nil || u.Scheme == "" || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "") {
 		return fmt.Errorf("want an origin like https://ops.example, have %q", v)
@@ -360,7 +370,8 @@ func isOrigin(v string) error {
 	return nil
 }
 
-func isHostName(v string) error {
+// CheckHostName is nil for the name of a host, without a port.
+func CheckHostName(v string) error {
 	if v == "" || strings.ContainsAny(v, "/:[] \t\r\n") {
 		return fmt.Errorf("want a host name without port, have %q", v)
 	}

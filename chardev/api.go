@@ -14,6 +14,20 @@ import "time"
 //	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
 //	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
+//	GET    /api/v1/session                      SessionInfo: who I am
+//	POST   /api/v1/session                      SessionRequest → SessionInfo, and a cookie: I log in
+//	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
+//	POST   /api/v1/ticket                       TicketInfo
+//
+// The same API is served at the addresses of [http]. There the caller is whoever its
+// certificate or UNIX socket tells, and whoever the request shows: by a header
+// Authorization (Bearer with a token; Basic with a user and a password, or the user
+// "token" and a token), by the cookie of a session, or, to attach, by ticket=TICKET,
+// which serves once and for a short time. What is shown and wrong is answered with 401,
+// with 429 if too much was wrong before (Retry-After tells for how long). A Host that
+// is no address of this host, nor named by host =, and an Origin that is not the
+// host's, nor named by origin =, are answered with 403. What changes something needs
+// that somebody is known, else it is 401.
 //
 // Errors are RFC 9457 problems (application/problem+json, type Problem). A break and
 // a line are answered with 409 while the device is down, with 501 if this kind of
@@ -164,6 +178,27 @@ const (
 	ByeEOF      = "eof"      // the client's own end of file was carried out
 	ByeStopping = "stopping" // the daemon stops or starts again: come back
 )
+
+// SessionRequest is what somebody logs in with: a user and a password, or a token.
+type SessionRequest struct {
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	Token    string `json:"token,omitempty"`
+}
+
+// SessionInfo is who the caller is.
+type SessionInfo struct {
+	Who      string     `json:"who"`            // what it is called: the first of its names, or anonymous
+	Names    []string   `json:"names"`          // all of them, as the access rules know them
+	Operator bool       `json:"operator"`       // it may everything
+	Ends     *time.Time `json:"ends,omitempty"` // when its session does at the latest; none: it has no session
+}
+
+// TicketInfo is a ticket: whoever shows it is taken for the caller, once.
+type TicketInfo struct {
+	Ticket string    `json:"ticket"`
+	Until  time.Time `json:"until"` // when it can be used no longer
+}
 
 // Message is a text frame of attach, JSON.
 //

@@ -23,9 +23,18 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	if c.here.Add(1) > c.most && c.most > 0 {
+		c.here.Add(-1)
+		problem(w, http.StatusServiceUnavailable, errFull.Error())
+		return
+	}
 	c.attached.Add(1)
-	if c.ctx.Err() != nil {
+	left := func() {
+		c.here.Add(-1)
 		c.attached.Done()
+	}
+	if c.ctx.Err() != nil {
+		left()
 		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
 		return
 	}
@@ -38,16 +47,21 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		onLag:    "catch-up",
 	}
 	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
-		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by
+		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by, and else it is looked at
+		Origins:   c.origins,
 		Protocols: []string{AttachProtocol},
 		OnText:    func(text []byte) { con.message(cl, text) },
 	}, func(under channel.Channel) channel.Channel {
 		return channel.NewOutbox(under)
 	})
 	if err != nil {
-		c.attached.Done()
+		left()
 		con.hub.log.Info("attach failed", "error", err)
 		return
+	}
+	ctx, release := c.ctx, func() {}
+	if caller.session != nil {
+		ctx, release = caller.session.ctx, caller.session.hold()
 	}
 	cl.ch = ws
 	cl.person = func(m Message) error {
@@ -61,7 +75,10 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		state, _, _ := con.device.state()
 		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
 	}
-	cl.serve(c.ctx, start.replay, start.from, func(error) { c.attached.Done() })
+	cl.serve(ctx, start.replay, start.from, func(error) {
+		release()
+		left()
+	})
 }
 
 // message acts on what an attached client says beside the bytes. It runs in the

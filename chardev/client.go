@@ -62,6 +62,7 @@ type client struct {
 	// owned by read
 	in         reading
 	inputEnded bool // it said that no more input comes
+	lineEnd    bool // a line feed that comes first is no input
 
 	// guarded by hub.mu
 	state    state
@@ -234,7 +235,13 @@ func (c *client) readInput() error {
 				c.hub.refuse(c, refusedHTTP, n)
 				return errHTTPRequest
 			}
-			c.hub.take(c, few[:n])
+			typed := few[:n]
+			if c.lineEnd {
+				typed, c.lineEnd = afterLine(typed), false
+			}
+			if len(typed) > 0 {
+				c.hub.take(c, typed)
+			}
 		}
 		if err != nil {
 			return err

@@ -12,12 +12,19 @@ type Config struct {
 	File        string // the file it was read from
 	State       string // folder of what the daemon keeps; absolute
 	Control     channel.Address
-	HTTP        []channel.Address
+	HTTP        HTTPConfig
 	Credentials map[string]*CredentialsConfig
 	Access      *access.Rules
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
+}
+
+// An HTTPConfig is [http].
+type HTTPConfig struct {
+	Listen  []Endpoint
+	Origins []string // sites whose pages may use the API, besides its own
+	Hosts   []string // names by which browsers may call it, besides localhost and addresses
 }
 
 // A CredentialsConfig is one [credentials.NAME].
@@ -50,6 +57,7 @@ type FrontendConfig struct {
 	Replay    int    // bytes
 	OnLag     string // catch-up, skip, close, block
 	HalfClose bool
+	Login     bool      // clients say who they are before anything else
 	Reconnect Reconnect // of one that connects; zero: as it is usual
 }
 

@@ -38,6 +38,7 @@ func (l *loader) readFrontend(t *table, f *FrontendConfig) {
 	f.Replay = int(replay)
 	t.oneOf("on_lag", &f.OnLag, "catch-up", "skip", "close", "block")
 	t.flag("half_close", &f.HalfClose)
+	t.flag("login", &f.Login)
 	v, ok := t.get("reconnect")
 	if !ok {
 		return
@@ -125,10 +126,11 @@ func (l *loader) chardev(t *table) {
 		} else {
 			f.Reconnect.fill(f.Endpoint)
 		}
+		f.Login = f.Login && l.canLogIn(&f.FrontendConfig, f.at)
 		c.Frontends = append(c.Frontends, f.FrontendConfig)
 		l.uses = append(l.uses, &use{
 			what: "a frontend of " + called, chardev: number,
-			writes:  f.Mode == "read-write" && c.Input != "off",
+			writes:  f.Mode == "read-write" && c.Input != "off" && !f.Login,
 			address: f.Address, listen: f.Listen, value: f.at, at: f.at.spot(),
 		})
 	}
@@ -199,7 +201,31 @@ func (l *loader) frontendTable(t *table) (FrontendConfig, *value, bool) {
 	if v, given := t.get("reconnect"); given && ok && e.Listen {
 		l.mistake(spot{t.src, v.key}, "reconnect is for a frontend that connects; this one listens")
 	}
+	if v, given := t.get("login"); given && ok && v.v == true && !asksLogin(e) {
+		v.failf("login is for who comes to a frontend that listens on a network, a socket or the like; this one is a terminal of this host, or connects by itself")
+	}
 	t.done()
 	f.Endpoint = e
 	return f, at, ok
+}
+
+// asksLogin says whether a frontend's clients can be asked who they are. A pty is its
+// owner's, and what is opened was chosen by whoever wrote the file.
+func asksLogin(e Endpoint) bool { return e.Listen && e.Address.Transport != "pty" }
+
+// canLogIn says whether a frontend that has login = true asks for it. Where login is of
+// [defaults] it is for those that can ask.
+func (l *loader) canLogIn(f *FrontendConfig, at *value) bool {
+	a := f.Address
+	switch {
+	case !asksLogin(f.Endpoint):
+		return false
+	case a.Has("rfc2217"):
+		at.failf("%s: login is true, and programs that speak RFC 2217 cannot log in; give it a table [[chardev.frontend]] with login = false", describe(at.v))
+		return false
+	case a.Network() && !a.Loopback() && !a.Has("tls"):
+		spot, _ := at.place()
+		l.warn(spot, "%s: passwords and tokens are sent in the clear to log in here; put tls+ before it", describe(at.v))
+	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"chardevd/channel"
@@ -87,22 +88,44 @@ func (l *loader) http(t *table) {
 	if !ok {
 		return
 	}
-	l.warn(h.header(), "[http]: pages and API over http come in a later version; not served yet")
 	if v, ok := h.get("listen"); ok {
 		for _, e := range v.list(`a list of addresses, like ["tcp://127.0.0.1:7681"]`) {
 			a, ok := l.address(e)
 			if !ok {
 				continue
 			}
-			if a.Has("ws") {
-				e.failf("%s: http runs under websocket, not over it; leave out ws", describe(e.v))
+			if i := slices.IndexFunc(a.Layers, func(l string) bool { return l != "tls" }); i >= 0 {
+				e.failf("%s: http is spoken over tls or nothing; leave out %s", describe(e.v), a.Layers[i])
 				continue
 			}
-			l.cfg.HTTP = append(l.cfg.HTTP, a)
-			l.uses = append(l.uses, &use{what: "http", address: a, listen: true, value: e, at: e.spot()})
+			l.cfg.HTTP.Listen = append(l.cfg.HTTP.Listen, Endpoint{Address: a, Listen: true, Pos: e.spot().String()})
+			l.uses = append(l.uses, &use{what: "http", http: true, address: a, listen: true, value: e, at: e.spot()})
 		}
 	} else {
 		h.missingf(`[http] has no listen; give it listen = ["tcp://127.0.0.1:7681"]`)
 	}
+	l.cfg.HTTP.Origins = h.checked("origin", `["https://ops.example"]`, channel.CheckOrigin)
+	l.cfg.HTTP.Hosts = h.checked("host", `["ops.example"]`, channel.CheckHostName)
 	h.done()
+}
+
+// checked are the texts of a key, of a list of them, that pass a check.
+func (t *table) checked(key, example string, check func(string) error) []string {
+	v, ok := t.get(key)
+	if !ok {
+		return nil
+	}
+	var right []string
+	for _, e := range v.list("a list, like " + example) {
+		text, ok := e.text("a text, as in " + example)
+		if !ok {
+			continue
+		}
+		if err := check(text); err != nil {
+			e.failf("%s", err)
+			continue
+		}
+		right = append(right, text)
+	}
+	return right
 }

@@ -192,10 +192,8 @@ func TestLoad(t *testing.T) {
 	check("file", cfg.File, path)
 	check("state", cfg.State, filepath.Join(dir, "var"))
 	check("control", cfg.Control, unixAt("run/control"))
-	check("http", cfg.HTTP, []channel.Address{channel.MustParseAddress("tcp://127.0.0.1:7681")})
-	check("warnings", cfg.Warnings, []string{
-		main(6, 1) + ": [http]: pages and API over http come in a later version; not served yet",
-	})
+	check("http", cfg.HTTP, HTTPConfig{Listen: []Endpoint{{channel.MustParseAddress("tcp://127.0.0.1:7681"), true, main(7, 11)}}})
+	check("warnings", cfg.Warnings, []string(nil))
 	check("journal", cfg.Journal, JournalConfig{200 << 30, 0})
 	for _, name := range []string{"default", "more"} {
 		if cfg.Credentials[name] == nil {

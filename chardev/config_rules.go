@@ -15,6 +15,7 @@ type use struct {
 	what    string // for messages: the device of chardev vm1
 	chardev int    // which chardev it belongs to, from 1; 0 for the daemon's own
 	device  bool   // it is that one's device
+	http    bool   // it is one of [http]
 	writes  bool   // a frontend whose clients may type
 	address channel.Address
 	listen  bool
@@ -163,6 +164,8 @@ func (l *loader) identity(u *use) {
 		u.failf("the certificate of [credentials.%s] is for clients only, and a listener needs one that is for servers (its extended key usage)", name)
 	case name != "" && c.loaded.Server == nil:
 		u.failf("[credentials.%s] has no cert and key, which a listener needs", name)
+	case beyond && u.http && c.loaded.ClientCAs == nil && l.cfg.Access.Len() == 0 && !a.Is("anonymous"):
+		u.failf("anyone could see every console: [credentials.%s] has no client_ca, so clients need no certificate, and no [[access]] rule says who may what; give it one, give a rule, or say anonymous=true", name)
 	case beyond && u.writes && c.loaded.ClientCAs == nil && !a.Is("anonymous"):
 		chardev := l.cfg.Chardevs[u.chardev-1].Name
 		d := l.cfg.Access.Decide(access.Identity{}, chardev)

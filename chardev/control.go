@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -21,6 +22,9 @@ import (
 // A control serves the API on a listener.
 type control struct {
 	server   *Server
+	origins  []string // pages of these sites may use it too
+	most     int64    // how many may be attached at once; 0: any number
+	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
 }
@@ -98,16 +102,22 @@ func (c *console) start(since, epoch string) (start, error) {
 // serveControl serves the API on l until ctx ends.
 func (s *Server) serveControl(ctx context.Context, l channel.Listener) error {
 	c := &control{server: s, ctx: ctx}
-	hs := &http.Server{
-		Handler:      c.handler(),
-		ReadTimeout:  10 * time.Second, // neither of the two holds for what is attached
-		WriteTimeout: 30 * time.Second,
-		IdleTimeout:  time.Minute,
-		ErrorLog:     slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		BaseContext:  func(net.Listener) context.Context { return ctx },
-		ConnContext:  withPeer,
-	}
-	err := hs.Serve(netListener{ctx, l})
+	return c.serve(netListener{ctx, l}, &http.Server{Handler: c.handler(), ConnContext: withPeer})
+}
+
+// headMax is how long the head of a request may be, in bytes, with all its cookies.
+const headMax = 32 << 10
+
+// serve serves hs on l until the control's context ends.
+func (c *control) serve(l net.Listener, hs *http.Server) error {
+	ctx := c.ctx
+	hs.ReadTimeout = 10 * time.Second // neither of the two holds for what is attached
+	hs.WriteTimeout = 30 * time.Second
+	hs.IdleTimeout = time.Minute
+	hs.MaxHeaderBytes = headMax - 4<<10 // to which net/http adds as much
+	hs.ErrorLog = slog.NewLogLogger(c.server.log.Handler(), slog.LevelWarn)
+	hs.BaseContext = func(net.Listener) context.Context { return ctx }
+	err := hs.Serve(l)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if hs.Shutdown(bounded) != nil {

@@ -1,12 +1,9 @@
 package chardev
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -17,10 +14,12 @@ type route struct {
 	pattern string
 	needs   access.Permissions // of the chardev; none at all: nobody is served
 
-	// One of the two. one is for the chardev that the pattern names, of whoever may do
-	// that there; all is for every chardev where the caller may.
+	// One of the three. one is for the chardev that the pattern names, of whoever may do
+	// that there; all is for every chardev where the caller may; own is about the caller,
+	// and needs nothing.
 	one func(http.ResponseWriter, *http.Request, *console)
 	all func(http.ResponseWriter, *http.Request, []*console)
+	own func(http.ResponseWriter, *http.Request, caller)
 }
 
 // routes are all there are: nothing else of the API is served.
@@ -36,22 +35,29 @@ func (c *control) routes() []route {
 		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
 		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
+		{pattern: "GET " + sessionPath, own: c.whoAmI},
+		{pattern: "POST " + sessionPath, own: c.logIn},
+		{pattern: "DELETE " + sessionPath, own: c.logOut},
+		{pattern: "POST /api/v1/ticket", own: c.issueTicket},
 	}
 }
 
 func (c *control) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range c.routes() {
-		if rt.all != nil {
+		switch {
+		case rt.all != nil:
 			mux.HandleFunc(rt.pattern, c.forAll(rt))
-		} else {
+		case rt.own != nil:
+			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { rt.own(w, r, callerOf(r)) })
+		default:
 			mux.HandleFunc(rt.pattern, c.forOne(rt))
 		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
 	})
-	return mux
+	return c.identified(mux)
 }
 
 // forAll serves a route for the chardevs where the caller may do what it needs.
@@ -143,36 +149,4 @@ func (h *hub) exit(v *request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.requests, v)
-}
-
-type peerKey struct{}
-
-// withPeer keeps the connection, for callerOf.
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, c)
-}
-
-// A caller is who made a request.
-type caller struct {
-	who  access.Identity
-	peer string // who and where, for people
-}
-
-// callerOf tells who made a request over the control socket.
-func callerOf(r *http.Request) caller {
-	ch, ok := r.Context().Value(peerKey{}).(channel.Channel)
-	if !ok {
-		return caller{}
-	}
-	who := operatorIdentity(ch)
-	return caller{who, peerName(who, ch)}
-}
-
-// String is the caller in an event.
-func (c caller) String() string {
-	what := "a caller"
-	if c.who.Operator {
-		what = "the operator"
-	}
-	return strings.TrimSpace(what + " " + cmp.Or(c.peer, "of whom nothing is known"))
 }

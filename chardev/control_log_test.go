@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chardevd/channel"
 )
 
 // A logRig serves the API over what a bench's device prints. Its server's deadlines
@@ -26,10 +28,12 @@ const rigDeadline = 100 * time.Millisecond
 
 func newLogRig(t *testing.T) *logRig {
 	r := &logRig{bench: newBench(t, 64<<10, "shared")}
-	r.control = &control{server: &Server{consoles: []*console{{name: "vm1", hub: r.hub, epoch: "E"}}}, ctx: r.ctx}
+	r.control = &control{server: serverOf(&console{name: "vm1", hub: r.hub, epoch: "E"}), ctx: r.ctx}
 	r.server = httptest.NewUnstartedServer(r.control.handler())
 	r.server.Config.ReadTimeout, r.server.Config.WriteTimeout = rigDeadline, rigDeadline
 	r.server.Config.BaseContext = func(net.Listener) context.Context { return r.ctx }
+	_, end := channel.Pipe(1)
+	r.server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context { return withPeer(ctx, end) }
 	r.plug()
 	r.server.Start()
 	t.Cleanup(r.server.Close)

@@ -13,13 +13,15 @@ import (
 // not send.
 func TestAttachWaitsForNoBody(t *testing.T) {
 	b := newBench(t, 64<<10, "shared")
-	c := &control{server: &Server{consoles: []*console{{name: "vm1", hub: b.hub}}}, ctx: b.ctx}
+	c := &control{server: serverOf(&console{name: "vm1", hub: b.hub}), ctx: b.ctx}
 	body, never := io.Pipe()
 	defer never.Close()
 	watchdog := time.AfterFunc(10*time.Second, func() { never.CloseWithError(io.ErrUnexpectedEOF); t.Error("it waited for the body") })
 	defer watchdog.Stop()
 	r := httptest.NewRequest("GET", "/api/v1/chardevs/vm1/ws", body)
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	_, end := channel.Pipe(1)
+	r = r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{}}))
 	w := httptest.NewRecorder()
 	c.handler().ServeHTTP(w, r)
 	if w.Code != 400 && w.Code != 403 {

@@ -63,6 +63,12 @@
 // API (control_access.go), each of which says what it needs; and again for all who are
 // there when the rules change. mayType and takeControl ask the client.
 //
+// What somebody shows is looked at by vouch (secret.go): of a websocket's request before
+// its handshake is answered (admit), of a login before there is a client (login.go), and
+// of a request of the API before a route sees it (caller.go), behind what keeps pages of
+// other sites out (http.go). A session (session_web.go) has a context; what is served
+// with it ends with that.
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may
 // control (control_line.go): a client's channel tells of them from within its Read, so that

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // A frontend is one way in: it listens for clients, or connects to one.
@@ -17,6 +17,8 @@ type frontend struct {
 	supervisor
 	hub     *hub
 	cfg     *FrontendConfig
+	vouch   func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
+	logins  *waitingConns
 	clients atomic.Int64
 }
 
@@ -24,7 +26,7 @@ type frontend struct {
 const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
-	f := &frontend{hub: h, cfg: cfg}
+	f := &frontend{hub: h, cfg: cfg, logins: newWaitingConns()}
 	f.supervisor = newSupervisor(env, &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
@@ -44,32 +46,46 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 	if !f.cfg.Listen {
 		f.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
 			f.clients.Add(1)
-			f.serve(ctx, ch, ended)
+			f.serve(ctx, &arrival{ch: ch}, ended)
 		}, wg.Done)
 		return
 	}
-	most := int64(defaultMaxClients)
-	if n, err := strconv.ParseInt(f.cfg.Address.Get("max_clients"), 10, 64); err == nil {
-		most = n
-	}
 	f.listen(ctx, func(ch channel.Channel) {
-		if f.clients.Add(1) > most {
-			f.clients.Add(-1)
-			f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", addrText(ch.RemoteAddr()), f.cfg.Address, most))
-			wg.Go(func() { closeWith(ch, errFull) })
+		a := &arrival{ch: ch, shown: admitted(ch)}
+		if rawToPages(f.cfg.Address) {
+			a.guard = new(requestGuard)
+		}
+		if !f.cfg.Login || len(a.shown.Names) > 0 {
+			f.come(ctx, a, wg)
 			return
 		}
-		wg.Add(1)
-		go f.serve(ctx, ch, func(error) { wg.Done() })
+		wg.Go(func() {
+			if f.logIn(ctx, a) {
+				f.come(ctx, a, wg)
+			}
+		})
 	}, wg.Done)
+}
+
+// come makes an arrival a client, if there is room for one more. wg counts it.
+func (f *frontend) come(ctx context.Context, a *arrival, wg *sync.WaitGroup) {
+	most := mostClients(f.cfg.Address)
+	if f.clients.Add(1) > most {
+		f.clients.Add(-1)
+		f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", addrText(a.ch.RemoteAddr()), f.cfg.Address, most))
+		wg.Go(func() { closeWith(a.ch, errFull) })
+		return
+	}
+	wg.Add(1)
+	go f.serve(ctx, a, func(error) { wg.Done() })
 }
 
 var errFull = errors.New("as many clients as max_clients allows are here already")
 
-// serve makes a channel, which is counted already, a client, and calls ended at its
+// serve makes an arrival, which is counted already, a client, and calls ended at its
 // end.
-func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(error)) {
-	who := f.identify(ch)
+func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
+	who, ch := f.identify(a), a.ch
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,
@@ -80,9 +96,8 @@ func (f *frontend) serve(ctx context.Context, ch channel.Channel, ended func(err
 		onLag:     f.cfg.OnLag,
 		halfClose: f.cfg.HalfClose,
 		person:    notices(f.cfg.Address, ch),
-	}
-	if f.cfg.Listen && rawToPages(f.cfg.Address) {
-		c.guard = new(requestGuard)
+		guard:     a.guard,
+		lineEnd:   a.lineEnd,
 	}
 	c.serve(ctx, f.cfg.Replay, -1, func(why error) {
 		f.clients.Add(-1)

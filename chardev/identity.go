@@ -40,13 +40,13 @@ func identify(ch channel.Channel) access.Identity {
 
 // identify tells who a client of the frontend is. What the frontend itself opens on
 // this host is known as the daemon's user, who was told to open it.
-func (f *frontend) identify(ch channel.Channel) access.Identity {
-	who := identify(ch)
-	switch a := f.cfg.Address; {
+func (f *frontend) identify(a *arrival) access.Identity {
+	who := a.shown.And(identify(a.ch))
+	switch at := f.cfg.Address; {
 	case len(who.Names) > 0:
-	case f.cfg.Listen && a.Transport == "pty":
-		return ttyIdentity(a.Where)
-	case !f.cfg.Listen && !a.Network():
+	case f.cfg.Listen && at.Transport == "pty":
+		return ttyIdentity(at.Where)
+	case !f.cfg.Listen && !at.Network():
 		return access.Identity{Names: userNames(uint32(os.Geteuid()))}
 	}
 	return who

@@ -25,6 +25,14 @@ func (s *Server) Reach() []string {
 			lines = append(lines, "  "+line)
 		}
 	}
+	for _, d := range s.doors {
+		state, err, _ := d.status.get()
+		line := "pages and API: " + d.url()
+		if d.url() == "" || state != StateUp {
+			line = fmt.Sprintf("# http on %s is %s%s", d.ep.Address, state, because(err))
+		}
+		lines = append(lines, line)
+	}
 	return lines
 }
 

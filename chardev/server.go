@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ type Server struct {
 	log      *slog.Logger
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	consoles []*console
+	doors    []*httpDoor
 	lull     lull
 	lock     *os.File
 	keeper   *journal.Keeper
@@ -36,6 +38,11 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
+	sessions *webSessions
+	wrongs   flood // of secrets
+
+	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
+	Pages http.Handler
 
 	identities *identities
 	accounts   *accountKeeper
@@ -74,6 +81,8 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		spare:  history.NewSpare(unwrittenMost),
 		desks:  make(desks, deskCount),
 
+		sessions: newWebSessions(),
+
 		identities: newIdentities(cfg.Credentials, log),
 	}
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
@@ -81,6 +90,9 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
 		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
+	}
+	for i := range cfg.HTTP.Listen {
+		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
 	}
 	return s, nil
 }
@@ -168,18 +180,26 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
 	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
-	env := &channel.Env{
+	env := s.newEnv(log)
+	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
+	con.hub, con.device = h, newDevice(h, env, &cc.Device)
+	front := *env
+	front.Admit = s.admit
+	for i := range cc.Frontends {
+		con.fronts = append(con.fronts, newFrontend(h, &front, &cc.Frontends[i]))
+		con.fronts[i].vouch = s.vouch
+	}
+	return con
+}
+
+// newEnv is what addresses of the config leave to the daemon.
+func (s *Server) newEnv(log *slog.Logger) *channel.Env {
+	return &channel.Env{
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
-		Below:       func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) },
 		Log:         log,
 	}
-	con.hub, con.device = h, newDevice(h, env, &cc.Device)
-	for i := range cc.Frontends {
-		con.fronts = append(con.fronts, newFrontend(h, env, &cc.Frontends[i]))
-	}
-	return con
 }
 
 // newHub returns the console's hub, which goes on where its journal ends.
@@ -251,6 +271,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 			f.start(ctx, &fronts)
 		}
 	}
+	for _, d := range s.doors {
+		d.start(ctx, &fronts)
+	}
 	s.identities.start(ctx, &fronts)
 	var failed error
 	fronts.Go(func() {
@@ -287,6 +310,11 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 			return false
 		}
 		return true
+	}
+	for _, d := range s.doors {
+		if !await(&d.supervisor) {
+			return false
+		}
 	}
 	for _, c := range s.consoles {
 		if !await(&c.device.supervisor) {

@@ -31,6 +31,7 @@ func (i Identity) And(also Identity) Identity {
 	return Identity{
 		Names:    slices.Concat(i.Names, also.Names),
 		Accounts: slices.Concat(i.Accounts, also.Accounts),
+		Guest:    (i.Guest || also.Guest) && len(i.Names)+len(also.Names) == 0,
 		Operator: i.Operator || also.Operator,
 	}
 }

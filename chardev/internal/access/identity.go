@@ -41,6 +41,11 @@ type Identity struct {
 	// the whole identity.
 	Accounts []*Account
 
+	// Guest is set of somebody at [http] of whom nothing is known. Where there is no
+	// rule at all it may look, and change nothing: a door that is made for browsers
+	// leads to every chardev, also to those that have no other.
+	Guest bool
+
 	// Operator is set of the daemon's own user, and of root, at the control socket:
 	// whoever is that could as well change the config. No rule can keep it out.
 	Operator bool

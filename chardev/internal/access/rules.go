@@ -72,6 +72,9 @@ func (r *Rules) Decide(who Identity, chardev string) Decision {
 	case who.Operator:
 		d.May, d.without = All, "the daemon's own user and root may do everything at the control socket"
 		return d
+	case r.without != "" && who.Guest && r.may != None:
+		d.May, d.without = r.may&Read, r.without+", and then who has shown nothing over http may look only"
+		return d
 	case r.without != "":
 		d.May = r.may
 		return d

@@ -28,6 +28,7 @@ func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at atta
 	s.ws, err = channel.WebsocketClient(ctx, under, channel.WebsocketOptions{
 		Path:      attachPath(name, readOnly, at),
 		Protocols: []string{chardev.AttachProtocol},
+		Header:    c.Place.header(),
 		OnText: func(text []byte) {
 			var m chardev.Message
 			if err := json.Unmarshal(text, &m); err != nil {

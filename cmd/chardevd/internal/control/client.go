@@ -97,6 +97,7 @@ func (c *Client) send(ctx context.Context, within time.Duration, method string, 
 	if err != nil {
 		return nil, err
 	}
+	req.Header = c.Place.header()
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

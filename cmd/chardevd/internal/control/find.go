@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"strings"
 
@@ -17,6 +18,10 @@ var DefaultConfigs = []string{"./chardev.toml", "/etc/chardevd/chardev.toml"}
 
 // EnvControl is the environment variable that names the control socket.
 const EnvControl = "CHARDEVD_CONTROL"
+
+// EnvToken is the environment variable whose token is shown to a daemon that is
+// reached otherwise than by a UNIX socket, at an address of its [http].
+const EnvToken = "CHARDEVD_TOKEN"
 
 // ConfigFile is the config file to use: the named one, else the first default
 // one that is there.
@@ -36,6 +41,7 @@ func ConfigFile(named string) (string, error) {
 type Place struct {
 	Address channel.Address
 	From    string // "--control", a file, …; for messages
+	Token   string // to be shown there; "": none
 }
 
 func (p Place) String() string { return p.Address.String() + " (from " + p.From + ")" }
@@ -52,7 +58,8 @@ func Find(named, config string) (Place, error) {
 		if err != nil {
 			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
 		}
-		return Place{a, s.from}, nil
+		p := Place{Address: a, From: s.from}
+		return p, p.takeToken()
 	}
 	file, err := ConfigFile(config)
 	if err != nil {
@@ -62,7 +69,30 @@ func Find(named, config string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("no way to find the daemon but --control: %w", err)
 	}
-	return Place{a, file}, nil
+	return Place{Address: a, From: file}, nil
+}
+
+// takeToken takes the token of the environment, if there is one and the place is to
+// see it.
+func (p *Place) takeToken() error {
+	token, a := os.Getenv(EnvToken), p.Address
+	if token == "" || a.Transport == "unix" {
+		return nil
+	}
+	if a.Network() && !a.Loopback() && !a.Has("tls") && !a.Is("insecure") {
+		return fmt.Errorf("%s: the token of %s would be sent in the clear: put tls+ before the address, or say insecure=true", a, EnvToken)
+	}
+	p.Token = token
+	return nil
+}
+
+// header is what is sent with each request.
+func (p Place) header() http.Header {
+	h := http.Header{}
+	if p.Token != "" {
+		h.Set("Authorization", "Bearer "+p.Token)
+	}
+	return h
 }
 
 // parse reads where a control socket is: an address, or the path of a UNIX

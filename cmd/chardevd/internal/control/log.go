@@ -18,6 +18,7 @@ func (c *Client) Log(ctx context.Context, name string, q chardev.LogQuery, w io.
 	if err != nil {
 		return result, err
 	}
+	req.Header = c.Place.header()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return result, c.plain(err, 0)

@@ -1,0 +1,100 @@
+package chardev
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+)
+
+// To log in over HTTP, for browsers: they have a session, in a cookie that no script
+// can read and no other site's page can send.
+
+const (
+	sessionPath   = "/api/v1/session"
+	sessionCookie = "chardevd"
+)
+
+// logsIn says whether a request is to log in. It shows a secret in its body, so that
+// it needs no other, and one that is over does not matter.
+func logsIn(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Path == sessionPath }
+
+// newCookie is the session's cookie. Over TLS, or for a page that came so through a
+// proxy, it goes only there.
+func newCookie(r *http.Request, secret string, maxAge int) *http.Cookie {
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	_, secured := channel.As[channel.Secured](p.ch)
+	return &http.Cookie{
+		Name: sessionCookie, Value: secret, Path: "/", MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Secure: secured || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
+	}
+}
+
+// logIn begins a session.
+func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
+	var want SessionRequest
+	if !readBody(w, r, &want) {
+		return
+	}
+	user, password := want.User, want.Password
+	if want.Token != "" {
+		if user != "" || password != "" {
+			problem(w, http.StatusBadRequest, "give a user and a password, or a token, and not both")
+			return
+		}
+		user, password = tokenUser, want.Token
+	}
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	who, err := c.server.vouch(r.Context(), p.ch, user, password)
+	if err != nil {
+		refuse(w, secretRefusal(err))
+		return
+	}
+	if old, err := r.Cookie(sessionCookie); err == nil {
+		if s, refusal := c.server.sessions.find(old.Value); refusal == nil {
+			c.server.sessions.logOut(s)
+		}
+	}
+	secret, s := c.server.sessions.begin(c.ctx, who)
+	http.SetCookie(w, newCookie(r, secret, int(sessionLasts.Seconds())))
+	from.shown, from.who, from.session = who, who.And(from.who), s
+	c.server.log.Info("logged in", "who", who.String(), "peer", peerName(access.Identity{}, p.ch))
+	answer(w, from.info())
+}
+
+// info is the caller as the API shows it.
+func (c caller) info() SessionInfo {
+	i := SessionInfo{Who: c.who.String(), Names: []string{}, Operator: c.who.Operator}
+	for _, n := range c.who.Names {
+		i.Names = append(i.Names, n.String())
+	}
+	if c.session != nil {
+		ends := c.session.ends.Truncate(time.Second)
+		i.Ends = &ends
+	}
+	return i
+}
+
+// whoAmI tells the caller who it is.
+func (c *control) whoAmI(w http.ResponseWriter, _ *http.Request, from caller) {
+	answer(w, from.info())
+}
+
+// logOut ends the caller's session, if there is one, and cuts who is attached with it.
+func (c *control) logOut(w http.ResponseWriter, r *http.Request, from caller) {
+	if from.session != nil {
+		c.server.sessions.logOut(from.session)
+	}
+	http.SetCookie(w, newCookie(r, "", -1))
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// issueTicket gives the caller a ticket, for who can send no header and no cookie with
+// a websocket's request.
+func (c *control) issueTicket(w http.ResponseWriter, _ *http.Request, from caller) {
+	secret, until := c.server.sessions.issue(from.shown, from.session)
+	answer(w, TicketInfo{secret, until.Truncate(time.Millisecond)})
+}

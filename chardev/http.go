@@ -1,0 +1,146 @@
+package chardev
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"chardevd/channel"
+)
+
+// [http]: the API, and the pages, for whoever comes over a network or from a browser.
+
+// A httpDoor is one address of [http].
+type httpDoor struct {
+	supervisor
+	control *control
+	hosts   []string
+	conns   chan net.Conn // to the HTTP server
+}
+
+func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
+	env := s.newEnv(s.log.With("http", ep.Address.String()))
+	d := &httpDoor{
+		control: &control{server: s, origins: s.cfg.HTTP.Origins, most: mostClients(ep.Address)},
+		hosts:   s.cfg.HTTP.Hosts,
+		conns:   make(chan net.Conn),
+	}
+	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), func(state string, err error) {
+		if err != nil {
+			env.Log.Warn("http is "+state, "error", err)
+			return
+		}
+		env.Log.Info("http is " + state)
+	})
+	return d
+}
+
+// start keeps the address served until ctx ends. What it starts is counted by wg.
+func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
+	d.control.ctx = ctx
+	wg.Add(1)
+	d.listen(ctx, func(ch channel.Channel) {
+		select {
+		case d.conns <- ch:
+		case <-ctx.Done():
+			ch.Close()
+		}
+	}, wg.Done)
+	wg.Go(func() {
+		waiting := newWaitingConns()
+		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew || state == http.StateIdle {
+				waiting.add(c)
+			} else {
+				waiting.remove(c)
+			}
+		}}
+		if err := d.control.serve(httpConns{ctx, d}, hs); err != nil {
+			d.env.Log.Error("http is served no longer: restart chardevd", "error", err)
+		}
+	})
+}
+
+// httpConns are the connections of a door as net/http wants them.
+type httpConns struct {
+	ctx  context.Context
+	door *httpDoor
+}
+
+func (h httpConns) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.door.conns:
+		return c, nil
+	case <-h.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close does nothing: the door's supervisor closes the listener.
+func (h httpConns) Close() error { return nil }
+
+// Addr is not known while nothing listens; it is for messages.
+func (h httpConns) Addr() net.Addr { return httpAddr{h.door.ep.Address} }
+
+type httpAddr struct{ channel.Address }
+
+func (a httpAddr) Network() string { return a.Transport }
+
+// handler is the API below /api/, and the pages.
+func (d *httpDoor) handler() http.Handler {
+	mux := http.NewServeMux()
+	api := d.control.handler()
+	mux.Handle("/api/", api)
+	if pages := d.control.server.Pages; pages != nil {
+		mux.Handle("/", pages)
+	} else {
+		mux.Handle("/", api)
+	}
+	return d.guarded(mux)
+}
+
+// guarded refuses what a web page of somebody else can have a browser send: to a name
+// of its own that leads here, or from a site that is not this one (RFC 6454, and
+// Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends no Origin).
+func (d *httpDoor) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		listed := len(r.Header.Values("Origin")) > 0
+		switch {
+		case !channel.HostAllowed(r.Host, d.hosts):
+			problem(w, http.StatusForbidden, fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host))
+		case !channel.OriginAllowed(r, d.control.origins):
+			problem(w, http.StatusForbidden, fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin")))
+		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
+			problem(w, http.StatusForbidden, "a page of another site may not have this changed")
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// mostClients is how many may be attached over a listening address at once.
+func mostClients(a channel.Address) int64 {
+	if n, err := strconv.ParseInt(a.Get("max_clients"), 10, 64); err == nil {
+		return n
+	}
+	return defaultMaxClients
+}
+
+// url is how a browser reaches the door from this host, "" where it can not.
+func (d *httpDoor) url() string {
+	a := d.ep.Address
+	host := a.Host()
+	if wildcard(host) {
+		host = "localhost"
+	}
+	scheme := map[string]string{"tcp": "http", "tls+tcp": "https"}[strings.Join(append(a.Layers[:len(a.Layers):len(a.Layers)], a.Transport), "+")]
+	if scheme == "" {
+		return ""
+	}
+	return scheme + "://" + net.JoinHostPort(host, a.Port()) + "/"
+}
