@@ -42,14 +42,27 @@ type Env struct {
 	// once; one more cuts the oldest. 0 means 1024.
 	Unfinished int
 
-	// Log gets what nobody else is told: refused connections, failed handshakes.
-	// nil means slog.Default.
+	// Refused is told of each connection of a listener that was not let in: by a
+	// handshake, or by from=. It is called by many goroutines at once, maybe thousands
+	// of times a second, and must not wait. nil: they go to Log, each of them.
+	Refused func(peer net.Addr, err error)
+
+	// Log gets what nobody else is told. nil means slog.Default.
 	Log *slog.Logger
 }
 
 func (e *Env) handshake() time.Duration { return cmp.Or(e.Handshake, 10*time.Second) }
 func (e *Env) unfinished() int          { return cmp.Or(e.Unfinished, 1024) }
 func (e *Env) log() *slog.Logger        { return cmp.Or(e.Log, slog.Default()) }
+
+// refused tells of somebody who was not let in at a listener's address.
+func (e *Env) refused(at, peer net.Addr, err error) {
+	if e.Refused != nil {
+		e.Refused(peer, err)
+		return
+	}
+	e.log().Info("connection refused", "listener", at.String(), "peer", peer.String(), "error", err)
+}
 
 // Dial opens the address with a zero Env.
 func Dial(ctx context.Context, a Address) (Channel, error) { return new(Env).Dial(ctx, a) }
@@ -270,7 +283,7 @@ func (s *listener) finish(ctx context.Context, h *handshake, ch Channel) {
 	s.mu.Unlock()
 	if err != nil {
 		if s.ctx.Err() == nil {
-			s.env.log().Info("handshake failed", "listener", s.Addr().String(), "peer", remote.String(), "error", err)
+			s.env.refused(s.Addr(), remote, err)
 		}
 		return
 	}

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -117,6 +118,8 @@ func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 	return &tcpListener{restingListener: newRestingListener(tl), l: tl, from: from, env: e}, nil
 }
 
+var errNotFrom = errors.New("from= of the listener does not have its address")
+
 type tcpListener struct {
 	restingListener
 	l    *net.TCPListener
@@ -131,7 +134,7 @@ func (l *tcpListener) Accept() (Channel, error) {
 			return nil, plain("accept", err)
 		}
 		if !l.allowed(c.RemoteAddr()) {
-			l.env.log().Warn("connection refused by from=", "listener", l.l.Addr().String(), "peer", c.RemoteAddr().String())
+			l.env.refused(l.l.Addr(), c.RemoteAddr(), errNotFrom)
 			c.Close()
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // A gate holds the access rules that are in force, for all chardevs and the API. One
@@ -68,6 +69,7 @@ func (c *client) turnAway(err error) {
 		why = e.because()
 	}
 	c.hub.noteSome(&c.hub.denied, "refused", c.peer+" on "+c.frontend+": "+why)
+	c.hub.audit.didNot(c, "to attach", err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 }
@@ -75,12 +77,15 @@ func (c *client) turnAway(err error) {
 var errRulesChanged = errors.New("this is permitted no longer: the access rules have changed, or the account is gone")
 
 // review holds those who are attached against rules that have changed, or accounts that
-// are gone: who may read no longer is cut, and gets no byte more; who may write no longer is told. Requests that
-// are permitted no longer end. It returns how many clients were cut.
+// are gone: who may read no longer is cut, and gets no byte more; who may write no longer
+// is told, and has lost the input. Requests that are permitted no longer end. It returns
+// how many clients were cut.
 func (h *hub) review() int {
 	cut := map[*client]*notPermitted{}
 	var requests []*request
 	var silenced []*client
+	let := "" // the event of a writer that is it no longer
+	h.writer.pen.Lock()
 	h.mu.Lock()
 	for _, c := range h.clients {
 		wrote := c.may(access.Write)
@@ -90,8 +95,11 @@ func (h *hub) review() int {
 		case wrote && !c.may(access.Write):
 			silenced = append(silenced, c)
 		}
-		if h.writer == c && !c.may(access.Write) {
-			h.writer = nil
+		if wrote != c.may(access.Write) {
+			h.owe(c) // what it may have of the input
+		}
+		if !c.may(access.Read | access.Write) {
+			let += h.dropWriter(c, c.String()+" may no longer write")
 		}
 	}
 	for v := range h.requests {
@@ -100,6 +108,8 @@ func (h *hub) review() int {
 		}
 	}
 	h.mu.Unlock()
+	h.writer.pen.Unlock()
+	h.noteWriter(let)
 	for _, v := range requests {
 		v.end(errRulesChanged)
 	}
@@ -108,6 +118,7 @@ func (h *hub) review() int {
 		c.die(err)
 		c.mu.Unlock()
 		h.noteSome(&h.denied, "refused", c.String()+": "+err.because())
+		h.audit.didNot(c, "cut, as the rules have changed", err)
 		c.end(err)
 	}
 	for _, c := range silenced {
@@ -144,6 +155,7 @@ func (s *Server) ReloadAccess() error {
 	s.ruled = s.ruled || rules.Len() > 0
 	s.gate.rules.Store(rules)
 	cut := s.review()
+	s.audit.did(theDaemon{}, audit.Rules, fmt.Sprintf("%d are in force since they were read again; %d clients were cut", rules.Len(), cut))
 	if err == nil {
 		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
 		return nil

@@ -13,6 +13,7 @@ import (
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/accounts"
+	"chardevd/chardev/internal/audit"
 )
 
 // Accounts are the tokens and users in a state folder, for the commands that change
@@ -29,6 +30,7 @@ const (
 type accountKeeper struct {
 	store  *accounts.Store
 	review func() (cut int) // holds those who are there against what has changed
+	audit  auditor
 	log    *slog.Logger
 
 	// owned by keep
@@ -88,6 +90,7 @@ func (k *accountKeeper) reload(tell bool) (next time.Time, wrong bool) {
 		if len(news.Ended) > 0 {
 			cut = k.review()
 		}
+		k.audit.did(theDaemon{}, audit.Account, fmt.Sprintf("new: %s; gone: %s; %d clients were cut", strings.Join(news.Begun, " "), strings.Join(news.Ended, " "), cut))
 		k.log.Info("tokens and users", "new", strings.Join(news.Begun, " "), "gone", strings.Join(news.Ended, " "),
 			"tokens", news.Tokens, "users", news.Users, "cut", cut)
 	}

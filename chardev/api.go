@@ -12,6 +12,8 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/break          BreakRequest, or no body → 204: the break is over
 //	GET    /api/v1/chardevs/NAME/line           LineInfo
 //	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
+//	GET    /api/v1/chardevs/NAME/writer         WriterInfo
+//	POST   /api/v1/chardevs/NAME/writer         WriterChange → WriterInfo: how it is now
 //	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
 //	GET    /api/v1/session                      SessionInfo: who I am
@@ -33,6 +35,9 @@ import "time"
 // a line are answered with 409 while the device is down, with 501 if this kind of
 // device has none, and with 502 if the device, its driver or its server refuses.
 // They need no right to type.
+//
+// Who has an exclusive input is changed with 409 as the answer where that makes no sense:
+// the input is not exclusive, or the client may not write.
 //
 // What a request needs by the access rules is told in control_access.go: to read, for
 // what is only looked at; to control, for the rest. Where that is not given the answer
@@ -114,11 +119,12 @@ type ClientInfo struct {
 	Peer     string    `json:"peer"`     // who and where, as far as it is known
 	Since    time.Time `json:"since"`
 	Mode     string    `json:"mode"`
-	BytesIn  int64     `json:"bytes_in"`  // typed by it
-	BytesOut int64     `json:"bytes_out"` // delivered to it
-	Lag      int64     `json:"lag"`       // bytes between it and the live edge
-	Gaps     int64     `json:"gaps"`      // bytes it could not have
-	Refused  int64     `json:"refused"`   // bytes of its input that were not taken
+	Writer   string    `json:"writer,omitempty"` // what it has of an exclusive input: WriterHas, WriterAsked or nothing
+	BytesIn  int64     `json:"bytes_in"`         // typed by it
+	BytesOut int64     `json:"bytes_out"`        // delivered to it
+	Lag      int64     `json:"lag"`              // bytes between it and the live edge
+	Gaps     int64     `json:"gaps"`             // bytes it could not have
+	Refused  int64     `json:"refused"`          // bytes of its input that were not taken
 }
 
 // Event is something that happened to a chardev, beside its bytes.
@@ -165,6 +171,48 @@ type LineCounters struct {
 	DCD           int `json:"dcd"`
 }
 
+// What an attached client can do about an exclusive input, with a "writer" message, and
+// over the API by whom it is permitted to control. What somebody types while nobody has
+// the input is a WriterTake, too.
+const (
+	WriterTake    = "take"    // have it if it is free
+	WriterRequest = "request" // have it if it is free, else ask who has it
+	WriterGrant   = "grant"   // hand it over to one who asked
+	WriterRelease = "release" // let it go, or ask for it no more; nobody is promoted. Over the API: whoever has it lets it go
+	WriterForce   = "force"   // have it, whoever has it: that takes the right to control. Over the API: a client is given it
+)
+
+// What a client has of an exclusive input.
+const (
+	WriterHas   = "has"   // it is the one who types
+	WriterAsked = "asked" // it asked for it
+	WriterMay   = "may"   // neither, but it may type: if the input is exclusive, when it has it
+)
+
+// WriterInfo is who has a chardev's input.
+type WriterInfo struct {
+	Input  string         `json:"input"`           // shared, exclusive, off; nobody has one that is not exclusive
+	Holder *WriterClient  `json:"holder"`          // null: it is free
+	Asked  []WriterClient `json:"asked"`           // who asked for it since it was free, the first first
+	Turn   int64          `json:"turn"`            // how often it changed hands
+	Since  *time.Time     `json:"since,omitempty"` // when it did so last
+	Why    string         `json:"why,omitempty"`   // how it came to that, if not by itself
+	Idle   string         `json:"idle,omitempty"`  // how long the holder may type nothing; absent: for ever
+}
+
+// WriterClient is one who has the input, or asked for it.
+type WriterClient struct {
+	Client string `json:"client"` // its ID
+	Who    string `json:"who"`    // as in ClientInfo
+	Name   string `json:"name"`   // for people: ID, who, where and on which frontend
+}
+
+// WriterChange is what is to become of an exclusive input.
+type WriterChange struct {
+	Op     string `json:"op"`               // WriterForce or WriterRelease
+	Client string `json:"client,omitempty"` // the ID: who is to have it; who is to let it go, if it is that one
+}
+
 // Problem is an error of the API (RFC 9457).
 type Problem struct {
 	Title  string `json:"title"`
@@ -202,10 +250,13 @@ type TicketInfo struct {
 
 // Message is a text frame of attach, JSON.
 //
-// From the daemon: "hello" (Chardev, Client, Epoch, Offset, State, Mode; Text is
-// set when since= could not be honoured), "gap" (Size bytes before Offset are lost
-// to this client), "device" (State, Text why), "notice" (Text), "bye" (Code, Text why; the end follows).
-// From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input).
+// From the daemon: "hello" (Chardev, Client, Epoch, Offset, State, Mode, Writer, You;
+// Text is set when since= could not be honoured),
+// "gap" (Size bytes before Offset are lost to this client), "device" (State, Text why),
+// "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
+// each "writer" of the client's; of many changes at once the last is told), "notice" (Text), "bye" (Code, Text why; the end follows).
+// From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),
+// "writer" (Text: WriterTake, …; Client, of a grant: to whom, if not to who asked first).
 type Message struct {
 	Type    string `json:"type"`
 	Chardev string `json:"chardev,omitempty"`
@@ -220,4 +271,7 @@ type Message struct {
 	Cols    int    `json:"cols,omitempty"`
 	Rows    int    `json:"rows,omitempty"`
 	Millis  int    `json:"millis,omitempty"`
+
+	You    string      `json:"you,omitempty"` // what the client has of the input: WriterHas, …; "": it may not have it
+	Writer *WriterInfo `json:"writer,omitempty"`
 }

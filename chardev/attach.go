@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 )
 
 // attach makes a connection of the API a client that is a person: it gets
@@ -73,7 +74,8 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.state()
-		return Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		return con.hub.addWriter(m, cl)
 	}
 	cl.serve(ctx, start.replay, start.from, func(error) {
 		release()
@@ -96,6 +98,8 @@ func (con *console) message(cl *client, text []byte) {
 		cl.ch.SetReadDeadline(time.Unix(1, 0))
 	case "break":
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
+	case "writer":
+		err = con.hub.writerOp(cl, m.Text, m.Client)
 	case "resize":
 		con.hub.resize(cl, m.Cols, m.Rows)
 	default:
@@ -128,14 +132,14 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 		case <-ctx.Done():
 		}
 	})
-	return h.breakDevice(ctx, c.String(), d)
+	return h.breakDevice(ctx, c, d)
 }
 
 var errBreakLate = errors.New("what was written before has not left the device in time: its flow control may hold it")
 
 // breakDevice sends a break to the device and notes by whom. It returns when the
 // break is over, or fails: at ctx's end, or the session's, whose device is closed.
-func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) error {
+func (h *hub) breakDevice(ctx context.Context, by actor, d time.Duration) error {
 	b, err := lineOf[channel.Breaker](h)
 	if err == nil {
 		err = b.SendBreak(ctx, d)
@@ -146,7 +150,8 @@ func (h *hub) breakDevice(ctx context.Context, who string, d time.Duration) erro
 	if err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", who, d))
+	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", by, d))
+	h.audit.did(by, audit.Break, d.String())
 	return nil
 }
 

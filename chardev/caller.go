@@ -87,7 +87,9 @@ func (c *control) identified(next http.Handler) http.Handler {
 		from.who = from.shown.And(p.who)
 		from.peer = peerName(from.who, p.ch)
 		if from.who.Guest && !isSafe(r.Method) && !logsIn(r) {
-			refuse(w, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: "to change something, show who you are: by a token or a session"})
+			why := &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: "to change something, show who you are: by a token or a session"}
+			c.server.audit.didNot(from, r.Method+" "+r.URL.Path, why)
+			refuse(w, why)
 			return
 		}
 		ctx := context.WithValue(r.Context(), callerKey{}, from)

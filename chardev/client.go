@@ -11,6 +11,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 )
 
@@ -50,6 +51,7 @@ type client struct {
 	missed  atomic.Int64  // bytes it could not have
 	refused atomic.Int64  // bytes of its input that nobody took
 	rights  atomic.Uint32 // access.Permissions; changed under hub.mu
+	owed    atomic.Bool   // it is to be told how the input is (hub.owe)
 
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
@@ -61,14 +63,18 @@ type client struct {
 
 	// owned by read
 	in         reading
-	inputEnded bool // it said that no more input comes
-	lineEnd    bool // a line feed that comes first is no input
+	inputEnded bool  // it said that no more input comes
+	lineEnd    bool  // a line feed that comes first is no input
+	refusedAt  int64 // the writer.turn in which it was last told that another one has the input
 
 	// guarded by hub.mu
-	state    state
-	finishAt int64
-	turn     turn
-	hasty    time.Time // no patience with it before
+	state       state
+	finishAt    int64
+	turn        turn
+	hasty       time.Time // no patience with it before
+	opsSince    time.Time // the beginning of the second in which it did ops (writerOp)
+	ops         int
+	typesNoMore bool // its input has ended
 }
 
 // chunkMax is how much a pump gives at once. Like a chunk of the history it leaves
@@ -103,7 +109,8 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 		return
 	}
 	c.beside()
-	c.hub.note("attach", c.String())
+	c.hub.noteSome(&c.hub.came, "attach", c.String())
+	c.hub.audit.did(c, audit.Attach, "")
 	c.read()
 }
 
@@ -142,6 +149,7 @@ func (c *client) leave(err error) {
 	if c.in.isOver() {
 		err = c.cause
 	}
+	c.hub.endWriter(c)
 	if err == io.EOF && c.halfClose {
 		select {
 		case <-c.going:
@@ -152,7 +160,8 @@ func (c *client) leave(err error) {
 	c.awaitPump()
 	c.hub.detach(c)
 	c.noteGaps()
-	c.hub.note("detach", c.String()+": "+reason(err))
+	c.hub.noteSome(&c.hub.left, "detach", c.String()+": "+reason(err))
+	c.hub.audit.went(c, err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
 }
@@ -348,6 +357,7 @@ func (c *client) step(old *recall) (done bool, gap string) {
 func (c *client) stepOn() (missing int64, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.hub.payWriter(c)
 	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
 	more := len(bufs) > 0
 	if more {
@@ -400,10 +410,10 @@ func (c *client) tell(m Message) {
 	}
 }
 
-// info is the client as the API shows it.
+// info is the client as the API shows it. Called with hub.mu held.
 func (c *client) info(head int64) ClientInfo {
 	return ClientInfo{
-		ID: fmt.Sprint(c.id), Frontend: c.frontend, Who: c.who.String(), Peer: c.peer, Since: c.since, Mode: c.mode(),
+		ID: fmt.Sprint(c.id), Frontend: c.frontend, Who: c.who.String(), Peer: c.peer, Since: c.since, Mode: c.mode(), Writer: c.hub.standing(c),
 		BytesIn: c.typed.Load(), BytesOut: c.got.Load(), Lag: head - c.cursor.Load(),
 		Gaps: c.missed.Load(), Refused: c.refused.Load(),
 	}

@@ -15,6 +15,7 @@ type Config struct {
 	HTTP        HTTPConfig
 	Credentials map[string]*CredentialsConfig
 	Access      *access.Rules
+	Audit       string // the file of the audit log, absolute; "": none is kept
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
@@ -23,7 +24,7 @@ type Config struct {
 // An HTTPConfig is [http].
 type HTTPConfig struct {
 	Listen  []Endpoint
-	Origins []string // sites whose pages may use the API, besides its own
+	Origins []string // sites whose pages may use the API, besides that which Host names
 	Hosts   []string // names by which browsers may call it, besides localhost and addresses
 }
 
@@ -35,12 +36,13 @@ type CredentialsConfig struct {
 
 // A ChardevConfig is one [[chardev]].
 type ChardevConfig struct {
-	Name      string
-	Device    Endpoint
-	Frontends []FrontendConfig
-	History   int    // bytes
-	Input     string // shared, exclusive, off
-	Log       LogConfig
+	Name       string
+	Device     Endpoint
+	Frontends  []FrontendConfig
+	History    int           // bytes
+	Input      string        // shared, exclusive, off
+	WriterIdle time.Duration // a writer who types nothing for so long loses an exclusive input; 0: never
+	Log        LogConfig
 }
 
 // An Endpoint is an address and what to do with it.

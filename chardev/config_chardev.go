@@ -24,6 +24,7 @@ func (l *loader) readChardev(t *table, c *ChardevConfig) {
 	t.size("history", &history, 4*kib, gib)
 	c.History = int(history)
 	t.oneOf("input", &c.Input, "shared", "exclusive", "off")
+	t.duration("writer_idle", &c.WriterIdle, 0, 365*day)
 	if v, ok := t.get("log"); ok {
 		l.log(v, &c.Log)
 	}
@@ -81,6 +82,9 @@ func (l *loader) chardev(t *table) {
 		called = "chardev " + c.Name
 	}
 	l.readChardev(t, &c)
+	if v, given := t.get("writer_idle"); given && c.Input != "exclusive" {
+		l.mistake(spot{t.src, v.key}, `writer_idle is for input = "exclusive"; this one's is %q`, c.Input)
+	}
 	if v, ok := t.get("device"); ok {
 		if e, v, ok := l.device(v); ok {
 			c.Device = e

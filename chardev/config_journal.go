@@ -96,10 +96,19 @@ func (l *loader) folders() {
 		filepath.Join(l.cfg.State, accounts.UsersFile):     "the file of the users",
 		filepath.Join(l.cfg.State, channel.SelfSignedFile): "the self-signed certificate",
 	}
+	if l.cfg.Audit != "" {
+		taken[l.cfg.Audit] = "the audit log"
+	}
 	for _, u := range l.uses {
-		if f := u.address.File(); f != "" {
-			taken[filepath.Clean(f)] = u.what
+		f := u.address.File()
+		if f == "" {
+			continue
 		}
+		f = filepath.Clean(f)
+		if f == l.cfg.Audit && u.value != nil {
+			u.failf("that file is the audit log")
+		}
+		taken[f] = u.what
 	}
 	for _, c := range l.cfg.Chardevs {
 		folder := filepath.Join(l.cfg.State, c.Name)

@@ -177,6 +177,7 @@ func (l *loader) main(t *table) {
 	l.control(t)
 	l.http(t)
 	l.journal(t)
+	l.audit(t)
 	if v, ok := t.get("defaults"); ok {
 		if d, ok := v.table("[defaults]", "a table [defaults]"); ok {
 			l.readChardev(d, &l.defaults)

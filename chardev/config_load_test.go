@@ -158,7 +158,7 @@ func TestLoad(t *testing.T) {
 	clearEnvironment(t)
 	files := certificates(t)
 	files["conf.d/b.toml"] = "\ufeff[[chardev]]\r\nname = 'b'\r\ndevice = 'unix:../b'\r\nlog = false\r\n"
-	files["conf.d/a.toml"] = "chardev = [{ name = 'a', device = 'unix:@a', history = 4096 }]\n[credentials.more]\nca = '../c.pem'\n"
+	files["conf.d/a.toml"] = "chardev = [{ name = 'a', device = 'unix:@a', history = 4096, input = 'exclusive', writer_idle = '10m' }]\n[credentials.more]\nca = '../c.pem'\n"
 	path := write(t, example, files)
 	dir := filepath.Dir(path)
 	cfg, err := Load(path)
@@ -231,7 +231,7 @@ func TestLoad(t *testing.T) {
 				}),
 			},
 		},
-		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 35)}, History: 4096, Input: "shared", Log: logged},
+		{Name: "a", Device: Endpoint{channel.MustParseAddress("unix:@a"), false, at("conf.d/a.toml", 1, 35)}, History: 4096, Input: "exclusive", WriterIdle: 10 * time.Minute, Log: logged},
 		{Name: "b", Device: Endpoint{unixAt("b"), false, at("conf.d/b.toml", 3, 10)}, History: 512 << 10, Input: "shared"},
 	})
 }

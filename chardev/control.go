@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/transcript"
 )
 
@@ -63,6 +64,7 @@ func (c *control) kick(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusNotFound, fmt.Sprintf("chardev %s has no client %s", con.name, r.PathValue("id")))
 		return
 	}
+	con.hub.audit.did(callerOf(r), audit.Kick, "client "+r.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
 )
 
 // A route of the API. Who may not do what it needs is not served by it.
@@ -33,6 +34,8 @@ func (c *control) routes() []route {
 		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
 		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
 		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
+		{pattern: "GET" + chardev + "/writer", needs: access.Read, one: c.writer},
+		{pattern: "POST" + chardev + "/writer", needs: access.Control, one: c.setWriter},
 		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
 		{pattern: "GET " + sessionPath, own: c.whoAmI},
@@ -94,6 +97,7 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 		v := &request{who: caller.who, needs: rt.needs, end: cancel}
 		if err := con.hub.enter(v); err != nil {
 			con.hub.noteSome(&con.hub.denied, "refused", caller.String()+": "+r.Method+" "+r.URL.Path+": "+err.because())
+			con.hub.audit.didNot(caller, r.Method+" "+r.URL.Path, err)
 			if err.decision.May.Has(access.Read) {
 				problem(w, http.StatusForbidden, err.Error())
 			} else {
@@ -102,6 +106,9 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 			return
 		}
 		defer con.hub.exit(v)
+		if rt.audited() {
+			con.hub.audit.did(caller, audit.API, r.Method+" "+r.URL.Path)
+		}
 		rt.one(w, r.WithContext(ctx), con)
 	}
 }

@@ -68,7 +68,7 @@ func (c *control) sendBreak(w http.ResponseWriter, r *http.Request, con *console
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), d+lineTime)
 	defer cancel()
-	if err := con.hub.breakDevice(ctx, callerOf(r).String(), d); err != nil {
+	if err := con.hub.breakDevice(ctx, callerOf(r), d); err != nil {
 		lineProblem(w, con, err)
 		return
 	}
@@ -94,10 +94,10 @@ func (c *control) setLine(w http.ResponseWriter, r *http.Request, con *console) 
 	ctx, cancel := context.WithTimeout(r.Context(), lineTime)
 	defer cancel()
 	if line != (channel.LineConfig{}) {
-		err = con.hub.setLine(ctx, callerOf(r).String(), line)
+		err = con.hub.setLine(ctx, callerOf(r), line)
 	}
 	if err == nil && set|clear != 0 {
-		err = con.hub.setModem(ctx, callerOf(r).String(), set, clear)
+		err = con.hub.setModem(ctx, callerOf(r), set, clear)
 	}
 	if err != nil {
 		lineProblem(w, con, err)

@@ -192,7 +192,7 @@ func TestAPortThatIsStuck(t *testing.T) {
 	}
 	soon, cancel := context.WithTimeout(b.ctx, time.Millisecond)
 	defer cancel()
-	if err := b.hub.breakDevice(soon, "me", time.Second); !errors.Is(err, errBreakLate) {
+	if err := b.hub.breakDevice(soon, theDaemon{}, time.Second); !errors.Is(err, errBreakLate) {
 		t.Errorf("a break that does not begin: %v", err)
 	}
 	r := lineRig{hub: b.hub}

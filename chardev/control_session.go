@@ -7,6 +7,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/accounts"
 )
 
 // To log in over HTTP, for browsers: they have a session, in a cookie that no script
@@ -45,7 +46,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 			problem(w, http.StatusBadRequest, "give a user and a password, or a token, and not both")
 			return
 		}
-		user, password = tokenUser, want.Token
+		user, password = accounts.TokenUser, want.Token
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	who, err := c.server.vouch(r.Context(), p.ch, user, password)

@@ -69,6 +69,18 @@
 // other sites out (http.go). A session (session_web.go) has a context; what is served
 // with it ends with that.
 //
+// Where input = "exclusive" one client at a time has the input (writer.go). It changes
+// hands with the pen held, which whoever gives the device something holds from the look
+// at who has the input to the write: so no byte of a former holder comes behind that. A
+// client whose input has ended, or who may write no longer, has it no more. People are
+// told by their pumps how it is, not how it came to that step by step: a change costs
+// each of them one message at most, and whoever takes nothing none.
+//
+// Who came, went, was refused or changed something is told to the audit log by one call
+// where it happens (audit.go: did, didNot, went); a new thing that somebody can do is to
+// do that too. It never waits. internal/audit sums up what comes in floods; the events and
+// the log have the first of them only (flood.go).
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may
 // control (control_line.go): a client's channel tells of them from within its Read, so that

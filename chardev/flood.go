@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -9,16 +10,21 @@ import (
 
 // A flood bounds how many events of one kind are noted: a client may send breaks,
 // or change the line, thousands of times a second, and that must not fill the log
-// and push out other events. The first floodMost in gapQuiet are noted; the others
-// are counted, and told with the next one that is.
+// and push out other events. The first few in gapQuiet are noted; the others are
+// counted, and told with the next one that is. (The audit has them all, summed up.)
 type flood struct {
+	most int // that are noted in gapQuiet; 0: floodMost
+
 	mu     sync.Mutex
 	since  time.Time // the beginning of the gapQuiet under way
 	noted  int       // since then
 	untold int       // were not noted since one was
 }
 
-const floodMost = 8
+const (
+	floodMost = 8
+	crowdMost = 64 // of comings and goings: a crowd is told one by one
+)
 
 // pass says whether one more is to be noted now, and in words how many were not,
 // to be put behind it.
@@ -28,7 +34,7 @@ func (f *flood) pass(now time.Time) (untold string, ok bool) {
 	if now.Sub(f.since) >= gapQuiet {
 		f.since, f.noted = now, 0
 	}
-	if f.noted == floodMost {
+	if f.noted == cmp.Or(f.most, floodMost) {
 		f.untold++
 		return "", false
 	}

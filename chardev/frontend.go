@@ -27,7 +27,7 @@ const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
 	f := &frontend{hub: h, cfg: cfg, logins: newWaitingConns()}
-	f.supervisor = newSupervisor(env, &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
+	f.supervisor = newSupervisor(h.audit.refusals(env, &cfg.Endpoint, h.stir), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 
@@ -72,7 +72,9 @@ func (f *frontend) come(ctx context.Context, a *arrival, wg *sync.WaitGroup) {
 	most := mostClients(f.cfg.Address)
 	if f.clients.Add(1) > most {
 		f.clients.Add(-1)
-		f.hub.note("refused", fmt.Sprintf("%s on %s: max_clients = %d", addrText(a.ch.RemoteAddr()), f.cfg.Address, most))
+		who := comer{frontend: f.cfg.Address.String(), peer: addrText(a.ch.RemoteAddr())}
+		f.hub.noteSome(&f.hub.denied, "refused", fmt.Sprintf("%s: max_clients = %d", who, most))
+		f.hub.audit.didNot(who, "to attach", errFull)
 		wg.Go(func() { closeWith(a.ch, errFull) })
 		return
 	}

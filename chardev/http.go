@@ -2,12 +2,14 @@ package chardev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"chardevd/channel"
 )
@@ -20,7 +22,12 @@ type httpDoor struct {
 	control *control
 	hosts   []string
 	conns   chan net.Conn // to the HTTP server
+	busy    atomic.Int64  // requests that are being served
 }
+
+// requestsMost is how many requests of an address of [http] are served at once, besides
+// those who are attached. One more is told to come again.
+const requestsMost = 1024
 
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
@@ -29,7 +36,7 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 		hosts:   s.cfg.HTTP.Hosts,
 		conns:   make(chan net.Conn),
 	}
-	d.supervisor = newSupervisor(env, ep, usualReconnect(ep), func(state string, err error) {
+	d.supervisor = newSupervisor(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
 		if err != nil {
 			env.Log.Warn("http is "+state, "error", err)
 			return
@@ -103,23 +110,35 @@ func (d *httpDoor) handler() http.Handler {
 	return d.guarded(mux)
 }
 
-// guarded refuses what a web page of somebody else can have a browser send: to a name
+// guarded refuses what is too much, and what a web page of somebody else can have a browser send: to a name
 // of its own that leads here, or from a site that is not this one (RFC 6454, and
 // Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends no Origin).
 func (d *httpDoor) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
+		defer d.busy.Add(-1)
+		why := ""
 		switch {
+		case d.busy.Add(1) > requestsMost:
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
+			return
 		case !channel.HostAllowed(r.Host, d.hosts):
-			problem(w, http.StatusForbidden, fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host))
+			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
 		case !channel.OriginAllowed(r, d.control.origins):
-			problem(w, http.StatusForbidden, fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin")))
+			why = fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin"))
 		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
-			problem(w, http.StatusForbidden, "a page of another site may not have this changed")
+			why = "a page of another site may not have this changed"
 		default:
 			next.ServeHTTP(w, r)
+			return
 		}
+		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
+		}
+		problem(w, http.StatusForbidden, why)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,7 +50,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	}
 	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
 	_, r.ch = channel.Pipe(1)
-	r.door = &httpDoor{control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
+	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
+	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
 	return r
 }
 
@@ -127,6 +129,16 @@ func TestWebGuards(t *testing.T) {
 		if (w.Code == 401) != (w.Header().Get("WWW-Authenticate") != "") {
 			t.Errorf("%s: %d with WWW-Authenticate %q", c.why, w.Code, w.Header().Get("WWW-Authenticate"))
 		}
+	}
+}
+
+// Two secrets in one place are one too many.
+func TestTwoSecrets(t *testing.T) {
+	r := newWebRig(t, "")
+	q := httptest.NewRequest("GET", "/", nil)
+	q.Header["Authorization"] = []string{"Bearer " + r.token, "Bearer " + r.token}
+	if _, refusal := r.door.control.server.authorized(t.Context(), r.ch, q); refusal == nil || refusal.Status != 401 {
+		t.Errorf("refused with %v", refusal)
 	}
 }
 
@@ -315,6 +327,26 @@ func TestPages(t *testing.T) {
 	}
 	if w := r.ask("GET /", map[string]string{"Host": "evil.example"}); w.Code != 403 {
 		t.Errorf("a page by any name: %d %s", w.Code, w.Body)
+	}
+}
+
+// Of requests that take long there are only so many at once.
+func TestARequestTooMany(t *testing.T) {
+	r := newWebRig(t, "")
+	begun, end := make(chan struct{}), make(chan struct{})
+	r.door.control.server.Pages = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end })
+	var all sync.WaitGroup
+	for range requestsMost {
+		all.Go(func() { r.ask("GET /", nil) })
+		<-begun
+	}
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("one more: %d, %v", w.Code, w.Header())
+	}
+	close(end)
+	all.Wait()
+	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 200 {
+		t.Errorf("later: %d", w.Code)
 	}
 }
 

@@ -35,7 +35,8 @@ type hub struct {
 	scribe *scribe // nil: no journal is kept
 	input  string  // shared, exclusive, off
 	name   string  // the chardev's
-	gate   *gate   // who may what
+	audit  auditor
+	gate   *gate // who may what
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -44,9 +45,12 @@ type hub struct {
 	refused [len(reasons)]atomic.Int64
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
+	writer  writer
 	lost    flood // events of bytes that the journal lacks
 	unread  flood // events of bytes that the journal has and does not give
 	denied  flood // events of people who may not
+	came    flood // events of clients that are attached
+	left    flood // events of those that go
 
 	helpers sync.WaitGroup // of publish
 
@@ -61,7 +65,6 @@ type hub struct {
 	changed   bool                  // live is not writing any more
 	lagging   int                   // how many lag
 	pace      pace
-	writer    *client // who has an exclusive input
 	nextID    int
 	events    []Event       // the newest last
 	happened  int           // events in all
@@ -75,7 +78,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1)}
+	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 }
 
 // A state is who moves a client's cursor.
@@ -159,7 +162,7 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head():
+	case at < h.hist.Head(), c.owed.Load():
 		return false
 	}
 	h.setState(c, live)
@@ -181,10 +184,15 @@ func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.state == live {
-		h.lag(c, lagging)
-		c.out.bear(false) // its pump need not hold a thread
+		h.toPump(c)
 		c.hasty = time.Now().Add(20 * patience)
 	}
+}
+
+// toPump hands a live client to its pump. Called with mu held.
+func (h *hub) toPump(c *client) {
+	h.lag(c, lagging)
+	c.out.bear(false) // its pump need not hold a thread
 }
 
 // finish lets c have what was published so far and nothing more.
@@ -206,14 +214,7 @@ func (h *hub) detach(c *client) {
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
-	let := h.writer == c
-	if let {
-		h.writer = nil
-	}
 	h.mu.Unlock()
-	if let {
-		h.note("writer", "the input is free")
-	}
 	h.moved()
 }
 

@@ -278,7 +278,7 @@ func TestInputIsRefusedToWhoMayNotType(t *testing.T) {
 	second.Write([]byte("2"))
 	await(t, "the second to be refused", func() bool { return b.hub.refused[refusedNotWriter].Load() == 1 })
 	first.Close()
-	await(t, "the first to be gone", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return b.hub.writer == nil })
+	await(t, "the first to be gone", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return b.hub.writer.holder == nil })
 	second.Write([]byte("3"))
 	io.ReadFull(b.guest, got)
 	if string(got) != "3" {

@@ -35,8 +35,8 @@ func (c *console) info(events bool) Info {
 	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
 	i.BytesOut = i.Offset - h.first
 	i.Clients = len(h.clients)
-	if h.writer != nil {
-		i.Writer = h.writer.String()
+	if h.writer.holder != nil {
+		i.Writer = h.writer.holder.String()
 	}
 	if events {
 		i.Events = slices.Clone(h.events)

@@ -78,34 +78,49 @@ func (h *hub) take(c *client, p []byte) {
 	}
 	for len(p) > 0 {
 		n := min(len(p), inputMax)
-		switch err := s.give(c.going, p[:n]); err {
+		switch err := s.give(c, p[:n]); err {
 		case nil:
 			h.bytesIn.Add(int64(n))
 			c.typed.Add(int64(n))
 		case errBusy:
 			h.refuse(c, refusedBusy, n)
 		default:
-			h.refuse(c, refusedDown, len(p))
+			why := refusedDown
+			if r, ok := err.(refusal); ok {
+				why = int(r)
+			}
+			h.refuse(c, why, len(p))
 			return
 		}
 		p = p[n:]
 	}
 }
 
-// give gives bytes to the device when it is their turn and the device has taken
-// what it was given before. It returns errBusy when it has not for busyAfter, or
-// when the client who gives is going, and errGone.
-func (s *session) give(going <-chan struct{}, p []byte) error {
+// A refusal is that a client lost the right to type while it waited for the device:
+// one of the reasons.
+type refusal int
+
+func (r refusal) Error() string { return "input not taken: " + reasons[r] }
+
+// give gives what c typed to the device when it is its turn and the device has taken
+// what it was given before. It returns errBusy when it has not for busyAfter, or when
+// c is going, errGone, and a refusal.
+func (s *session) give(c *client, p []byte) error {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-s.gone:
 		return errGone
-	case <-going:
+	case <-c.going:
 		return errBusy
 	}
-	if err := s.awaitDevice(going); err != nil {
+	if err := s.awaitDevice(c.going); err != nil {
 		return err
+	}
+	s.hub.writer.pen.Lock()
+	defer s.hub.writer.pen.Unlock()
+	if why, ok := s.hub.mayGive(c); !ok {
+		return refusal(why)
 	}
 	if _, err := s.in.ch.Write(p); err != nil {
 		if s.endInput() {
@@ -123,56 +138,42 @@ func (s *session) endInput() (first bool) {
 	return first
 }
 
-// mayType says whether a client's input would go to the device, or why not.
-func (h *hub) mayType(c *client) (why int, ok bool) {
-	switch {
-	case !c.may(access.Write):
-		return refusedAccess, false
-	case c.readOnly:
-		return refusedReadOnly, false
-	case h.input == "off":
-		return refusedOff, false
-	case h.input == "exclusive":
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return refusedNotWriter, h.writer == nil || h.writer == c
+// takeControl is takeWriter for a break, or a change of the line.
+func (h *hub) takeControl(c *client) (why int, ok bool) {
+	what := access.Control
+	if why = refusedAccess; c.may(what) {
+		what = access.Write
+		why, ok = h.takeWriter(c)
 	}
-	return 0, true
-}
-
-// takeWriter is mayType for one who types now: with an exclusive input, who types
-// while it is free has it.
-func (h *hub) takeWriter(c *client) (why int, ok bool) {
-	if why, ok = h.mayType(c); !ok || h.input != "exclusive" {
-		return why, ok
-	}
-	h.mu.Lock()
-	took := h.writer == nil
-	if took {
-		h.writer = c
-	}
-	ok = h.writer == c
-	h.mu.Unlock()
-	if took {
-		h.note("writer", c.String()+" has the input")
+	if !ok {
+		h.audit.didNot(c, "to send a break or set the line", h.whyNot(c, what, why))
 	}
 	return why, ok
 }
 
-// takeControl is takeWriter for a break, or a change of the line.
-func (h *hub) takeControl(c *client) (why int, ok bool) {
-	if !c.may(access.Control) {
-		return refusedAccess, false
-	}
-	return h.takeWriter(c)
-}
-
-// refuse counts input that is thrown away.
+// refuse counts input that is thrown away. A person is told the first time, and again
+// when it is somebody else's turn that keeps him from typing.
 func (h *hub) refuse(c *client, why, n int) {
 	h.refused[why].Add(int64(n))
-	if c.refused.Add(int64(n)) == int64(n) { // the first time
-		h.note("refused", c.String()+": input not taken: "+reasons[why])
-		c.tell(Message{Type: "notice", Text: "input not taken: " + reasons[why]})
+	text := "input not taken: " + reasons[why]
+	first := c.refused.Add(int64(n)) == int64(n)
+	if first {
+		h.noteSome(&h.denied, "refused", c.String()+": "+text)
+		if why != refusedDown && why != refusedBusy { // of these nobody is to blame
+			h.audit.didNot(c, "to type", h.whyNot(c, access.Write, why))
+		}
+	}
+	if why == refusedNotWriter {
+		h.mu.Lock()
+		if h.writer.holder != nil {
+			text = "input not taken: " + h.writer.holder.String() + " has it"
+		}
+		first = c.refusedAt != h.writer.turn
+		c.refusedAt = h.writer.turn
+		h.mu.Unlock()
+	}
+	if first {
+		c.tell(Message{Type: "notice", Text: text})
 	}
 }
 

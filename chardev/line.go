@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/audit"
 )
 
 // What stands beside the bytes goes between a client and the device here: breaks,
@@ -105,7 +106,7 @@ func (p clientPort) Line(ctx context.Context) (channel.LineConfig, error) {
 }
 
 func (p clientPort) SetLine(ctx context.Context, want channel.LineConfig) error {
-	return p.done(p.c.hub.setLine(ctx, p.c.String(), want))
+	return p.done(p.c.hub.setLine(ctx, p.c, want))
 }
 
 func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
@@ -117,7 +118,7 @@ func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
 }
 
 func (p clientPort) SetModem(ctx context.Context, set, clear channel.ModemLines) error {
-	return p.done(p.c.hub.setModem(ctx, p.c.String(), set, clear))
+	return p.done(p.c.hub.setModem(ctx, p.c, set, clear))
 }
 
 func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
@@ -127,6 +128,7 @@ func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	p.c.hub.noteSome(&p.c.hub.line.breaks, "break", p.c.String())
+	p.c.hub.audit.did(p.c, audit.Break, "")
 	err = b.SendBreak(ctx, d)
 	if err != nil && ctx.Err() == nil { // else it lasted until the client ended it
 		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
@@ -157,7 +159,7 @@ func (p clientPort) done(err error) error {
 }
 
 // setLine sets the device's line and, if that changes it, notes by whom.
-func (h *hub) setLine(ctx context.Context, who string, want channel.LineConfig) error {
+func (h *hub) setLine(ctx context.Context, by actor, want channel.LineConfig) error {
 	l, err := lineOf[channel.Line](h)
 	if err != nil {
 		return fmt.Errorf("the line is not set: %w", err)
@@ -168,14 +170,15 @@ func (h *hub) setLine(ctx context.Context, who string, want channel.LineConfig) 
 		return fmt.Errorf("the line is not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.noteSome(&h.line.changes, "line", who+": the line is set to "+after.String())
+		h.noteSome(&h.line.changes, "line", by.String()+": the line is set to "+after.String())
+		h.audit.did(by, audit.Line, after.String())
 	}
 	return nil
 }
 
 // setModem raises and drops modem lines of the device and, if that changes them,
 // notes by whom.
-func (h *hub) setModem(ctx context.Context, who string, set, clear channel.ModemLines) error {
+func (h *hub) setModem(ctx context.Context, by actor, set, clear channel.ModemLines) error {
 	l, err := lineOf[channel.Line](h)
 	if err != nil {
 		return fmt.Errorf("the modem lines are not set: %w", err)
@@ -186,7 +189,8 @@ func (h *hub) setModem(ctx context.Context, who string, set, clear channel.Modem
 		return fmt.Errorf("the modem lines are not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.noteSome(&h.line.changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", who, after))
+		h.noteSome(&h.line.changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", by, after))
+		h.audit.did(by, audit.Line, fmt.Sprintf("the modem lines that are on: %v", after))
 	}
 	return nil
 }

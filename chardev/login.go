@@ -58,6 +58,7 @@ func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 		return true
 	}
 	f.hub.noteSome(&f.hub.denied, "refused", peerName(f.identify(a), a.ch)+" on "+f.cfg.Address.String()+": "+reason(err))
+	f.hub.audit.didNot(comer{frontend: f.cfg.Address.String(), peer: addrText(a.ch.RemoteAddr())}, "to log in", err)
 	io.WriteString(a.ch, "\r\n"+reason(err)+"\r\n") // whoever is gone does not read it
 	closeWith(a.ch, err)
 	return false

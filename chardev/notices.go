@@ -3,6 +3,8 @@ package chardev
 import (
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"chardevd/channel"
 )
@@ -19,9 +21,17 @@ func notices(a channel.Address, ch channel.Channel) func(Message) error {
 		if text == "" {
 			return nil
 		}
-		_, err := io.WriteString(ch, "\r\n[chardevd: "+text+"]\r\n")
+		// Names are as others have chosen them: they must not steer a terminal.
+		_, err := io.WriteString(ch, "\r\n[chardevd: "+strings.Map(printable, text)+"]\r\n")
 		return err
 	}
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 // notice is the message in words, "" where a person sees it by itself.
@@ -34,10 +44,30 @@ func (m Message) notice() string {
 			return "the device is up"
 		}
 		return "the device is down: " + m.Text
+	case "writer":
+		return m.writer()
 	case "notice":
 		return m.Text
 	case "bye":
 		return "goodbye: " + m.Text
 	}
 	return ""
+}
+
+// writer is how the input is, in words.
+func (m Message) writer() string {
+	w := m.Writer
+	text := "the input is free"
+	switch {
+	case m.You == WriterHas && len(w.Asked) > 0:
+		return w.Asked[0].Name + " asks for the input, which you have"
+	case m.You == WriterHas:
+		text = "you have the input"
+	case w.Holder != nil:
+		text = w.Holder.Name + " has the input"
+	}
+	if w.Why != "" {
+		text += ": " + w.Why
+	}
+	return text
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/history"
 )
 
@@ -160,20 +161,21 @@ func TestInputWaitsInTurn(t *testing.T) {
 	_, first := b.attach(16, 0, nil)
 	s := b.hub.device.Load()
 	fill := make([]byte, 40<<10) // more than the pipe to the guest takes
-	if err := s.give(first.going, fill); err != nil {
+	if err := s.give(first, fill); err != nil {
 		t.Fatal(err)
 	}
 	const waiting = 5
 	waits := 0
 	for i := range waiting {
-		going := make(chan struct{})
+		c := &client{hub: b.hub, going: make(chan struct{})}
+		c.rights.Store(uint32(access.All))
 		if i == 2 {
-			close(going)
+			close(c.going)
 		}
 		started := make(chan struct{})
 		b.wg.Go(func() {
 			close(started)
-			s.give(going, []byte{byte(i)})
+			s.give(c, []byte{byte(i)})
 		})
 		<-started
 		if i == 2 {

@@ -12,15 +12,12 @@ import (
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/accounts"
+	"chardevd/chardev/internal/audit"
 )
 
 // What somebody shows to be known: a token, or a user's name and password. A secret
 // that is wrong is refused, on every way in: whoever shows one does not mean to be
 // nobody.
-
-// tokenUser is the user name whose password is a token, for programs that know of
-// names and passwords only.
-const tokenUser = "token"
 
 // secretTime is how long it may take to look at a secret, with those that others have
 // shown before.
@@ -32,17 +29,19 @@ var errSecretLate = fmt.Errorf("too many log in at the same time: it was not loo
 func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password string) (who access.Identity, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, secretTime, errSecretLate)
 	defer cancel()
-	if user == tokenUser {
+	if user == accounts.TokenUser {
 		who, err = s.accounts.store.Token(ctx, password, sourceOf(ch))
 	} else {
 		who, err = s.accounts.store.Password(ctx, user, password, sourceOf(ch))
 	}
 	if err == nil {
+		s.audit.did(comer{who: who, peer: peerName(who, ch)}, audit.Login, "")
 		return who, nil
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
+	s.audit.didNot(comer{peer: peerName(access.Identity{}, ch)}, "to be "+user, err)
 	if untold, ok := s.wrongs.pass(time.Now()); ok {
 		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", peerName(access.Identity{}, ch), "error", err)
 	}
@@ -76,7 +75,7 @@ func (s *Server) authorized(ctx context.Context, ch channel.Channel, r *http.Req
 		return access.Identity{}, unusable
 	}
 	scheme, secret, _ := strings.Cut(values[0], " ")
-	user, password := tokenUser, strings.TrimSpace(secret)
+	user, password := accounts.TokenUser, strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") {
 		var ok bool
 		if user, password, ok = r.BasicAuth(); !ok {

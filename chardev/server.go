@@ -19,6 +19,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/accounts"
+	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -38,6 +39,7 @@ type Server struct {
 	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
+	audit    auditor
 	sessions *webSessions
 	wrongs   flood // of secrets
 
@@ -85,7 +87,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		identities: newIdentities(cfg.Credentials, log),
 	}
-	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, log: log}
+	if cfg.Audit != "" {
+		s.audit.log = audit.Open(cfg.Audit, log)
+	}
+	s.audit.did(theDaemon{}, audit.Start, cfg.File)
+	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -99,10 +105,14 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 // Close ends the journals, for up to closeGrace, and gives the state folder back. Run
 // must have returned. An error is of journals that are not ended: they go on behind a
-// gap.
+// gap; or of an audit log whose end is not written.
 func (s *Server) Close() error {
+	s.audit.did(theDaemon{}, audit.Stop, "")
 	done := make(chan error, 1)
-	go func() { done <- s.closeJournals() }() // left behind only if a disk takes nothing, at the end of the process
+	go func() { // left behind only if a disk takes nothing, at the end of the process
+		unaudited := s.audit.log.Close(closeGrace / 2)
+		done <- errors.Join(unaudited, s.closeJournals())
+	}()
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	var err error
@@ -179,7 +189,8 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch}
 	h := s.newHub(con, cc, log)
-	h.stir, h.name, h.gate = s.lull.stir, cc.Name, &s.gate
+	h.writer.idle = cc.WriterIdle
+	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	env := s.newEnv(log)
 	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
 	con.hub, con.device = h, newDevice(h, env, &cc.Device)
@@ -286,6 +297,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	}
 	<-ctx.Done()
 	fronts.Wait() // clients first: they get what the devices said
+	for _, c := range s.consoles {
+		c.hub.writer.timing.Wait() // nobody has an input any more
+	}
 	goAway()
 	devices.Wait()
 	return failed

@@ -29,6 +29,12 @@ count at the start of a line only:
 
   ~.  leave          ~b  send a break
   ~?  list these     ~~  type one ~
+  ~w  have the input, or ask for it if somebody else has it
+  ~g  give it to who asked first
+  ~W  let go of it; if somebody else has it, take it by force
+
+The last three are for consoles with input = "exclusive", where one at a time types:
+who types while nobody has the input has it. All who are attached are told who has it.
 
 When the daemon goes away, attach waits for it and goes on where it was, without
 a byte lost or twice as far as the daemon still has them; keys typed meanwhile

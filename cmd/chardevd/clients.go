@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"chardevd/chardev"
 )
 
 func newClients() *cobra.Command {
@@ -16,7 +18,8 @@ func newClients() *cobra.Command {
 		Long: `List who is attached to a console: through which frontend and since when, how
 many bytes each typed (IN) and was given (OUT), how far it is behind the newest
 byte (LAG), how many bytes it could not have (LOST), and how many that it typed
-were not taken (REFUSED).`,
+were not taken (REFUSED). Where one at a time types, MODE says who has the input, and
+who asks for it.`,
 		Example: `  chardevd clients demo
   chardevd clients demo --json`,
 		Args:              wants("the NAME of a chardev"),
@@ -36,7 +39,7 @@ were not taken (REFUSED).`,
 			now := time.Now()
 			rows := []row{{"ID", "SINCE", "MODE", "IN", "OUT", "LAG", "LOST", "REFUSED", "FRONTEND", "PEER"}}
 			for _, i := range clients {
-				rows = append(rows, row{i.ID, age(now, i.Since), i.Mode, size(i.BytesIn), size(i.BytesOut),
+				rows = append(rows, row{i.ID, age(now, i.Since), i.Mode + standing[i.Writer], size(i.BytesIn), size(i.BytesOut),
 					size(i.Lag), size(i.Gaps), size(i.Refused), i.Frontend, i.Peer})
 			}
 			for _, line := range align(rows) {
@@ -51,3 +54,6 @@ were not taken (REFUSED).`,
 	daemon.add(cmd)
 	return cmd
 }
+
+// standing is what a client has of an exclusive input, behind its mode.
+var standing = map[string]string{chardev.WriterHas: ", has input", chardev.WriterAsked: ", asks for it"}

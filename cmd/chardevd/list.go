@@ -21,7 +21,7 @@ are attached, how many bytes were typed into it (IN) and printed by it (OUT), an
 how long ago it printed last; and how its serial line is set, where there is one and
 as far as no server has to be asked for it ("chardevd line" asks). Below a console
 stand its frontends, if one of them or the device is not up or nothing is written to
-its journal, or with -v.`,
+its journal, or with -v, which also says who has the input where one at a time types.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -41,7 +41,7 @@ its journal, or with -v.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the daemon's JSON: an array of objects")
-	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "always print the frontends, and how to reach them")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "always print the frontends, and how to reach them; who has the input")
 	daemon.add(cmd)
 	return cmd
 }
@@ -86,6 +86,13 @@ func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
 	var rows []row
 	if i.Error != "" {
 		rows = append(rows, row{"  device", i.State, i.Error})
+	}
+	if i.Input == "exclusive" && verbose {
+		has := "free: who types has it"
+		if i.Writer != "" {
+			has = i.Writer + " has it"
+		}
+		rows = append(rows, row{"  input", i.Input, has})
 	}
 	for _, f := range i.Frontends {
 		what := f.Error

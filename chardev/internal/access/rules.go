@@ -89,6 +89,14 @@ func (r *Rules) Decide(who Identity, chardev string) Decision {
 	return d
 }
 
+// Place is where the rule that decided is written, "" if none did.
+func (d Decision) Place() string {
+	if d.Rule == nil {
+		return ""
+	}
+	return d.Rule.Pos
+}
+
 // Why is the reason of the decision, in words.
 func (d Decision) Why() string {
 	switch {

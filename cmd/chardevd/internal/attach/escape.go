@@ -16,7 +16,13 @@ const (
 	Leave        // "." detach
 	Help         // "?" list the escapes
 	Break        // "b" or "B" send a break
+	Ask          // "w" have the input, or ask for it
+	Seize        // "W" let go of the input, or take it by force
+	Grant        // "g" hand the input over
 )
+
+// letters are the characters behind the escape character.
+var letters = map[byte]Action{'.': Leave, '?': Help, 'b': Break, 'B': Break, 'w': Ask, 'W': Seize, 'g': Grant}
 
 // A Scanner finds escapes in what is typed, as ssh(1) does: the escape character
 // counts only at the start of a line (at the very start, and behind a carriage
@@ -43,13 +49,8 @@ func (s *Scanner) Char() byte { return s.char }
 func (s *Scanner) Next(p []byte) (data []byte, act Action, rest []byte) {
 	if s.pending {
 		s.pending = false
-		switch p[0] {
-		case '.':
-			return nil, Leave, p[1:]
-		case '?':
-			return nil, Help, p[1:]
-		case 'b', 'B':
-			return nil, Break, p[1:]
+		if act, ok := letters[p[0]]; ok {
+			return nil, act, p[1:]
 		}
 		s.midline = true
 		if p[0] == s.char {
@@ -95,10 +96,10 @@ func ParseEscape(s string) (char byte, on bool, err error) {
 	default:
 		return 0, false, errors.New(`want one character, a control character like ^], or "none"`)
 	}
-	switch char {
-	case '.', '?', 'b', 'B':
+	if _, ok := letters[char]; ok {
 		return 0, false, fmt.Errorf("%q is a command behind the escape character and cannot be it", s)
-	case '\r', '\n':
+	}
+	if endsLine(char) {
 		return 0, false, errors.New("the end of a line cannot be the escape character")
 	}
 	return char, true, nil

@@ -35,6 +35,7 @@ func TestScanner(t *testing.T) {
 		{"not at the end of a line", "a~\r.", "a~\r."},
 		{"help, and what follows is still the start of a line", "~?~.", "<2><1>"},
 		{"break, either case", "~b~B", "<3><3>"},
+		{"the input: ask, seize, grant", "~w~W~g~G", "<4><5><6>~G"},
 		{"break keeps the rest", "~bx~.", "<3>x~."},
 		{"twice sends one, and the line has begun", "~~.", "~."},
 		{"three at the start send two", "~~~.", "~~."},
@@ -72,7 +73,7 @@ func reference(in []byte, esc byte) string {
 	for _, c := range in {
 		if pending {
 			pending = false
-			if act := map[byte]Action{'.': Leave, '?': Help, 'b': Break, 'B': Break}[c]; act != None {
+			if act := map[byte]Action{'.': Leave, '?': Help, 'b': Break, 'B': Break, 'w': Ask, 'W': Seize, 'g': Grant}[c]; act != None {
 				fmt.Fprintf(&out, "<%d>", act)
 				continue
 			}

@@ -48,6 +48,16 @@ func (s *Session) scan(p []byte) {
 			s.try(piece{notice: s.help()})
 		case Break:
 			s.sendBreak()
+		case Ask:
+			s.inputOp(chardev.WriterRequest)
+		case Seize:
+			if s.holds.Load() {
+				s.inputOp(chardev.WriterRelease)
+			} else {
+				s.inputOp(chardev.WriterForce)
+			}
+		case Grant:
+			s.inputOp(chardev.WriterGrant)
 		}
 	}
 }
@@ -87,7 +97,8 @@ func (s *Session) sendBreak() {
 
 func (s *Session) help() string {
 	e := EscapeName(s.Escape.Char())
-	return fmt.Sprintf("at the start of a line: %[1]s. leaves, %[1]sb sends a break, %[1]s%[1]s types %[1]s, %[1]s? prints this", e)
+	return fmt.Sprintf("at the start of a line: %[1]s. leaves, %[1]sb sends a break, %[1]sw has the input or asks for it, %[1]sg gives it to who asks, "+
+		"%[1]sW lets go of it, or takes it by force, %[1]s%[1]s types %[1]s, %[1]s? prints this", e)
 }
 
 // message takes a message of the daemon.
@@ -97,6 +108,9 @@ func (s *Session) message(m chardev.Message) {
 		s.sayHello(m)
 		s.at = At{Epoch: m.Epoch, Offset: m.Offset}
 		s.seen = true
+		s.newWriter(m)
+	case "writer":
+		s.sayWriter(m)
 	case "gap":
 		s.at.Offset += m.Size
 		s.say(fmt.Sprintf("%d bytes lost", m.Size))
@@ -121,6 +135,9 @@ func (s *Session) sayHello(m chardev.Message) {
 	}
 	if m.State != chardev.StateUp {
 		s.say("device " + m.State)
+	}
+	if m.Writer != nil && m.Writer.Holder != nil && m.You == chardev.WriterMay && s.Interactive {
+		s.say(m.Writer.Holder.Name + " has the input" + s.hint("; %[1]sw asks for it"))
 	}
 	if m.Text != "" {
 		s.say(m.Text)

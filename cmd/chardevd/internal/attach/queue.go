@@ -15,16 +15,28 @@ type queue struct {
 	data   []byte
 	spare  []byte // the buffer of the batch before
 	breaks int
+	ops    []inputOp
 	leave  bool
 	eof    bool
 }
 
+// An inputOp is something to do about who has the input (chardev.WriterTake, …),
+// between the keys: those before it are typed as before.
+type inputOp struct {
+	at int // in the data
+	op string
+}
+
+// opsMax is how many of them a queue holds: more would be somebody asleep on the keys.
+const opsMax = 16
+
 // A batch is what a take found. Breaks go first: a break overtakes.
 type batch struct {
 	breaks int
-	data   []byte // valid until the next take
-	leave  bool   // behind data the user leaves
-	eof    bool   // no data comes after this
+	data   []byte    // valid until the next take
+	ops    []inputOp // their places rise
+	leave  bool      // behind data the user leaves
+	eof    bool      // no data comes after this
 }
 
 func newQueue(max int) *queue {
@@ -77,6 +89,19 @@ func (q *queue) putBreak() bool {
 	return true
 }
 
+// putOp asks for something about the input; false if the queue is closed or has too
+// many of these.
+func (q *queue) putOp(op string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.ops) == opsMax {
+		return false
+	}
+	q.ops = append(q.ops, inputOp{len(q.data), op})
+	signal(q.ready)
+	return true
+}
+
 // putLeave says that the user leaves behind what was put; false if the queue is
 // closed.
 func (q *queue) putLeave() bool {
@@ -98,8 +123,8 @@ func (q *queue) putEOF() {
 // take empties the queue.
 func (q *queue) take() batch {
 	q.mu.Lock()
-	b := batch{breaks: q.breaks, data: q.data, leave: q.leave, eof: q.eof}
-	q.data, q.spare, q.breaks = q.spare[:0], q.data, 0
+	b := batch{breaks: q.breaks, data: q.data, ops: q.ops, leave: q.leave, eof: q.eof}
+	q.data, q.spare, q.breaks, q.ops = q.spare[:0], q.data, 0, nil
 	q.mu.Unlock()
 	signal(q.room)
 	return b
@@ -116,7 +141,7 @@ func (q *queue) open() {
 func (q *queue) close() int {
 	q.mu.Lock()
 	n := len(q.data)
-	q.closed, q.data, q.breaks = true, q.data[:0], 0
+	q.closed, q.data, q.breaks, q.ops = true, q.data[:0], 0, nil
 	q.mu.Unlock()
 	signal(q.room)
 	return n

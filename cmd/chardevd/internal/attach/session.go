@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -65,11 +66,13 @@ type Session struct {
 	printer *printer
 	done    <-chan struct{}
 	cancel  context.CancelCauseFunc
+	holds   atomic.Bool // this connection has the input, as far as is known
 
 	// Owned by the goroutine that calls Connect and then Run.
 	stream Stream
 	at     At
 	seen   bool             // a hello has come
+	writer chardev.Message  // how an exclusive input is: the last hello or writer
 	bye    *chardev.Message // why this connection is about to end
 }
 
@@ -323,10 +326,8 @@ func (s *Session) send(ctx context.Context, st Stream) {
 				return
 			}
 		}
-		if len(b.data) > 0 {
-			if _, err := st.Write(b.data); err != nil {
-				return
-			}
+		if sendTyped(st, b) != nil {
+			return
 		}
 		if b.eof && !ended {
 			ended = true
@@ -350,6 +351,26 @@ func (s *Session) send(ctx context.Context, st Stream) {
 			return
 		}
 	}
+}
+
+// sendTyped sends a batch's data, and what is to be done about the input in its place.
+func sendTyped(st Stream, b batch) error {
+	at := 0
+	for _, o := range append(b.ops, inputOp{at: len(b.data)}) {
+		if at < o.at {
+			if _, err := st.Write(b.data[at:o.at]); err != nil {
+				return err
+			}
+			at = o.at
+		}
+		if o.op == "" {
+			continue
+		}
+		if err := st.Send(chardev.Message{Type: "writer", Text: o.op}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sendSize tells the size of the terminal, where there is one and it may type.

@@ -85,7 +85,7 @@ func (f *fakeStream) Send(m chardev.Message) error {
 	if m.Type == "resize" {
 		return f.give(fmt.Sprintf("<resize %dx%d>", m.Cols, m.Rows))
 	}
-	return f.give("<" + m.Type + ">")
+	return f.give(strings.TrimSpace("<"+m.Type+" "+m.Text) + ">")
 }
 func (f *fakeStream) Close() error { f.once.Do(func() { close(f.closed) }); return nil }
 

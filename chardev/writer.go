@@ -1,0 +1,302 @@
+package chardev
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/audit"
+)
+
+// Who may type where input = "exclusive": one client at a time. Who types while the
+// input is free has it. What clients and operators do about it besides is in
+// writer_ops.go.
+
+// A writer is who has an exclusive input, and who asks for it. The holder is always
+// one that is attached, may write, and whose input has not ended.
+type writer struct {
+	idle time.Duration // a holder loses the input that used it for so long no more; 0: never. Fixed
+
+	// pen is held by who gives the device something, from the look at who has the input
+	// to the write, which never waits (channel.Outbox); and by who takes the input, or
+	// the right to write, from somebody. So no byte of a former holder comes behind
+	// that. It is taken before hub.mu.
+	pen sync.Mutex
+
+	// guarded by hub.mu
+	holder *client     // nil: it is free
+	asked  []*client   // who wants to have it, the first first; nobody while it is free
+	turn   int64       // how often it changed hands
+	since  time.Time   // when it did so last; zero: never
+	why    string      // how it came to that, behind who has it; "": by itself
+	used   time.Time   // when the holder last used it, or got it
+	timer  *time.Timer // nil: nobody has it, or idle is 0
+
+	timing sync.WaitGroup // of timer
+	told   flood          // events
+}
+
+// askedMost is how many may ask for the input at a time.
+const askedMost = 16
+
+// mayHold says whether a client may have the chardev's input, or why not.
+func (h *hub) mayHold(c *client) (why int, ok bool) {
+	switch {
+	case !c.may(access.Write):
+		return refusedAccess, false
+	case c.readOnly:
+		return refusedReadOnly, false
+	case h.input == "off":
+		return refusedOff, false
+	}
+	return 0, true
+}
+
+// mayType says whether a client's input would go to the device, or why not.
+func (h *hub) mayType(c *client) (why int, ok bool) {
+	if why, ok = h.mayHold(c); !ok || h.input != "exclusive" {
+		return why, ok
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return refusedNotWriter, h.writer.holder == nil || h.writer.holder == c
+}
+
+// takeWriter is mayType for one who types now: with an exclusive input, who types
+// while it is free has it.
+func (h *hub) takeWriter(c *client) (why int, ok bool) {
+	if h.input != "exclusive" {
+		return h.mayHold(c)
+	}
+	w := &h.writer
+	h.mu.Lock()
+	why, ok = h.mayHold(c)
+	event := ""
+	if ok && w.holder == nil {
+		event = h.handTo(c, "")
+	}
+	if ok && w.holder != c {
+		why, ok = refusedNotWriter, false
+	}
+	if ok {
+		w.used = time.Now()
+	}
+	h.mu.Unlock()
+	h.noteWriter(event)
+	return why, ok
+}
+
+// mayGive says whether a client's input may still go to the device, or why not: to
+// wait for the device may take long. Called with the pen held, until it has.
+func (h *hub) mayGive(c *client) (why int, ok bool) {
+	if h.input != "exclusive" {
+		return h.mayHold(c)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writer.holder != c {
+		return refusedNotWriter, false
+	}
+	h.writer.used = time.Now()
+	return 0, true
+}
+
+// handTo gives the input to a client, or to nobody (nil), has people told, and returns
+// what that is as an event. why is how it comes to that. Called with mu held, and with
+// the pen if somebody has it.
+func (h *hub) handTo(c *client, why string) (event string) {
+	w := &h.writer
+	now := time.Now()
+	var by actor = theDaemon{}
+	if one := cmp.Or(c, w.holder); one != nil {
+		by = one
+	}
+	w.holder, w.why, w.since, w.used = c, why, now, now
+	w.turn++
+	w.disarm()
+	if c == nil {
+		w.asked = nil // they are told that it is free, as everybody is
+	} else {
+		w.forget(c)
+		h.arm(w.idle)
+	}
+	h.oweAll()
+	h.audit.did(by, audit.Writer, w.text())
+	return w.text()
+}
+
+// forget takes c off those who ask. Called with mu held.
+func (w *writer) forget(c *client) (asked bool) {
+	i := slices.Index(w.asked, c)
+	if i >= 0 {
+		w.asked = slices.Delete(w.asked, i, i+1)
+	}
+	return i >= 0
+}
+
+// arm has the input looked at after a time, if it is ever to be taken from a holder
+// who does not use it. Called with mu held.
+func (h *hub) arm(in time.Duration) {
+	if w := &h.writer; w.idle > 0 {
+		turn := w.turn
+		w.timing.Add(1)
+		w.timer = time.AfterFunc(in, func() {
+			defer w.timing.Done()
+			h.expire(turn)
+		})
+	}
+}
+
+// disarm stops the timer. Called with mu held.
+func (w *writer) disarm() {
+	if w.timer != nil && w.timer.Stop() {
+		w.timing.Done()
+	}
+	w.timer = nil
+}
+
+// expire takes the input from who got it in that turn, if that one has it still and
+// did not use it for as long as idle says.
+func (h *hub) expire(turn int64) {
+	h.changeWriter(func() (event string, err error) {
+		w := &h.writer
+		if w.turn != turn {
+			return "", nil
+		}
+		if left := w.idle - time.Since(w.used); left > 0 {
+			h.arm(left)
+			return "", nil
+		}
+		return h.handTo(nil, w.holder.String()+" did not use it for "+channel.FormatDuration(w.idle)), nil
+	})
+}
+
+// changeWriter calls change with the pen and mu held, and notes the event that it
+// returns, if any. Where the input is not exclusive it returns a *notExclusive.
+func (h *hub) changeWriter(change func() (event string, err error)) error {
+	if h.input != "exclusive" {
+		return &notExclusive{h.input}
+	}
+	h.writer.pen.Lock()
+	h.mu.Lock()
+	event, err := change()
+	h.mu.Unlock()
+	h.writer.pen.Unlock()
+	h.noteWriter(event)
+	return err
+}
+
+func (h *hub) noteWriter(event string) {
+	if event != "" {
+		h.noteSome(&h.writer.told, "writer", event)
+	}
+}
+
+// dropWriter lets go what c has of the input. Called with the pen and mu held.
+func (h *hub) dropWriter(c *client, why string) (event string) {
+	if h.writer.holder == c {
+		return h.handTo(nil, why)
+	}
+	if h.writer.forget(c) {
+		h.oweAll()
+	}
+	return ""
+}
+
+// endWriter is called when the input of c has ended, whatever becomes of its output:
+// who types no more must not keep others from it, and gets it no more.
+func (h *hub) endWriter(c *client) {
+	h.changeWriter(func() (event string, err error) {
+		c.typesNoMore = true
+		return h.dropWriter(c, c.String()+" types no more"), nil
+	})
+}
+
+// text is who has the input, for events. Called with mu held.
+func (w *writer) text() string {
+	text := "the input is free"
+	if w.holder != nil {
+		text = w.holder.String() + " has the input"
+	}
+	if w.why != "" {
+		text += ": " + w.why
+	}
+	return text
+}
+
+// owe has c told how the input is, if it is a person: by its pump, when it takes
+// something. However often the input changes hands meanwhile, that is one message, so
+// nobody's goodbye is that others fight for the keyboard. Called with mu held.
+func (h *hub) owe(c *client) {
+	if c.person == nil || h.input != "exclusive" {
+		return
+	}
+	c.owed.Store(true)
+	if c.state == live {
+		h.toPump(c)
+	}
+}
+
+// oweAll is owe for everybody. Called with mu held.
+func (h *hub) oweAll() {
+	for _, c := range h.clients {
+		h.owe(c)
+	}
+}
+
+// payWriter tells c how the input is if that is owed. Called by c's pump with c.mu held.
+func (h *hub) payWriter(c *client) {
+	if c.owed.CompareAndSwap(true, false) {
+		c.tell(h.addWriter(Message{Type: "writer"}, c))
+	}
+}
+
+// addWriter puts into a message for c how the input is.
+func (h *hub) addWriter(m Message, c *client) Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := h.writerInfo()
+	m.Writer, m.You = &i, h.standing(c)
+	if _, ok := h.mayHold(c); ok && m.You == "" && !c.typesNoMore {
+		m.You = WriterMay
+	}
+	return m
+}
+
+// standing is what c has of the input. Called with mu held.
+func (h *hub) standing(c *client) string {
+	switch {
+	case h.writer.holder == c:
+		return WriterHas
+	case slices.Contains(h.writer.asked, c):
+		return WriterAsked
+	}
+	return ""
+}
+
+// writerInfo is who has the input. Called with mu held.
+func (h *hub) writerInfo() WriterInfo {
+	w := &h.writer
+	i := WriterInfo{Input: h.input, Turn: w.turn, Why: w.why, Asked: []WriterClient{}}
+	if w.holder != nil {
+		i.Holder = new(w.holder.asWriter())
+	}
+	for _, c := range w.asked {
+		i.Asked = append(i.Asked, c.asWriter())
+	}
+	if w.turn > 0 {
+		i.Since = new(w.since)
+	}
+	if w.idle > 0 {
+		i.Idle = channel.FormatDuration(w.idle)
+	}
+	return i
+}
+
+func (c *client) asWriter() WriterClient {
+	return WriterClient{Client: strconv.Itoa(c.id), Who: c.who.String(), Name: c.String()}
+}
