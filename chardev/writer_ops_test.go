@@ -97,10 +97,12 @@ func TestWriterOverTheAPI(t *testing.T) {
 	b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
 	b.attach(4<<10, 0, nil)
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
-	api := &control{server: &Server{consoles: []*console{con}}, ctx: b.ctx}
+	api := &control{server: serverOf(con), ctx: b.ctx}
+	_, end := channel.Pipe(1)
 	ask := func(method, body string) (int, string) {
 		w := httptest.NewRecorder()
-		api.handler().ServeHTTP(w, httptest.NewRequest(method, "/api/v1/chardevs/vm1/writer", strings.NewReader(body)))
+		r := httptest.NewRequest(method, "/api/v1/chardevs/vm1/writer", strings.NewReader(body))
+		api.handler().ServeHTTP(w, r.WithContext(withPeer(r.Context(), end)))
 		return w.Code, w.Body.String()
 	}
 	for _, step := range []struct {
