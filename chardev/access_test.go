@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -173,6 +174,12 @@ func serverOf(cons ...*console) *Server {
 	}
 }
 
+// fromProcess is a request over the control socket of a user of this host.
+func fromProcess(uid uint32, r *http.Request) *http.Request {
+	_, end := channel.Pipe(1)
+	return r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+}
+
 // Every route serves those who may do what it needs and nobody else, and to who may
 // not read it the chardev is not there. All that is served is one of these.
 func TestRoutes(t *testing.T) {
@@ -181,13 +188,11 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: serverOf(con), ctx: b.ctx}
-	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		r = r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
 		w := httptest.NewRecorder()
-		c.handler().ServeHTTP(w, r)
+		c.handler().ServeHTTP(w, fromProcess(uid, r))
 		return w.Code, strings.TrimSpace(w.Body.String())
 	}
 	b.hub.gate.rules.Store(access.Nobody("of a test"))
