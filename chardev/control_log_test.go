@@ -28,7 +28,7 @@ const rigDeadline = 100 * time.Millisecond
 
 func newLogRig(t *testing.T) *logRig {
 	r := &logRig{bench: newBench(t, 64<<10, "shared")}
-	r.control = &control{server: serverOf(&console{name: "vm1", hub: r.hub, epoch: "E"}), ctx: r.ctx}
+	r.control = &control{server: serverOf(&console{name: "vm1", hub: r.hub, epoch: "E"}), ctx: r.ctx, stuck: 20 * time.Second}
 	r.server = httptest.NewUnstartedServer(r.control.handler())
 	r.server.Config.ReadTimeout, r.server.Config.WriteTimeout = rigDeadline, rigDeadline
 	r.server.Config.BaseContext = func(net.Listener) context.Context { return r.ctx }
