@@ -29,6 +29,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	person := channel.WebsocketOffers(r, AttachProtocol)
 	var credit int64
 	if n := query.Get("credit"); n != "" {
+		var err error
 		if credit, err = strconv.ParseInt(n, 10, 64); err != nil || credit < 1 || credit > creditMost || !person {
 			problem(w, http.StatusBadRequest, fmt.Sprintf("credit: want 1 to %d bytes, and the subprotocol %s; have %q", int64(creditMost), AttachProtocol, n))
 			return
