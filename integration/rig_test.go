@@ -81,6 +81,7 @@ var debian = map[string]string{
 	"mount":              "mount",
 	"tail":               "coreutils",
 	"asciinema":          "asciinema",
+	"chromium":           "chromium",
 	"curl":               "curl",
 }
 
