@@ -84,7 +84,7 @@ func (h *hub) review() int {
 	cut := map[*client]*notPermitted{}
 	var requests []*request
 	var silenced []*client
-	let := "" // the event of a writer that is it no longer
+	var let handOver // of a writer that is it no longer
 	h.writer.pen.Lock()
 	h.mu.Lock()
 	for _, c := range h.clients {
@@ -99,7 +99,9 @@ func (h *hub) review() int {
 			h.owe(c) // what it may have of the input
 		}
 		if !c.may(access.Read | access.Write) {
-			let += h.dropWriter(c, c.String()+" may no longer write")
+			if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {
+				let = was
+			}
 		}
 	}
 	for v := range h.requests {

@@ -75,7 +75,7 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 	w := &h.writer
 	h.mu.Lock()
 	why, ok = h.mayHold(c)
-	event := ""
+	var event handOver
 	if ok && w.holder == nil {
 		event = h.handTo(c, "")
 	}
@@ -105,10 +105,17 @@ func (h *hub) mayGive(c *client) (why int, ok bool) {
 	return 0, true
 }
 
+// A handOver is that the input was given, taken or asked for: by whom, and in words.
+// The zero handOver is none.
+type handOver struct {
+	by   actor
+	text string
+}
+
 // handTo gives the input to a client, or to nobody (nil), has people told, and returns
 // what that is as an event. why is how it comes to that. Called with mu held, and with
 // the pen if somebody has it.
-func (h *hub) handTo(c *client, why string) (event string) {
+func (h *hub) handTo(c *client, why string) handOver {
 	w := &h.writer
 	now := time.Now()
 	var by actor = theDaemon{}
@@ -125,8 +132,7 @@ func (h *hub) handTo(c *client, why string) (event string) {
 		h.arm(w.idle)
 	}
 	h.oweAll()
-	h.audit.did(by, audit.Writer, w.text())
-	return w.text()
+	return handOver{by, w.text()}
 }
 
 // forget takes c off those who ask. Called with mu held.
@@ -162,14 +168,14 @@ func (w *writer) disarm() {
 // expire takes the input from who got it in that turn, if that one has it still and
 // did not use it for as long as idle says.
 func (h *hub) expire(turn int64) {
-	h.changeWriter(func() (event string, err error) {
+	h.changeWriter(func() (event handOver, err error) {
 		w := &h.writer
 		if w.turn != turn {
-			return "", nil
+			return handOver{}, nil
 		}
 		if left := w.idle - time.Since(w.used); left > 0 {
 			h.arm(left)
-			return "", nil
+			return handOver{}, nil
 		}
 		return h.handTo(nil, w.holder.String()+" did not use it for "+channel.FormatDuration(w.idle)), nil
 	})
@@ -177,7 +183,7 @@ func (h *hub) expire(turn int64) {
 
 // changeWriter calls change with the pen and mu held, and notes the event that it
 // returns, if any. Where the input is not exclusive it returns a *notExclusive.
-func (h *hub) changeWriter(change func() (event string, err error)) error {
+func (h *hub) changeWriter(change func() (event handOver, err error)) error {
 	if h.input != "exclusive" {
 		return &notExclusive{h.input}
 	}
@@ -190,28 +196,30 @@ func (h *hub) changeWriter(change func() (event string, err error)) error {
 	return err
 }
 
-func (h *hub) noteWriter(event string) {
-	if event != "" {
+// noteWriter tells the log and the audit, with no lock held.
+func (h *hub) noteWriter(event handOver) {
+	if event.by != nil {
+		h.audit.did(event.by, audit.Writer, event.text)
 		h.sign.raise(happened) // which noteSome may leave out
-		h.noteSome(&h.writer.told, "writer", event)
+		h.noteSome(&h.writer.told, "writer", event.text)
 	}
 }
 
 // dropWriter lets go what c has of the input. Called with the pen and mu held.
-func (h *hub) dropWriter(c *client, why string) (event string) {
+func (h *hub) dropWriter(c *client, why string) (event handOver) {
 	if h.writer.holder == c {
 		return h.handTo(nil, why)
 	}
 	if h.writer.forget(c) {
 		h.oweAll()
 	}
-	return ""
+	return handOver{}
 }
 
 // endWriter is called when the input of c has ended, whatever becomes of its output:
 // who types no more must not keep others from it, and gets it no more.
 func (h *hub) endWriter(c *client) {
-	h.changeWriter(func() (event string, err error) {
+	h.changeWriter(func() (event handOver, err error) {
 		c.typesNoMore = true
 		return h.dropWriter(c, c.String()+" types no more"), nil
 	})
