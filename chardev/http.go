@@ -118,6 +118,10 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
 		defer d.busy.Add(-1)
+		p, known := r.Context().Value(peerKey{}).(peer)
+		if known {
+			r.TLS = channel.TLSOf(p.ch)
+		}
 		why := ""
 		switch {
 		case d.busy.Add(1) > requestsMost:
@@ -135,7 +139,7 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+		if known {
 			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
 		}
 		problem(w, http.StatusForbidden, why)

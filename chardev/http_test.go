@@ -226,6 +226,23 @@ func TestCallers(t *testing.T) {
 	}
 }
 
+// Over TLS a page that came without is a foreign one, whatever its host and port.
+func TestAPageWithoutTLS(t *testing.T) {
+	r := newWebRig(t, "")
+	page := map[string]string{"Origin": "http://127.0.0.1:7681"}
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 200 {
+		t.Errorf("without TLS: %d", w.Code)
+	}
+	r.ch = secured{Channel: r.ch}
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 403 {
+		t.Errorf("with TLS: %d", w.Code)
+	}
+	page["Origin"] = "https://127.0.0.1:7681"
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 200 {
+		t.Errorf("of a page with TLS: %d", w.Code)
+	}
+}
+
 // Who guesses is held up, and told for how long.
 func TestGuessing(t *testing.T) {
 	r := newWebRig(t, "")
