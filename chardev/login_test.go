@@ -86,7 +86,7 @@ func TestLogin(t *testing.T) {
 			ended = lastLine(string(shown)) + ended
 		}
 		if ok != (c.fails == "") || ok && a.shown.String() != "user:alice" || left != c.left || text != c.shown || !strings.Contains(ended, c.fails) {
-			t.Errorf("%q on %s: %v, %q, left %q, shown %q", c.typed, c.address, ok, ended, left, text)
+			t.Errorf("%.60q on %s: %v, %q, left %q, shown %q", c.typed, c.address, ok, ended, left, text)
 		}
 	}
 }
