@@ -185,7 +185,7 @@ func TestRoutes(t *testing.T) {
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		r = r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+		r = r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
 		w := httptest.NewRecorder()
 		c.handler().ServeHTTP(w, r)
 		return w.Code, strings.TrimSpace(w.Body.String())

@@ -92,6 +92,9 @@ func (c *control) identified(next http.Handler) http.Handler {
 			refuse(w, why)
 			return
 		}
+		if !from.who.Guest && !logsIn(r) {
+			c.strangers.remove(p.ch)
+		}
 		ctx := context.WithValue(r.Context(), callerKey{}, from)
 		if from.session != nil {
 			defer from.session.hold()()

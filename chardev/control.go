@@ -28,6 +28,8 @@ type control struct {
 	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
+
+	strangers waitingConns // connections of which it is not known who is there
 }
 
 // problem answers with an error (RFC 9457).

@@ -21,7 +21,7 @@ func TestAttachWaitsForNoBody(t *testing.T) {
 	r := httptest.NewRequest("GET", "/api/v1/chardevs/vm1/ws", body)
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
 	_, end := channel.Pipe(1)
-	r = r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{}}))
+	r = r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{}}))
 	w := httptest.NewRecorder()
 	c.handler().ServeHTTP(w, r)
 	if w.Code != 400 && w.Code != 403 {

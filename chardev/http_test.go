@@ -190,14 +190,14 @@ func TestCallers(t *testing.T) {
 		}
 	}
 	anonymous := r.ch
-	r.ch = procPeer{r.ch, channel.PeerCred{UID: uint32(os.Geteuid()), GID: 987654322}}
+	r.ch = &procPeer{r.ch, channel.PeerCred{UID: uint32(os.Geteuid()), GID: 987654322}}
 	if have := r.who(map[string]string{"Cookie": cookie}); !strings.HasPrefix(have, "[user:alice group:staff unix:") || !strings.HasSuffix(have, " group:987654322]") {
 		t.Errorf("over a UNIX socket it is %s", have)
 	}
 	if w := r.ask("DELETE /api/v1/chardevs/vm1/clients/7", nil); w.Code != 404 {
 		t.Errorf("a process changes nothing: %d %s", w.Code, w.Body)
 	}
-	r.ch = secured{Channel: anonymous}
+	r.ch = &secured{Channel: anonymous}
 	if w := r.ask("POST /api/v1/session", map[string]string{"Body": `{"token":"` + r.token + `"}`}); w.Code != 200 || !w.Result().Cookies()[0].Secure {
 		t.Errorf("over TLS: %d, %v", w.Code, w.Result().Cookies())
 	}
@@ -233,7 +233,7 @@ func TestAPageWithoutTLS(t *testing.T) {
 	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 200 {
 		t.Errorf("without TLS: %d", w.Code)
 	}
-	r.ch = secured{Channel: r.ch}
+	r.ch = &secured{Channel: r.ch}
 	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 403 {
 		t.Errorf("with TLS: %d", w.Code)
 	}

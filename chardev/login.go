@@ -45,7 +45,9 @@ type arrival struct {
 func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errLoginLate)
 	defer cancel()
-	f.logins.add(a.ch)
+	if cut := f.logins.add(a.ch); cut != nil {
+		cut.Close()
+	}
 	stop := context.AfterFunc(ctx, func() { a.ch.SetReadDeadline(time.Unix(1, 0)) })
 	d := &dialog{arrival: a, vouch: f.vouch, echo: io.Discard}
 	if f.cfg.Address.Has("telnet") || f.cfg.Address.Has("ws") {
