@@ -219,7 +219,7 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("expires at %v, want %v", c.Expiry(), leaf.Cert.NotAfter)
 	}
 	now := time.Now()
-	crlEnd := now.Add(time.Hour)
+	crlEnd := now.Add(day)
 	near := func(a, b time.Time) bool { return a.Sub(b).Abs() < 2*time.Minute }
 	for _, test := range []struct {
 		now  time.Time
@@ -227,7 +227,7 @@ func TestExpiry(t *testing.T) {
 		next time.Time
 	}{
 		{now, "", crlEnd},
-		{now.Add(2 * time.Hour), "revocation list", now.Add(10 * day)},
+		{now.Add(2 * day), "revocation list", now.Add(10 * day)},
 		{now.Add(9*day + 23*time.Hour), "revocation list", now.Add(10 * day)},
 		{now.Add(10*day + time.Hour), `"CN=leaf" expires on`, now.Add(70 * day)},
 		{now.Add(41 * day), `"CN=leaf" expired on`, now.Add(70 * day)},

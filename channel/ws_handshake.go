@@ -109,12 +109,17 @@ func AcceptWebsocket(r *http.Request, o WebsocketOptions) (http.Header, *Handsha
 	h.Set("Sec-Websocket-Accept", acceptKey(key))
 	for _, p := range o.Protocols {
 		// Names of subprotocols are compared with case (§11.3.4).
-		if slices.Contains(tokens(r.Header, "Sec-Websocket-Protocol"), p) {
+		if WebsocketOffers(r, p) {
 			h.Set("Sec-Websocket-Protocol", p)
 			break
 		}
 	}
 	return h, nil
+}
+
+// WebsocketOffers says whether a request to speak websocket offers a subprotocol.
+func WebsocketOffers(r *http.Request, protocol string) bool {
+	return slices.Contains(tokens(r.Header, "Sec-Websocket-Protocol"), protocol)
 }
 
 // acceptKey proves that the key was read by one who speaks websocket (§4.2.2).

@@ -134,6 +134,7 @@ func (s *Server) review() (cut int) {
 	for _, c := range s.consoles {
 		cut += c.hub.review()
 	}
+	s.board.raiseAll() // who watches may see others now
 	return cut
 }
 

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -165,12 +167,36 @@ type procPeer struct {
 
 func (p procPeer) PeerCred() (channel.PeerCred, error) { return p.cred, nil }
 
+// A passerby records an answer, and goes as soon as anything of it is sent while it is
+// under way.
+type passerby struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l *passerby) SetReadDeadline(time.Time) error  { return nil }
+func (l *passerby) SetWriteDeadline(time.Time) error { return nil }
+func (l *passerby) Flush() {
+	l.ResponseRecorder.Flush()
+	l.leave()
+}
+
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
-	return &Server{
+	s := &Server{
 		consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
 		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
 	}
+	for _, con := range cons {
+		con.hub.sign = s.board.add()
+	}
+	return s
+}
+
+// fromProcess is a request over the control socket of a user of this host.
+func fromProcess(uid uint32, r *http.Request) *http.Request {
+	_, end := channel.Pipe(1)
+	return r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
 }
 
 // Every route serves those who may do what it needs and nobody else, and to who may
@@ -181,13 +207,14 @@ func TestRoutes(t *testing.T) {
 	b.hub.name = "vm1"
 	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
 	c := &control{server: serverOf(con), ctx: b.ctx}
-	_, end := channel.Pipe(1)
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
 		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
-		r = r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
-		w := httptest.NewRecorder()
-		c.handler().ServeHTTP(w, r)
+		r = fromProcess(uid, r)
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		w := &passerby{httptest.NewRecorder(), cancel}
+		c.handler().ServeHTTP(w, r.WithContext(ctx))
 		return w.Code, strings.TrimSpace(w.Body.String())
 	}
 	b.hub.gate.rules.Store(access.Nobody("of a test"))
@@ -199,7 +226,7 @@ func TestRoutes(t *testing.T) {
 		if rt.needs == access.None || (rt.one == nil) == (rt.all == nil) || rt.own != nil {
 			t.Fatalf("%s: it needs no permission, or has not one handler", rt.pattern)
 		}
-		if !strings.HasPrefix(rt.pattern, "GET ") && rt.needs&(access.Control|access.Admin) == 0 {
+		if !strings.HasPrefix(rt.pattern, "GET ") && rt.needs&(access.Write|access.Control|access.Admin) == 0 {
 			t.Errorf("%s: it changes something, for who may %s", rt.pattern, rt.needs)
 		}
 		for may := access.None; may <= access.All; may++ {

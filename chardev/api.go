@@ -6,9 +6,12 @@ import "time"
 // shapes of that API; the daemon serves them and the commands read them.
 //
 //	GET    /api/v1/chardevs                     []Info
+//	GET    /api/v1/events                       server-sent events: how all consoles are
 //	GET    /api/v1/chardevs/NAME                Info
 //	GET    /api/v1/chardevs/NAME/clients        []ClientInfo
 //	DELETE /api/v1/chardevs/NAME/clients/ID     204: the client is cut
+//	POST   /api/v1/chardevs/NAME/input          bytes → 204: the device was given all of them
+//	POST   /api/v1/chardevs/NAME/reconnect      202: the device is opened anew
 //	POST   /api/v1/chardevs/NAME/break          BreakRequest, or no body → 204: the break is over
 //	GET    /api/v1/chardevs/NAME/line           LineInfo
 //	PATCH  /api/v1/chardevs/NAME/line           LineSettings → LineInfo: what is in force now
@@ -20,6 +23,7 @@ import "time"
 //	POST   /api/v1/session                      SessionRequest → SessionInfo, and a cookie: I log in
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
 //	POST   /api/v1/ticket                       TicketInfo
+//	GET    /openapi.json                        all this for programs (OpenAPI 3.1)
 //
 // The same API is served at the addresses of [http]. There the caller is whoever its
 // certificate or UNIX socket tells, and whoever the request shows: by a header
@@ -36,11 +40,17 @@ import "time"
 // device has none, and with 502 if the device, its driver or its server refuses.
 // They need no right to type.
 //
+// Input is typed as by a client who goes then: nothing of a body that does not come
+// whole, or is longer than 1 MiB (413). With an exclusive input the request has it until
+// its end. If the device is not given all, the answer is 409, or 403 where it is not
+// permitted any more, and the problem tells the reason and how much was taken. The device
+// may take its time: who posts waits, and typing ends when he goes.
+//
 // Who has an exclusive input is changed with 409 as the answer where that makes no sense:
 // the input is not exclusive, or the client may not write.
 //
 // What a request needs by the access rules is told in control_access.go: to read, for
-// what is only looked at; to control, for the rest. Where that is not given the answer
+// what is only looked at; to write, for input; to control, for the rest. Where that is not given the answer
 // is 403; for who may not even read, the chardev is not there (404). The daemon's own
 // user and root are the operator, who may everything.
 //
@@ -49,17 +59,37 @@ import "time"
 // format says. HeaderOffset and HeaderEpoch tell where it begins; trailers
 // (TrailerNext, …) tell where to go on, how much was lost, and what failed. Offsets
 // in since and until that are of another epoch, which epoch= tells, are answered with
-// 409. Follow holds until the client goes.
+// 409. Follow holds until the client goes, or has taken nothing for 10 minutes.
 //
-// Attach offers the subprotocol AttachProtocol. Binary frames are the stream,
-// both ways. Text frames are Messages, in order with the stream: the first one
-// from the daemon is a "hello" that tells the offset of the first byte.
+// With Accept: text/event-stream the log comes as server-sent events. Their data are the
+// objects of format=json: with that format one for each line, else, or with format=raw,
+// one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
+// of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
+// events=true. The ID of an event is where to go on behind it, which Last-Event-ID does
+// (and since and lines do not count then): the offset of the next byte; with +K behind
+// it, if K of the things that happened there were told; and with @EPOCH, where no journal
+// is kept and offsets end with the daemon. An ID of another epoch is answered with 409.
+// A comment comes at least every 15 s.
+//
+// The events of /api/v1/events begin with one of type snapshot, a []Summary of what the
+// caller may read. Then a chardev, a Summary, comes when one has changed: within 0.1 s,
+// but what is printed only once a second, and from a slow reader's the ones between are
+// left out; and a gone, a Gone, when the caller may read one no longer. They have no IDs:
+// who comes again begins again.
+//
+// Attach offers the subprotocols AttachProtocol and StreamProtocol. Binary frames are
+// the stream, both ways. With the first, text frames are Messages, in order with the
+// stream: the first one from the daemon is a "hello" that tells the offset of the first
+// byte. Without, all that comes is typed. A frame may end within a character of UTF-8.
 // Parameters: read_only=true; since=PLACE (see PlaceForms), like -64KiB, 5m or an
 // OFFSET, with epoch=EPOCH to go on exactly there or be told that there is no such
-// place any more.
+// place any more; credit=BYTES, what may be sent before the first "credit".
 
-// AttachProtocol is the websocket subprotocol of attach.
-const AttachProtocol = "chardev.v1"
+// The websocket subprotocols of attach.
+const (
+	AttachProtocol = "chardev.v1" // with messages
+	StreamProtocol = "binary"     // the stream and nothing else, as for who asks for none
+)
 
 // The states of a device or a frontend.
 const (
@@ -90,6 +120,30 @@ type Info struct {
 	Gaps      int64            `json:"gaps"`              // bytes that clients could not have any more, in sum
 	Frontends []FrontendInfo   `json:"frontends"`
 	Events    []Event          `json:"events,omitempty"` // the newest last; only for one chardev
+}
+
+// Summary is one chardev as a list shows it, in the events of GET /api/v1/events.
+type Summary struct {
+	Name     string     `json:"name"`
+	State    string     `json:"state"` // as in Info
+	Since    time.Time  `json:"since"`
+	Error    string     `json:"error,omitempty"`
+	Device   string     `json:"device"`
+	Input    string     `json:"input"`
+	Writer   string     `json:"writer,omitempty"`
+	Clients  int        `json:"clients"`
+	Attached []string   `json:"attached"` // who they are, as access rules call them, each once; at most 8
+	BytesIn  int64      `json:"bytes_in"`
+	BytesOut int64      `json:"bytes_out"`
+	LastByte *time.Time `json:"last_byte"`
+	LastLine string     `json:"last_line"` // that was printed and is not blank, finished or not: at most 200 characters, without escape sequences
+	Epoch    string     `json:"epoch"`
+	Offset   int64      `json:"offset"`
+}
+
+// Gone is a chardev that the caller may read no longer.
+type Gone struct {
+	Name string `json:"name"`
 }
 
 // JournalInfo is what is written down of a chardev.
@@ -131,7 +185,7 @@ type ClientInfo struct {
 type Event struct {
 	Time   time.Time `json:"time"`
 	Offset int64     `json:"offset"`
-	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, line, refused, writer, frontend, rotation, journal
+	Kind   string    `json:"kind"` // up, down, attach, detach, gap, break, line, reconnect, refused, writer, frontend, rotation, journal
 	Text   string    `json:"text"`
 }
 
@@ -218,6 +272,10 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
+
+	// of POST …/input
+	Reason string `json:"reason,omitempty"` // why the device was not given all, as Info.Refused calls it: not_writer, device_down, …
+	Taken  int64  `json:"taken,omitempty"`  // how many bytes, the first ones, it was given
 }
 
 // The codes of a "bye" that a client acts on. Any other one (it was kicked, it
@@ -256,6 +314,8 @@ type TicketInfo struct {
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
 // each "writer" of the client's; of many changes at once the last is told), "notice" (Text), "bye" (Code, Text why; the end follows).
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),
+// "credit" (Bytes: so many more may be sent; once one was given, or credit= was, no more are
+// sent than all of them together, and what is printed meanwhile comes from the past later),
 // "writer" (Text: WriterTake, …; Client, of a grant: to whom, if not to who asked first).
 type Message struct {
 	Type    string `json:"type"`
@@ -271,6 +331,7 @@ type Message struct {
 	Cols    int    `json:"cols,omitempty"`
 	Rows    int    `json:"rows,omitempty"`
 	Millis  int    `json:"millis,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"`
 
 	You    string      `json:"you,omitempty"` // what the client has of the input: WriterHas, …; "": it may not have it
 	Writer *WriterInfo `json:"writer,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 	"chardevd/chardev/internal/audit"
 )
 
-// attach makes a connection of the API a client that is a person: it gets
-// messages beside the bytes, and may send some.
+// attach makes a connection of the API a client. One that asks for AttachProtocol is
+// a person: it gets messages beside the bytes, and may send some. To any other one it
+// is the bare stream.
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
@@ -24,19 +26,16 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if c.here.Add(1) > c.most && c.most > 0 {
-		c.here.Add(-1)
-		problem(w, http.StatusServiceUnavailable, errFull.Error())
-		return
+	person := channel.WebsocketOffers(r, AttachProtocol)
+	var credit int64
+	if n := query.Get("credit"); n != "" {
+		if credit, err = strconv.ParseInt(n, 10, 64); err != nil || credit < 1 || credit > creditMost || !person {
+			problem(w, http.StatusBadRequest, fmt.Sprintf("credit: want 1 to %d bytes, and the subprotocol %s; have %q", int64(creditMost), AttachProtocol, n))
+			return
+		}
 	}
-	c.attached.Add(1)
-	left := func() {
-		c.here.Add(-1)
-		c.attached.Done()
-	}
-	if c.ctx.Err() != nil {
-		left()
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
 	cl := &client{
@@ -47,12 +46,15 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
-	ws, err := channel.UpgradeWebsocket(w, r, channel.WebsocketOptions{
+	options := channel.WebsocketOptions{
 		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by, and else it is looked at
 		Origins:   c.origins,
-		Protocols: []string{AttachProtocol},
-		OnText:    func(text []byte) { con.message(cl, text) },
-	}, func(under channel.Channel) channel.Channel {
+		Protocols: []string{AttachProtocol, StreamProtocol},
+	}
+	if person {
+		options.OnText = func(text []byte) { con.message(cl, text) }
+	}
+	ws, err := channel.UpgradeWebsocket(w, r, options, func(under channel.Channel) channel.Channel {
 		return channel.NewOutbox(under)
 	})
 	if err != nil {
@@ -65,6 +67,18 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		ctx, release = caller.session.ctx, caller.session.hold()
 	}
 	cl.ch = ws
+	if person {
+		con.greet(cl, ws, start.note, credit)
+	}
+	cl.serve(ctx, start.replay, start.from, func(error) {
+		release()
+		left()
+	})
+}
+
+// greet makes a client a person, who begins with a hello. note is what that tells.
+func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit int64) {
+	cl.credit = &metered{on: credit > 0, left: credit}
 	cl.person = func(m Message) error {
 		text, err := json.Marshal(m)
 		if err != nil {
@@ -74,13 +88,9 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.state()
-		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: start.note}
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
 		return con.hub.addWriter(m, cl)
 	}
-	cl.serve(ctx, start.replay, start.from, func(error) {
-		release()
-		left()
-	})
 }
 
 // message acts on what an attached client says beside the bytes. It runs in the
@@ -98,6 +108,8 @@ func (con *console) message(cl *client, text []byte) {
 		cl.ch.SetReadDeadline(time.Unix(1, 0))
 	case "break":
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
+	case "credit":
+		err = cl.credit.add(m.Bytes)
 	case "writer":
 		err = con.hub.writerOp(cl, m.Text, m.Client)
 	case "resize":

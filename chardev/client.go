@@ -29,6 +29,7 @@ type client struct {
 	guard     *requestGuard       // not nil: cut it if it speaks HTTP
 	person    func(Message) error // sends a message in order with the bytes; nil: it is a program
 	hello     func(at int64) Message
+	credit    *metered // not nil: it may say how much it takes
 
 	// fixed by attach
 	id    int
@@ -100,6 +101,10 @@ func (c *client) String() string {
 func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
 	c.ended = ended
 	c.out = newOutlet(c.ch)
+	if c.credit != nil {
+		c.credit.outlet = c.out
+		c.out = c.credit
+	}
 	c.going, c.mute = make(chan struct{}), make(chan struct{})
 	c.in = newReading(c.ch, c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })

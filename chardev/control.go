@@ -24,19 +24,49 @@ import (
 type control struct {
 	server   *Server
 	origins  []string // pages of these sites may use it too
-	most     int64    // how many may be attached at once; 0: any number
+	most     int64    // how many may be attached, or read what goes on, at once; 0: any number
 	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
+	stuck    time.Duration   // how long who reads an answer that goes on may take nothing; 0: stuckTime
 
 	strangers waitingConns // connections of which it is not known who is there
 }
 
-// problem answers with an error (RFC 9457).
+// comes counts one more who is served for as long as he likes; left must be called when
+// he is gone. If there are too many already, or the daemon is going down, it answers
+// so and returns nil.
+func (c *control) comes(w http.ResponseWriter) (left func()) {
+	c.attached.Add(1)
+	left = func() {
+		c.here.Add(-1)
+		c.attached.Done()
+	}
+	here := c.here.Add(1)
+	var err error
+	switch {
+	case c.ctx.Err() != nil:
+		err = errShutdown
+	case here > c.most && c.most > 0:
+		err = errFull
+	default:
+		return left
+	}
+	left()
+	problem(w, http.StatusServiceUnavailable, err.Error())
+	return nil
+}
+
+// problem answers with an error.
 func problem(w http.ResponseWriter, status int, detail string) {
+	Problem{Status: status, Detail: detail}.answer(w)
+}
+
+func (p Problem) answer(w http.ResponseWriter) {
+	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Detail: detail})
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
 }
 
 func answer(w http.ResponseWriter, v any) {

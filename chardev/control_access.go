@@ -21,27 +21,40 @@ type route struct {
 	one func(http.ResponseWriter, *http.Request, *console)
 	all func(http.ResponseWriter, *http.Request, []*console)
 	own func(http.ResponseWriter, *http.Request, caller)
+
+	about about
 }
 
 // routes are all there are: nothing else of the API is served.
 func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
+	line := jsonOf(LineInfo{})
 	return []route{
-		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list},
-		{pattern: "GET" + chardev, needs: access.Read, one: c.show},
-		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients},
-		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick},
-		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak},
-		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line},
-		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine},
-		{pattern: "GET" + chardev + "/writer", needs: access.Read, one: c.writer},
-		{pattern: "POST" + chardev + "/writer", needs: access.Control, one: c.setWriter},
-		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log},
-		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach}, // and to write what it takes, see mayType
-		{pattern: "GET " + sessionPath, own: c.whoAmI},
-		{pattern: "POST " + sessionPath, own: c.logIn},
-		{pattern: "DELETE " + sessionPath, own: c.logOut},
-		{pattern: "POST /api/v1/ticket", own: c.issueTicket},
+		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list, about: about{does: "How all consoles are", gives: jsonOf([]Info{})}},
+		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events, about: about{does: "How all consoles are, and then each that changes: events snapshot ([]Summary), chardev (Summary) and gone (Gone)", gives: contentOf("text/event-stream")}},
+		{pattern: "GET" + chardev, needs: access.Read, one: c.show, about: about{does: "How a console is, with its last events", gives: jsonOf(Info{})}},
+		{pattern: "GET" + chardev + "/clients", needs: access.Read, one: c.clients, about: about{does: "Who is attached", gives: jsonOf([]ClientInfo{})}},
+		{pattern: "DELETE" + chardev + "/clients/{id}", needs: access.Control, one: c.kick, about: about{does: "Cut a client"}},
+		{pattern: "POST" + chardev + "/input", needs: access.Write, one: c.input, about: about{does: "Type: nothing if not all comes, at most 1 MiB", takes: contentOf("application/octet-stream")}},
+		{pattern: "POST" + chardev + "/reconnect", needs: access.Control, one: c.reconnect, about: about{does: "Have the device opened anew", status: http.StatusAccepted}},
+		{pattern: "POST" + chardev + "/break", needs: access.Control, one: c.sendBreak, about: about{does: "Send a break", takes: jsonOf(BreakRequest{})}},
+		{pattern: "GET" + chardev + "/line", needs: access.Read, one: c.line, about: about{does: "How the serial line is", gives: line}},
+		{pattern: "PATCH" + chardev + "/line", needs: access.Control, one: c.setLine, about: about{does: "Set the serial line", takes: jsonOf(LineSettings{}), gives: line}},
+		{pattern: "GET" + chardev + "/writer", needs: access.Read, one: c.writer, about: about{does: "Who has the input", gives: jsonOf(WriterInfo{})}},
+		{pattern: "POST" + chardev + "/writer", needs: access.Control, one: c.setWriter, about: about{does: "Give the input to a client, or take it away", takes: jsonOf(WriterChange{}), gives: jsonOf(WriterInfo{})}},
+		{pattern: "GET" + chardev + "/log", needs: access.Read, one: c.log, about: about{
+			does: "What a console printed", query: logParameters, gives: contentOf(logMedia()...),
+			header: []parameter{{"Last-Event-ID", "string", "of server-sent events: the ID of the last one that came, behind which to go on"}},
+		}},
+		// to write what it takes besides, see mayType
+		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach, about: about{
+			does: "Attach, by websocket: subprotocol " + AttachProtocol + " with messages (Message) beside the bytes, " + StreamProtocol + " without", query: attachParameters, status: http.StatusSwitchingProtocols,
+		}},
+		{pattern: "GET " + sessionPath, own: c.whoAmI, about: about{does: "Who the caller is", gives: jsonOf(SessionInfo{})}},
+		{pattern: "POST " + sessionPath, own: c.logIn, about: about{does: "Log in", takes: jsonOf(SessionRequest{}), gives: jsonOf(SessionInfo{})}},
+		{pattern: "DELETE " + sessionPath, own: c.logOut, about: about{does: "Log out"}},
+		{pattern: "POST /api/v1/ticket", own: c.issueTicket, about: about{does: "A ticket to attach with, once", gives: jsonOf(TicketInfo{})}},
+		{pattern: "GET " + openAPIPath, own: c.openAPI, about: about{does: "This description", gives: contentOf("application/json")}},
 	}
 }
 

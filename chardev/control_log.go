@@ -1,10 +1,14 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"chardevd/chardev/internal/transcript"
@@ -33,17 +37,20 @@ var contentTypes = map[transcript.Format]string{
 }
 
 // log answers with what a console printed. It takes as long as whoever asks takes to
-// read it: nobody waits for that, and a client that is gone, or the daemon's end,
-// ends it.
+// read it, unless that one reads nothing for long: nobody waits for that, and a client
+// that is gone, or the daemon's end, ends it.
 func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
-	c.attached.Add(1)
-	defer c.attached.Done()
-	ctx := r.Context()
-	if c.ctx.Err() != nil {
-		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+	left := c.comes(w)
+	if left == nil {
 		return
 	}
+	defer left()
+	ctx := r.Context()
 	q, err := parseLog(r.URL.Query())
+	sse := acceptsSSE(r)
+	if err == nil && sse {
+		err = q.asSSE(r, con)
+	}
 	if err != nil {
 		problem(w, http.StatusBadRequest, err.Error())
 		return
@@ -68,38 +75,77 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	h := w.Header()
-	h.Set("Content-Type", contentTypes[q.Format])
-	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set(HeaderOffset, strconv.FormatInt(from, 10))
 	h.Set(HeaderEpoch, con.epoch)
 	for _, name := range []string{TrailerNext, TrailerLost, TrailerFound, TrailerError} {
 		h.Add("Trailer", name)
 	}
-	out := &logWriter{w, http.NewResponseController(w)}
-	// The server's deadlines are for requests that are answered at once. This one
-	// lasts as long as somebody pages through it.
-	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.SetWriteDeadline(time.Time{}), out.Flush()); err != nil {
-		con.hub.log.Warn("log", "error", err)
+	var out *tail
+	if sse {
+		out, err = beginSSE(w, r, c.stuck)
+	} else {
+		h.Set("Content-Type", contentTypes[q.Format])
+		h.Set("X-Content-Type-Options", "nosniff")
+		out, err = newTail(w, r, c.stuck)
+	}
+	if err != nil {
+		con.hub.log.Debug("log", "error", err)
 		return
+	}
+	defer out.end()
+	if sse {
+		q.Name, q.Wait = "", func(_ context.Context, beyond int64) error {
+			return out.keptAlive(func(ctx context.Context) error { return src.Wait(ctx, beyond) })
+		}
 	}
 	result, err := q.Write(ctx, src, from, to, out)
 	h.Set(TrailerNext, strconv.FormatInt(result.Next, 10))
 	h.Set(TrailerLost, strconv.FormatInt(result.Lost, 10))
 	h.Set(TrailerFound, strconv.FormatInt(result.Found, 10))
-	switch {
-	case err == nil:
-	case c.ctx.Err() != nil:
+	switch cause := context.Cause(ctx); {
+	case c.ctx.Err() != nil && err != nil:
 		h.Set(TrailerError, errShutdown.Error())
-	case errors.Is(context.Cause(ctx), errRulesChanged):
-		h.Set(TrailerError, errRulesChanged.Error())
-	case ctx.Err() == nil:
+	case cause != nil && !errors.Is(cause, context.Canceled): // the rules have changed, the session is over
+		h.Set(TrailerError, cause.Error())
+	case err != nil && ctx.Err() == nil:
 		h.Set(TrailerError, err.Error())
 		con.hub.log.Warn("log", "error", err)
 	}
 }
 
-// A logWriter writes an answer, as far as the client if it is flushed.
-type logWriter struct {
-	http.ResponseWriter
-	*http.ResponseController
+// acceptsSSE says whether a request is that of an EventSource.
+func acceptsSSE(r *http.Request) bool {
+	for _, line := range r.Header.Values("Accept") {
+		for one := range strings.SplitSeq(line, ",") {
+			if kind, _, err := mime.ParseMediaType(one); err == nil && kind == "text/event-stream" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// asSSE makes the request one for server-sent events: of the bytes, or of lines with
+// format=json. Who comes again with the ID of the last event goes on behind that.
+func (q *logRequest) asSSE(r *http.Request, con *console) error {
+	switch r.URL.Query().Get("format") {
+	case "", "raw":
+		q.Format = transcript.SSE
+	case "json":
+		q.Format = transcript.SSELines
+	default:
+		return fmt.Errorf("format: server-sent events are raw, as without it, or json: have %q", q.Format)
+	}
+	if con.hub.scribe == nil { // the offsets end with the daemon
+		q.Epoch = con.epoch
+	}
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		p, err := transcript.ParsePlace(id)
+		if err != nil {
+			return fmt.Errorf("Last-Event-ID: %w", err)
+		}
+		q.Resume(p)
+		q.epoch = cmp.Or(p.Epoch, r.URL.Query().Get("epoch"))
+	}
+	return q.Check()
 }

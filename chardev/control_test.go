@@ -20,10 +20,8 @@ func TestAttachWaitsForNoBody(t *testing.T) {
 	defer watchdog.Stop()
 	r := httptest.NewRequest("GET", "/api/v1/chardevs/vm1/ws", body)
 	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
-	_, end := channel.Pipe(1)
-	r = r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{}}))
 	w := httptest.NewRecorder()
-	c.handler().ServeHTTP(w, r)
+	c.handler().ServeHTTP(w, fromProcess(0, r))
 	if w.Code != 400 && w.Code != 403 {
 		t.Errorf("a request that is no websocket handshake was answered with %d", w.Code)
 	}

@@ -27,6 +27,7 @@ type device struct {
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.supervisor = newSupervisor(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
+	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
 
@@ -83,6 +84,19 @@ func (d *device) serveNext(ctx context.Context, wg *sync.WaitGroup) {
 	})
 }
 
+// reopen has the device opened anew: what is open is closed, with a reason, and who
+// waits for the next try waits no longer. Of a device that is listened for the guest
+// is to come again; it returns false if none is there.
+func (d *device) reopen(why error) bool {
+	d.retry.soon()
+	s := d.hub.device.Load()
+	if s != nil {
+		s.leave(why)
+	}
+	state, _, _ := d.status.get()
+	return s != nil || !d.ep.Listen || state != StateUp
+}
+
 // state is how the device is. One that is listened for is up while a guest is
 // there.
 func (d *device) state() (state, err string, since time.Time) {
@@ -107,11 +121,13 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or ctx; then ended is called with the reason. It owns dev.
 func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
-	s := &session{hub: h, since: time.Now(), ctx: ctx, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	ctx, leave := context.WithCancelCause(ctx)
+	s := &session{hub: h, since: time.Now(), ctx: ctx, leave: leave, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
 	s.in = newReading(dev, ctx.Done(), s.read)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, s.in.end)
 	h.device.Store(s)
+	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
 	s.read()
@@ -143,6 +159,7 @@ func (s *session) end(err error) {
 		err = whyEnded(s.ctx)
 	}
 	h.device.Store(nil)
+	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
 	s.out.Abort() // what the device did not take until now it will not
@@ -151,6 +168,7 @@ func (s *session) end(err error) {
 		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
+	s.leave(nil)
 	s.ended(err)
 }
 

@@ -81,6 +81,10 @@
 // do that too. It never waits. internal/audit sums up what comes in floods; the events and
 // the log have the first of them only (flood.go).
 //
+// How all consoles are is told over the API (control_events.go) to whoever watches the
+// board (board.go): a hub that has changed marks that there and goes on, and the watchers
+// look at it as often as they can and should.
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may
 // control (control_line.go): a client's channel tells of them from within its Read, so that

@@ -110,6 +110,7 @@ func (d *httpDoor) handler() http.Handler {
 	mux := http.NewServeMux()
 	api := d.control.handler()
 	mux.Handle("/api/", api)
+	mux.Handle(openAPIPath, api)
 	if pages := d.control.server.Pages; pages != nil {
 		mux.Handle("/", pages)
 	} else {

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -65,9 +66,10 @@ func (r *webRig) ask(what string, header map[string]string) *httptest.ResponseRe
 			q.Header.Set(k, v)
 		}
 	}
-	q = q.WithContext(withVisitor(q.Context(), r.ch))
+	ctx, cancel := context.WithCancel(withVisitor(q.Context(), r.ch))
+	defer cancel()
 	w := httptest.NewRecorder()
-	r.door.handler().ServeHTTP(w, q)
+	r.door.handler().ServeHTTP(&passerby{w, cancel}, q.WithContext(ctx))
 	return w
 }
 

@@ -30,6 +30,7 @@ import (
 type hub struct {
 	log    *slog.Logger
 	stir   func() // told of every event; may be nil
+	sign   *sign  // tells those who watch all consoles of what is new here; may be nil
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
@@ -46,11 +47,13 @@ type hub struct {
 	room    chan struct{} // a lagging client moved; capacity 1
 	line    lineWatch
 	writer  writer
-	lost    flood // events of bytes that the journal lacks
-	unread  flood // events of bytes that the journal has and does not give
-	denied  flood // events of people who may not
-	came    flood // events of clients that are attached
-	left    flood // events of those that go
+	lost    flood        // events of bytes that the journal lacks
+	unread  flood        // events of bytes that the journal has and does not give
+	denied  flood        // events of people who may not
+	came    flood        // events of clients that are attached
+	left    flood        // events of those that go
+	reopens flood        // events of who has the device opened anew
+	posts   atomic.Int32 // requests that type
 
 	helpers sync.WaitGroup // of publish
 
@@ -117,6 +120,7 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 	h.clients = append(h.clients, c)
 	h.lag(c, lagging)
 	h.mu.Unlock()
+	h.sign.raise(happened)
 	if c.hello != nil {
 		c.tell(c.hello(at))
 	}
@@ -215,6 +219,7 @@ func (h *hub) detach(c *client) {
 		h.clients = slices.Delete(h.clients, i, i+1)
 	}
 	h.mu.Unlock()
+	h.sign.raise(happened)
 	h.moved()
 }
 
@@ -238,6 +243,7 @@ func (h *hub) keep(level slog.Level, kind, text string) {
 		h.scribe.printed(e.Offset)
 	}
 	h.log.Log(context.Background(), level, kind, "what", text, "offset", e.Offset)
+	h.sign.raise(happened)
 	if h.stir != nil {
 		h.stir()
 	}
@@ -326,6 +332,7 @@ func (h *hub) publish(chunk []byte) {
 		h.regroup()
 	}
 	h.mu.Unlock()
+	h.sign.raise(printed)
 	if len(h.writing)*callCost+h.weight*len(chunk) < longRound {
 		h.write(h.writing, chunk, at)
 	} else {

@@ -13,12 +13,8 @@ func (c *console) info(events bool) Info {
 	state, err, since := c.device.state()
 	i := Info{
 		Name: c.name, State: state, Error: err, Since: since, Device: c.device.ep.Address.String(), Input: h.input,
-		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.gaps.Load(),
+		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.gaps.Load(), LastByte: h.lastByte(),
 		Frontends: []FrontendInfo{},
-	}
-	if ns := h.lastOut.Load(); ns != 0 {
-		t := time.Unix(0, ns)
-		i.LastByte = &t
 	}
 	if l, err := lineOf[channel.LineKnower](h); err == nil {
 		i.Line = l.KnownLine().String()
@@ -42,6 +38,16 @@ func (c *console) info(events bool) Info {
 		i.Events = slices.Clone(h.events)
 	}
 	return i
+}
+
+// lastByte is when the device last printed; nil: never yet.
+func (h *hub) lastByte() *time.Time {
+	ns := h.lastOut.Load()
+	if ns == 0 {
+		return nil
+	}
+	t := time.Unix(0, ns)
+	return &t
 }
 
 // journalInfo is how the journal is; nil if there is to be none.

@@ -46,7 +46,8 @@ type session struct {
 	since   time.Time
 	out     *channel.Outbox // below all layers of the device
 	ctx     context.Context // asks it to end
-	unwatch func() bool     // nobody acts on that any more
+	leave   context.CancelCauseFunc
+	unwatch func() bool // nobody acts on that any more
 	ended   func(error)
 
 	in reading // owned by read
@@ -65,16 +66,17 @@ var (
 )
 
 // take gives what a client typed to the device; it returns when the bytes are
-// given or refused, so a device that takes none is felt by those who type.
-func (h *hub) take(c *client, p []byte) {
-	if why, ok := h.takeWriter(c); !ok {
+// given or refused, so a device that takes none is felt by those who type. If
+// anything was refused, ok is false and why tells the reason.
+func (h *hub) take(c *client, p []byte) (why int, ok bool) {
+	if why, ok = h.takeWriter(c); !ok {
 		h.refuse(c, why, len(p))
-		return
+		return why, false
 	}
 	s := h.device.Load()
 	if s == nil {
 		h.refuse(c, refusedDown, len(p))
-		return
+		return refusedDown, false
 	}
 	for len(p) > 0 {
 		n := min(len(p), inputMax)
@@ -84,16 +86,18 @@ func (h *hub) take(c *client, p []byte) {
 			c.typed.Add(int64(n))
 		case errBusy:
 			h.refuse(c, refusedBusy, n)
+			why, ok = refusedBusy, false
 		default:
-			why := refusedDown
-			if r, ok := err.(refusal); ok {
+			why = refusedDown
+			if r, is := err.(refusal); is {
 				why = int(r)
 			}
 			h.refuse(c, why, len(p))
-			return
+			return why, false
 		}
 		p = p[n:]
 	}
+	return why, ok
 }
 
 // A refusal is that a client lost the right to type while it waited for the device:

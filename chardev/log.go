@@ -167,10 +167,10 @@ func parseValues(values url.Values, known map[string]func(string) error) error {
 
 func flag(on *bool) func(string) error {
 	return func(s string) error {
-		if s != "true" && s != "false" {
+		if s != "" && s != "true" && s != "false" {
 			return fmt.Errorf("want true or false, have %q", s)
 		}
-		*on = s == "true"
+		*on = s != "false"
 		return nil
 	}
 }

@@ -33,6 +33,7 @@ type Server struct {
 	consoles []*console
 	doors    []*httpDoor
 	lull     lull
+	board    board
 	lock     *os.File
 	keeper   *journal.Keeper
 	gate     gate
@@ -191,6 +192,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	h := s.newHub(con, cc, log)
 	h.writer.idle = cc.WriterIdle
 	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
+	h.sign = s.board.add()
 	env := s.newEnv(log)
 	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
 	con.hub, con.device = h, newDevice(h, env, &cc.Device)

@@ -13,6 +13,8 @@ import (
 
 // A status is how an endpoint is, for whoever asks.
 type status struct {
+	moved func() // called when the state or the error may be another; fixed, may be nil
+
 	mu    sync.Mutex
 	state string
 	err   string
@@ -33,6 +35,9 @@ func (s *status) set(state string, err error) bool {
 	text := ""
 	if err != nil {
 		text = reason(err)
+	}
+	if s.moved != nil {
+		defer s.moved()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +86,24 @@ func (s *status) get() (state, err string, since time.Time) {
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
 	Reconnect
+	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1
 	wait time.Duration
+}
+
+// soon has the next try made at once.
+func (r *retry) soon() {
+	select {
+	case r.now <- struct{}{}:
+	default:
+	}
+}
+
+// made notes that a try has succeeded: the one after that waits again.
+func (r *retry) made() {
+	select {
+	case <-r.now:
+	default:
+	}
 }
 
 // lived is how long a session must have held to begin with min again.
@@ -97,8 +119,8 @@ func usualReconnect(e *Endpoint) Reconnect {
 	return Reconnect{Min: 20 * time.Millisecond, Max: time.Second}
 }
 
-// pause waits until the next try is due, or something new is at the path that
-// is watched, which begins with min again; it reports whether ctx still holds.
+// pause waits until the next try is due, or wanted now, or something new is at the path
+// that is watched, which both begin with min again; it reports whether ctx still holds.
 func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
 	r.wait = min(max(2*r.wait, r.Min), r.Max)
 	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
@@ -106,6 +128,8 @@ func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
 	select {
 	case <-t.C:
 	case <-node:
+		r.wait = 0
+	case <-r.now:
 		r.wait = 0
 	case <-ctx.Done():
 	}
@@ -130,7 +154,7 @@ type supervisor struct {
 }
 
 func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
-	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
+	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r, now: make(chan struct{}, 1)}, status: newStatus(), news: news}
 }
 
 func (s *supervisor) set(state string, err error) {
@@ -213,6 +237,7 @@ func (o *opener) run() {
 		ch, err := o.dial()
 		if err == nil {
 			o.node.stop()
+			o.retry.made()
 			o.began, o.failing = time.Now(), ""
 			o.settled = o.up(o.short >= shortTold)
 			o.use(o.ctx, ch, o.ended)
@@ -367,6 +392,7 @@ func (l *listening) try() (err error) {
 		return err
 	}
 	l.set(StateUp, nil)
+	l.retry.made()
 	l.retry.wait = 0
 	l.unwatch = context.AfterFunc(l.ctx, l.ended)
 	l.l.Serve(l.use, l.failed)

@@ -192,6 +192,7 @@ func (h *hub) changeWriter(change func() (event string, err error)) error {
 
 func (h *hub) noteWriter(event string) {
 	if event != "" {
+		h.sign.raise(happened) // which noteSome may leave out
 		h.noteSome(&h.writer.told, "writer", event)
 	}
 }

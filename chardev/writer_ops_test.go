@@ -93,16 +93,14 @@ func TestChangesOfTheInputAreLimited(t *testing.T) {
 func TestWriterOverTheAPI(t *testing.T) {
 	b := newBench(t, 16<<10, "exclusive")
 	b.hub.name = "vm1"
+	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
+	api := &control{server: serverOf(con), ctx: b.ctx}
 	far, c := b.attach(4<<10, 0, nil)
 	b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
 	b.attach(4<<10, 0, nil)
-	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
-	api := &control{server: serverOf(con), ctx: b.ctx}
-	_, end := channel.Pipe(1)
 	ask := func(method, body string) (int, string) {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(method, "/api/v1/chardevs/vm1/writer", strings.NewReader(body))
-		api.handler().ServeHTTP(w, r.WithContext(withPeer(r.Context(), end)))
+		api.handler().ServeHTTP(w, fromProcess(0, httptest.NewRequest(method, "/api/v1/chardevs/vm1/writer", strings.NewReader(body))))
 		return w.Code, w.Body.String()
 	}
 	for _, step := range []struct {

@@ -177,7 +177,7 @@ func TestAccessToControl(t *testing.T) {
 	d.serve()
 	const uid = 65533
 	ask := func(method, path string) string {
-		cmd := exec.Command(program(t, "socat"), "-t5", "STDIO", "UNIX-CONNECT:"+d.path("control"))
+		cmd := exec.Command(program(t, "socat"), "-t0.1", "STDIO", "UNIX-CONNECT:"+d.path("control"))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid, Groups: []uint32{uid - 1}}}
 		p := startCmd(t, cmd)
 		p.types(t, method+" /api/v1/chardevs"+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -29,6 +29,10 @@ need busybox-static busybox             # the guest with Debian's kernel
 need xz-utils xz
 need zstd zstdcat                       # the journal
 need asciinema asciinema
+need curl curl                          # the API
+need chromium chromium                  # the pages
+need nodejs node                        # builds them
+need npm npm
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 /usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"

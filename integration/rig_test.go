@@ -81,6 +81,8 @@ var debian = map[string]string{
 	"mount":              "mount",
 	"tail":               "coreutils",
 	"asciinema":          "asciinema",
+	"chromium":           "chromium",
+	"curl":               "curl",
 }
 
 // program finds a program, or fails the test with the package that has it.

@@ -26,6 +26,23 @@ bad=$(find . -name '*.go' -not -path './vendor/*' -exec gofmt -l {} +)
 	exit 1
 }
 
+# What the binary embeds is what is built of the sources here.
+step "the pages"
+pages=$(mktemp -d)
+trap 'rm -rf "$pages"' EXIT
+(
+	cd chardev/web
+	npm ci --silent
+	npm run --silent check
+	npm run --silent build -- "$pages/dist"
+)
+diff -rq chardev/web/dist "$pages/dist" || {
+	echo "chardev/web/dist is not what its sources build: npm run build there, and commit it" >&2
+	exit 1
+}
+rm -rf "$pages"
+trap - EXIT
+
 # The race detector needs cgo; the daemon itself does without. The version stamp
 # is left out: a checkout may belong to another user than the one who tests.
 export GOFLAGS="${GOFLAGS-} -buildvcs=false"

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chardevd/chardev"
+	"chardevd/chardev/web"
 )
 
 // errTold is an error that the log tells.
@@ -120,6 +121,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
+	s.Pages = web.Handler()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads

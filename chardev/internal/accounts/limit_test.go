@@ -268,27 +268,38 @@ func TestNamesThatCannotBe(t *testing.T) {
 	}
 }
 
-// A hash is computed at a time, and so many wait for it; whose end comes does not, and
-// it is no wrong try.
+// A hash is computed at a time, and so many wait for it, whose end is no wrong try.
+// However many strangers wait, who was right before may wait too.
 func TestWaitingIsBounded(t *testing.T) {
 	s := newShop(t)
 	s.must(s.AddUser("alice", "correct horse", nil))
 	s.news()
+	if s.types("alice", "correct horse").Names == nil { // so that she was right at home
+		t.Fatal("alice is not known")
+	}
 	s.turn <- struct{}{} // somebody takes long
 	ctx, cancel := context.WithCancel(context.Background())
 	errs := make(chan error, waitingMost)
 	for i := range waitingMost {
 		go func() {
-			_, err := s.Password(ctx, "alice", "correct horse", source(i))
+			_, err := s.Password(ctx, "alice", "correct horse", source(1+i))
 			errs <- err
 		}()
 	}
-	for s.waiting.Load() < waitingMost {
+	for s.strangers.Load() < waitingMost {
 		runtime.Gosched() // until all of them wait
 	}
-	_, err := s.Password(context.Background(), "alice", "correct horse", home)
+	_, err := s.Password(context.Background(), "alice", "correct horse", source(0))
 	if l, ok := errors.AsType[*LimitedError](err); !ok || l.After != waitingAfter {
 		t.Errorf("one too many: %v", err)
+	}
+	atHome := make(chan error, 1)
+	go func() {
+		_, err := s.Password(context.Background(), "alice", "correct horse", home)
+		atHome <- err
+	}()
+	for s.friends.Load() < 1 && len(atHome) == 0 {
+		runtime.Gosched() // until she waits as well
 	}
 	cancel()
 	for range waitingMost {
@@ -296,10 +307,13 @@ func TestWaitingIsBounded(t *testing.T) {
 			t.Errorf("who waited: %v", err)
 		}
 	}
-	if n := s.waiting.Load(); n != 0 || len(s.limits.sources.forgotten) != 0 {
+	if n := s.strangers.Load(); n != 0 || len(s.limits.sources.forgotten) != 0 {
 		t.Errorf("%d wait still, %d have failed", n, len(s.limits.sources.forgotten))
 	}
 	<-s.turn
+	if err := <-atHome; err != nil {
+		t.Errorf("who waited at home: %v", err)
+	}
 	if names(s.types("alice", "correct horse")) != "user:alice" {
 		t.Error("nobody is answered any more")
 	}

@@ -24,10 +24,13 @@ type Store struct {
 	tokens atomic.Pointer[book[Token]]
 	users  atomic.Pointer[book[User]]
 
-	limits  limits
-	turn    chan struct{} // whoever has put something in computes a hash
-	waiting atomic.Int64  // for turn, and who has it
-	decoy   hash          // of no password
+	limits limits
+	turn   chan struct{} // whoever has put something in computes a hash
+	decoy  hash          // of no password
+
+	// Who waits for turn, and who has it: those who come from where their account was
+	// shown rightly before, and strangers, who can fill their own queue only.
+	friends, strangers atomic.Int64
 }
 
 // NewStore returns a store of the accounts in a state folder, of which none is in force
@@ -164,15 +167,16 @@ func (s *Store) Token(_ context.Context, secret string, from Source) (access.Ide
 	return access.Identity{}, s.limits.wrongToken(from, now)
 }
 
-// waitingMost is how many may wait for a hash to be computed, and waitingAfter when one
-// who may not is to try again.
+// waitingMost is how many friends, and how many strangers, may wait for a hash to be
+// computed, and waitingAfter when one who may not is to try again.
 const (
 	waitingMost  = 16
 	waitingAfter = time.Second
 )
 
 // Password tells who shows a user's password. An error is ErrWrong, a *LimitedError, or
-// that of ctx. It waits until those who came before were answered, at most waitingMost.
+// that of ctx. It waits until those who came before were answered, at most twice
+// waitingMost.
 func (s *Store) Password(ctx context.Context, user, password string, from Source) (access.Identity, error) {
 	known := user
 	if checkName(user) != nil {
@@ -183,7 +187,11 @@ func (s *Store) Password(ctx context.Context, user, password string, from Source
 		return access.Identity{}, err
 	}
 	a := (*s.users.Load())[user]
-	right, err := s.compute(ctx, a, password)
+	queue := &s.strangers
+	if try.friend {
+		queue = &s.friends
+	}
+	right, err := s.compute(ctx, queue, a, password)
 	switch {
 	case err != nil:
 		try.undo(time.Now())
@@ -195,11 +203,11 @@ func (s *Store) Password(ctx context.Context, user, password string, from Source
 	return a.who, nil
 }
 
-// compute says whether the password is that of a. It takes as long if there is no such
-// account.
-func (s *Store) compute(ctx context.Context, a *account[User], password string) (right bool, err error) {
-	defer s.waiting.Add(-1)
-	if s.waiting.Add(1) > waitingMost {
+// compute says whether the password is that of a, when it is its turn. It takes as long
+// if there is no such account.
+func (s *Store) compute(ctx context.Context, queue *atomic.Int64, a *account[User], password string) (right bool, err error) {
+	defer queue.Add(-1)
+	if queue.Add(1) > waitingMost {
 		return false, &LimitedError{waitingAfter}
 	}
 	select {

@@ -111,6 +111,11 @@ func TestRotated(t *testing.T) {
 		} else {
 			os.Rename(path, fmt.Sprint(path, ".", i))
 		}
+		if i == 0 { // as logrotate does with create
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	if list := read(t, path+".0"); len(list) != 2 {
 		t.Errorf("%d lines in the file that was renamed", len(list))

@@ -20,6 +20,9 @@ const (
 	Raw       Format = "raw"       // the bytes
 	JSON      Format = "json"      // an object a line
 	Asciicast Format = "asciicast" // a recording, asciicast v2
+
+	SSE      Format = "server-sent events"          // the bytes, each run of them in an object
+	SSELines Format = "server-sent events of lines" // an object for each line, as those of JSON
 )
 
 // MaxContext is how many lines near a match may be asked for.
@@ -42,6 +45,9 @@ type Query struct {
 	Events     bool   // show them, too
 	Colour     bool   // SGR sequences stay in text
 	Cols, Rows int    // the recording's terminal
+	Epoch      string // of the offsets that stand in IDs of server-sent events, if it may be another one later
+
+	resumed Place // where Resume has it go on
 
 	// Follow goes on with what comes until ctx ends, which is no error then. It
 	// needs Wait, which returns when the head is beyond an offset or there may be
@@ -58,6 +64,9 @@ func (q *Query) Check() error {
 	}
 	if q.Format == Asciicast && q.Grep != nil {
 		wrong = append(wrong, errors.New("a recording is of all that was printed: leave out grep"))
+	}
+	if q.Format == SSE && q.Grep != nil {
+		wrong = append(wrong, errors.New("what matches are lines: give format=json, too"))
 	}
 	if q.Until != nil && *q.Until == (Since{}) {
 		wrong = append(wrong, errors.New("nothing stands before start: give another until"))
@@ -162,7 +171,10 @@ const followBlock = 16 << 10
 // error is one of src, of w, or ctx's; the result tells how far it came.
 func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writer) (Result, error) {
 	sink, lines := q.sink(src, w)
-	d := drive{src: src, sink: sink, events: q.Events, buf: make([]byte, min(block, max(to-from, followBlock))), at: from}
+	d := drive{
+		src: src, sink: sink, events: q.Events, buf: make([]byte, min(block, max(to-from, followBlock))), at: from,
+		seenAt: q.resumed.Offset, seen: q.resumed.Events,
+	}
 	err := d.through(ctx, to)
 	if err == nil && q.Follow {
 		if err = q.follow(ctx, &d); ctx.Err() != nil {
@@ -191,6 +203,10 @@ func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
 		return &castSink{output: out, clock: when, cols: q.Cols, rows: q.Rows, title: q.Name}, nil
 	case q.Format == Raw && q.Grep == nil:
 		return &rawSink{out}, nil
+	case q.Format == SSE:
+		return &sseBytes{q.events(out, when)}, nil
+	case q.Format == SSELines:
+		show = new(q.events(out, when))
 	case q.Format == Raw:
 		show = &rawLines{out}
 	case q.Format == JSON:
@@ -208,6 +224,11 @@ func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
 	}
 	s := newSplitter(show, m, q.Context)
 	return s, s
+}
+
+func (q *Query) events(out output, when clock) sseLines {
+	next := Place{Offset: q.resumed.Offset, Events: q.resumed.Events, Epoch: q.Epoch}
+	return sseLines{jsonLines{output: out, clock: when}, next}
 }
 
 // follow shows what comes.

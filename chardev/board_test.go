@@ -1,0 +1,108 @@
+package chardev
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Whatever changes while watchers come, look and go, each of them looks at every
+// console after its last change.
+func TestNoChangeIsMissed(t *testing.T) {
+	const consoles, changes = 8, 20000
+	var b board
+	var values [consoles]atomic.Int64
+	for range consoles {
+		b.add()
+	}
+	var changing, watching sync.WaitGroup
+	over := make(chan struct{})
+	for range 2 {
+		changing.Go(func() {
+			for range changes {
+				at := rand.IntN(consoles)
+				values[at].Add(1)
+				b.signs[at].raise(change(1 + rand.IntN(2)))
+			}
+		})
+	}
+	for range 3 {
+		watching.Go(func() {
+			now := time.Now() // runs ahead, so that a round costs no time
+			for last := false; !last; {
+				w := b.watch()
+				var seen [consoles]int64
+				for more := true; more; more = !last && rand.IntN(1000) > 0 {
+					select {
+					case <-over:
+						last = true
+					default:
+					}
+					now = now.Add(2 * pause[printed])
+					due, _ := w.take(nil, now)
+					for _, at := range due {
+						seen[at] = values[at].Load()
+					}
+				}
+				for at := range seen {
+					if have := values[at].Load(); last && seen[at] != have {
+						t.Errorf("of console %d it saw change %d, and not %d", at, seen[at], have)
+					}
+				}
+				w.leave()
+			}
+		})
+	}
+	changing.Wait()
+	close(over)
+	watching.Wait()
+	if n := b.watched.Load(); n != 0 || len(b.watchers) != 0 {
+		t.Errorf("%d watchers are left, %v", n, b.watchers)
+	}
+	b.signs[0].raise(happened)
+	var none *sign
+	none.raise(happened)
+}
+
+// A watcher is told of what is printed once a second, and of what happens sooner.
+func TestWatcherIsPaced(t *testing.T) {
+	var b board
+	one, two := b.add(), b.add()
+	w := b.watch()
+	defer w.leave()
+	now := time.Now()
+	takes := func(after time.Duration, wait time.Duration, want ...int) {
+		t.Helper()
+		now = now.Add(after)
+		due, next := w.take(nil, now)
+		if len(due) != len(want) || next != wait {
+			t.Fatalf("due are %v, and others in %v; want %v, %v", due, next, want, wait)
+		}
+		for i := range due {
+			if due[i] != want[i] {
+				t.Fatalf("due are %v, want %v", due, want)
+			}
+		}
+	}
+	takes(0, 0, 0, 1)
+	takes(0, 0)
+	<-w.wake
+	one.raise(printed)
+	<-w.wake
+	one.raise(printed)
+	if len(w.wake) > 0 {
+		t.Error("it is woken for what is marked already")
+	}
+	takes(10*time.Millisecond, pause[printed]-10*time.Millisecond)
+	two.raise(happened)
+	<-w.wake
+	takes(10*time.Millisecond, pause[happened]-20*time.Millisecond)
+	takes(pause[happened], pause[printed]-pause[happened]-20*time.Millisecond, 1)
+	one.raise(happened) // more than printed
+	<-w.wake
+	takes(0, 0, 0)
+	b.raiseAll()
+	takes(pause[happened], 0, 0, 1)
+}

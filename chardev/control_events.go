@@ -1,0 +1,174 @@
+package chardev
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/transcript"
+)
+
+// How all consoles are, over the API, as server-sent events: a list page in one
+// request.
+
+// events answers with the consoles that the caller may read, and then with each that
+// has changed, for as long as the caller reads. Who reads slowly is told less often,
+// and then how it is by then.
+func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
+	left := c.comes(w)
+	if left == nil {
+		return
+	}
+	defer left()
+	out, err := beginSSE(w, r, c.stuck)
+	if err != nil {
+		c.server.log.Debug("events", "error", err)
+		return
+	}
+	defer out.end()
+	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch()}
+	defer v.leave()
+	if err := v.run(); r.Context().Err() == nil {
+		c.server.log.Debug("events", "error", err)
+	}
+}
+
+// An overview tells one caller how the consoles are.
+type overview struct {
+	*control
+	*watcher
+	who   access.Identity
+	out   *tail
+	shown []bool // which consoles the caller was told of and may read; nil: nothing was told yet
+}
+
+// run tells until the caller is gone, or reads nothing for long; the error says so.
+func (v *overview) run() error {
+	var due []int
+	for {
+		began := time.Now()
+		var wait time.Duration
+		due, wait = v.take(due[:0], began)
+		if err := v.tell(due); err != nil {
+			return err
+		}
+		if err := v.out.keptAlive(func(ctx context.Context) error { return v.await(ctx, wait) }); err != nil {
+			return err
+		}
+		if err := sleep(v.out.ctx, watchPause-time.Since(began)); err != nil { // so that more gathers
+			return err
+		}
+	}
+}
+
+// await waits until there is something to tell, or for so long if wait is not 0.
+func (v *overview) await(ctx context.Context, wait time.Duration) error {
+	var due <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		due = t.C
+	}
+	select {
+	case <-v.wake:
+	case <-due:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// sleep waits so long, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tell tells of consoles: the first time of all in one event, later of each in its
+// own.
+func (v *overview) tell(due []int) error {
+	if len(due) == 0 {
+		return nil
+	}
+	first := v.shown == nil
+	if first {
+		v.shown = make([]bool, len(v.server.consoles))
+	}
+	all := []Summary{}
+	var buf []byte
+	for _, at := range due {
+		con, before := v.server.consoles[at], v.shown[at]
+		v.shown[at] = con.hub.gate.decide(v.who, con.name).May.Has(access.Read)
+		switch {
+		case v.shown[at] && first:
+			all = append(all, con.summary())
+		case v.shown[at]:
+			buf = appendSSE(buf, "chardev", con.summary())
+		case before:
+			buf = appendSSE(buf, "gone", Gone{con.name})
+		}
+	}
+	if first {
+		buf = appendSSE(buf, "snapshot", all)
+	}
+	if _, err := v.out.Write(buf); err != nil {
+		return err
+	}
+	return v.out.Flush()
+}
+
+// attachedMost is how many of a console's clients a summary names.
+const attachedMost = 8
+
+// summary is how the console is, for a list.
+func (c *console) summary() Summary {
+	h := c.hub
+	state, err, since := c.device.state()
+	s := Summary{
+		Name: c.name, State: state, Since: since, Error: err, Device: c.device.ep.Address.String(), Input: h.input,
+		BytesIn: h.bytesIn.Load(), LastByte: h.lastByte(), LastLine: h.lastLine(), Epoch: c.epoch, Attached: []string{},
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.Offset = h.hist.Head()
+	s.BytesOut = s.Offset - h.first
+	s.Clients = len(h.clients)
+	for _, one := range h.clients {
+		if who := one.who.String(); len(s.Attached) < attachedMost && !slices.Contains(s.Attached, who) {
+			s.Attached = append(s.Attached, who)
+		}
+	}
+	if h.writer.holder != nil {
+		s.Writer = h.writer.holder.String()
+	}
+	return s
+}
+
+// lastLine is what the device has printed last, as text.
+func (h *hub) lastLine() string {
+	src := h.past()
+	defer src.Close()
+	var buf [transcript.TailMax]byte
+	head := src.Head()
+	n := 0
+	for at := max(src.Oldest(), head-int64(len(buf))); at < head; {
+		k, missing, err := src.Read(at, buf[n:])
+		if k == 0 && missing == 0 || err != nil {
+			break // the disk does not give it: memory has no more
+		}
+		if missing > 0 {
+			n = 0 // what stands before a gap is not the last
+		}
+		n += k
+		at += int64(k) + missing
+	}
+	return transcript.LastLine(buf[:n])
+}

@@ -1,0 +1,231 @@
+// A console: the terminal, what is above and below it, and what they have to do with
+// each other.
+
+import { type Info, chardev, get, root } from "./api";
+import { Bar, type Saying } from "./bar";
+import { Until, type View, h, say } from "./dom";
+import { type Summary, watch } from "./events";
+import { Find } from "./find";
+import { Keyboard } from "./keyboard";
+import { Keys } from "./keys";
+import { menu } from "./menu";
+import { Sender } from "./paste";
+import { People } from "./people";
+import { preferences } from "./preferences";
+import { Reader } from "./reader";
+import { Screen } from "./screen";
+import type { Message } from "./stream";
+import { type Session, known, loginLink, session } from "./session";
+import { clock, size } from "./words";
+
+const bytes = new TextEncoder();
+
+export function terminal(name: string, query: URLSearchParams, go: (path: string) => void): View {
+  document.title = name + " · Consoles";
+  const until = new Until();
+  const host = h("div", { class: "screen" });
+  const screen = new Screen(host, preferences);
+  const bar = new Bar(() => screen.term.focus());
+  const remark = (text: string) => bar.remark(text);
+  const at = query.get("at");
+  let client = "";
+  let device: { state: string; why: string; since: Date } = { state: "up", why: "", since: new Date() };
+  let info: Info | undefined;
+  let who: Session | undefined;
+
+  // What is typed goes one way: through type.
+  let refused = 0;
+  function type(text: string | Uint8Array): boolean {
+    if (reader.past) {
+      void reader.back();
+      remark("back at the live end; what was typed was not sent");
+      return false;
+    }
+    const why = keyboard.why || (device.state !== "up" ? "the device is down" : "");
+    if (why || !reader.stream.send(typeof text === "string" ? bytes.encode(text) : text)) {
+      if (Date.now() - refused > 1000) remark("not sent: " + (why || "there is no connection"));
+      refused = Date.now();
+      return false;
+    }
+    if (reader.paused) reader.pause(false);
+    return true;
+  }
+
+  const reader: Reader = new Reader(name, screen, at !== null && /^\d+$/.test(at) ? Number(at) : undefined, { changed, message, trouble: remark });
+  const focus = () => screen.term.focus();
+  const keyboard = new Keyboard({
+    anonymous: () => who !== undefined && !known(who),
+    login: () => go(loginLink("").href),
+    tell: (m) => reader.stream.tell(m), changed, remark, focus,
+  });
+  const keys = new Keys((text) => type(text), () => screen.term.modes.applicationCursorKeysMode);
+  const people = new People(name, () => client, remark);
+  const sender = new Sender({ type, waiting: () => reader.stream.waiting, report: remark }, (text) => screen.term.paste(text));
+  const find = new Find(name, screen, (offset, flag) => void reader.jump(offset, flag), focus);
+  const more = menu({ name, screen, sender, remark, focus, serial: () => info?.line !== undefined, sendSize, link: () => linkHere().href });
+  screen.mayAnswer = () => keyboard.why === "" && reader.stream.open && document.hasFocus();
+
+  const state = h("span", { class: "state" });
+  const pause = h("button", { class: "quiet", "aria-pressed": "false", title: "Hold the screen still", onclick: () => reader.past ? void reader.back() : reader.pause(!reader.paused) }, "Pause");
+  const header = h("header", { class: "top" },
+    h("a", { href: root.href, class: "back", "aria-label": "All consoles" }, "‹"),
+    h("h1", {}, name), state, h("span", { class: "space" }),
+    people.button, keyboard.element,
+    h("button", { class: "quiet", "aria-keyshortcuts": "Control+Shift+F", title: "Find (Ctrl+Shift+F)", onclick: () => find.open() }, "Find"),
+    pause, more.button, people.panel, more.panel);
+  const element = h("main", { class: "terminal" }, header, find.element, host, keys.element, bar.element);
+
+  // sendSize tells a device that has a window how large this one is; a guest behind a
+  // serial line has to be told by typing.
+  function sendSize(): void {
+    const { cols, rows } = screen.term;
+    reader.stream.tell({ type: "resize", cols, rows });
+    if (!info?.device.startsWith("exec:")) type(`stty cols ${cols} rows ${rows}\r`);
+    focus();
+  }
+
+  function linkHere(): URL {
+    const to = new URL("c/" + encodeURIComponent(name), root);
+    to.searchParams.set("at", String(screen.offsetOf(screen.term.buffer.active.viewportY)));
+    return to;
+  }
+
+  function message(m: Message): void {
+    keyboard.hear(m);
+    switch (m.type) {
+      case "hello":
+        client = m.client ?? "";
+        people.paint();
+        if (m.state) device = { state: m.state, why: "", since: device.since };
+        if (m.text) remark(m.text);
+        void begun();
+        break;
+      case "device": {
+        const state = m.state ?? "";
+        if (state === "up" && device.state !== "up") bar.remark("the device is back", "good");
+        device = { state, why: m.text ?? "", since: new Date() };
+        break;
+      }
+      case "gap":
+        remark(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
+        break;
+      case "notice":
+        remark(m.text ?? "");
+        break;
+    }
+    changed();
+  }
+
+  async function begun(): Promise<void> {
+    try {
+      who = await session(until.signal);
+      keyboard.paint();
+      info = await get<Info>(chardev(name), { signal: until.signal });
+      device = { state: info.state, why: info.error ?? "", since: new Date(info.since) };
+    } catch {
+      return; // the stream tells
+    }
+    changed();
+  }
+
+  // saying is how it is, the worst first.
+  function saying(): Saying {
+    const { link_: link } = reader;
+    switch (link.state) {
+      case "ended":
+        return { kind: "bad", text: link.why, action: { label: "Attach again", do: () => reader.stream.again() } };
+      case "waiting":
+        return { kind: "warn", text: link.why + "; trying again", action: { label: "Now", do: () => reader.stream.hurry() } };
+      case "connecting":
+        return { kind: "warn", text: "connecting…" };
+    }
+    if (device.state !== "up") {
+      const what = device.state === "opening" ? "the device is being opened" : "the device is down since " + clock(device.since);
+      return { kind: "warn", text: what + (device.why ? ": " + device.why : "") };
+    }
+    if (reader.loading) return { kind: "calm", text: "reading the log…" };
+    const back = { label: "Back to live", do: () => void reader.back() };
+    if (reader.past) return { kind: "calm", text: `the past: ${size(Math.max(0, reader.stream.next - screen.held.end))} before the live end`, action: back };
+    if (reader.paused) return { kind: "calm", text: `paused${reader.waiting ? ": more is there" : ""}`, action: { label: "Go on", do: () => reader.pause(false) } };
+    return { kind: "good", text: "live" };
+  }
+
+  function changed(): void {
+    if (until.signal.aborted) return;
+    bar.stand(saying());
+    const up = reader.link_.state === "open" ? device.state : "opening";
+    element.dataset["state"] = up;
+    say(state, up === "up" ? "" : up === "down" ? "down" : "reconnecting");
+    say(pause, reader.past ? "Live" : reader.paused ? "Go on" : "Pause");
+    pause.setAttribute("aria-pressed", String(reader.paused));
+    bar.note(`${screen.term.cols}×${screen.term.rows}`);
+  }
+
+  function entered(): void {
+    screen.open();
+    screen.resize(preferences.size);
+    const { term } = screen;
+    term.onData((text) => type(keys.through(text)));
+    term.onBinary((text) => type(Uint8Array.from(text, (c) => c.charCodeAt(0))));
+    term.onResize(changed);
+    // What scrolls, and by whom, the terminal tells only when it has happened.
+    let top = screen.atTop;
+    const scrolled = () => {
+      const now = screen.atTop;
+      if (now && !top) void reader.older();
+      top = now;
+      if (reader.past && screen.atBottom) void reader.newer();
+    };
+    term.onScroll(scrolled);
+    until.on(host, "wheel", (e: WheelEvent) => {
+      if (e.deltaY < 0 && screen.atTop) void reader.older();
+      else if (e.deltaY > 0 && reader.past && screen.atBottom) void reader.newer();
+    }, { passive: true });
+    until.on(host, "paste", (e: ClipboardEvent) => {
+      e.preventDefault();
+      e.stopPropagation();
+      void sender.offer(e.clipboardData?.getData("text/plain") ?? "");
+    }, { capture: true });
+    until.on(document, "keydown", shortcut, { capture: true });
+    const fit = new ResizeObserver(() => screen.fit());
+    fit.observe(host);
+    until.do(() => fit.disconnect());
+    reader.stream.start();
+    focus();
+  }
+
+  // shortcut keeps for the page what a terminal's own program keeps, and no more: all
+  // else is typed. Ctrl+Shift+V is the browser's.
+  function shortcut(e: KeyboardEvent): void {
+    if (e.shiftKey && e.key === "PageUp" && screen.atTop) void reader.older();
+    if (!(e.ctrlKey || e.metaKey) || !e.shiftKey) return;
+    switch (e.code) {
+      case "KeyC": void navigator.clipboard.writeText(screen.term.getSelection()); break;
+      case "KeyF": find.open(); break;
+      case "KeyL": go(""); break;
+      case "End": void reader.back(); break;
+      default: return;
+    }
+    e.preventDefault();
+    e.stopPropagation();
+  }
+
+  until.do(watch({
+    all: (all) => all.forEach(heard),
+    one: heard,
+    gone: () => {},
+    lost: () => {},
+  }));
+  function heard(s: Summary): void {
+    if (s.name !== name) return;
+    people.told(s.clients);
+  }
+
+  until.do(() => {
+    sender.stop();
+    reader.close();
+    bar.close();
+    screen.close();
+  });
+  return { element, entered, leave: () => until.end() };
+}

@@ -1,0 +1,40 @@
+// Numbers and times in words.
+
+// size is a number of bytes for people.
+export function size(n: number): string {
+  if (n < 1024) return `${n} B`;
+  for (const unit of ["KiB", "MiB", "GiB"]) {
+    n /= 1024;
+    if (n < 1024 || unit === "GiB") return `${n < 10 ? n.toFixed(1) : Math.round(n)} ${unit}`;
+  }
+  return "";
+}
+
+// ago is how long a moment is past, in its largest unit.
+export function ago(then: number, now = Date.now()): string {
+  const s = Math.max(0, Math.round((now - then) / 1000));
+  if (s < 2) return "now";
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h`;
+  return `${Math.floor(s / 86400)} d`;
+}
+
+// clock is a moment as a time of day to the second, minute to the minute; with the date
+// if that is another one.
+export function clock(then: Date, now = new Date()): string {
+  return moment(then, now, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+}
+
+export function minute(then: Date, now = new Date()): string {
+  return moment(then, now, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
+function moment(then: Date, now: Date, form: Intl.DateTimeFormatOptions): string {
+  const time = then.toLocaleTimeString(undefined, form);
+  return then.toDateString() === now.toDateString() ? time : `${then.toLocaleDateString()} ${time}`;
+}
+
+export function count(n: number, one: string, many = one + "s"): string {
+  return `${n.toLocaleString()} ${n === 1 ? one : many}`;
+}
