@@ -21,14 +21,15 @@ import (
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
-	start, err := con.start(query.Get("since"), query.Get("epoch"))
-	if err != nil {
-		problem(w, http.StatusBadRequest, err.Error())
+	start, refusal := con.start(query.Get("since"), query.Get("epoch"))
+	if refusal != nil {
+		refuse(w, refusal)
 		return
 	}
 	person := channel.WebsocketOffers(r, AttachProtocol)
 	var credit int64
 	if n := query.Get("credit"); n != "" {
+		var err error
 		if credit, err = strconv.ParseInt(n, 10, 64); err != nil || credit < 1 || credit > creditMost || !person {
 			problem(w, http.StatusBadRequest, fmt.Sprintf("credit: want 1 to %d bytes, and the subprotocol %s; have %q", int64(creditMost), AttachProtocol, n))
 			return

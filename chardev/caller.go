@@ -3,6 +3,7 @@ package chardev
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -64,6 +65,8 @@ func (c caller) String() string {
 // isSafe says whether a request by this method only looks (RFC 9110 section 9.2.1).
 func isSafe(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
+var errUnknown = errors.New("to change something, show who you are: by a token or a session")
+
 // identified serves who is who it says: a secret, session or ticket that is wrong is
 // refused at once. And it has nothing changed by somebody of whom nothing is known.
 func (c *control) identified(next http.Handler) http.Handler {
@@ -87,9 +90,8 @@ func (c *control) identified(next http.Handler) http.Handler {
 		from.who = from.shown.And(p.who)
 		from.peer = peerName(from.who, p.ch)
 		if from.who.Guest && !isSafe(r.Method) && !logsIn(r) {
-			why := &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: "to change something, show who you are: by a token or a session"}
-			c.server.audit.didNot(from, r.Method+" "+r.URL.Path, why)
-			refuse(w, why)
+			c.server.audit.didNot(from, r.Method+" "+r.URL.Path, errUnknown)
+			refuse(w, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: errUnknown.Error()})
 			return
 		}
 		if !from.who.Guest && !logsIn(r) {

@@ -110,13 +110,13 @@ type start struct {
 // start reads since=, which is a place in the stream or nothing, the head. An offset
 // of another epoch than the present one names other bytes, so all that is held is
 // given instead, and that is told.
-func (c *console) start(since, epoch string) (start, error) {
+func (c *console) start(since, epoch string) (start, *channel.HandshakeError) {
 	if since == "" {
 		return start{from: -1}, nil
 	}
 	place, err := transcript.ParseSince(since)
 	if err != nil {
-		return start{}, fmt.Errorf("since=%s: %w", since, err)
+		return start{}, &channel.HandshakeError{Status: http.StatusBadRequest, Reason: fmt.Sprintf("since=%s: %v", since, err)}
 	}
 	if n, ok := place.Size(); ok { // before what the head is when the client joins
 		return start{replay: int(min(n, math.MaxInt32)), from: -1}, nil
@@ -128,7 +128,7 @@ func (c *console) start(since, epoch string) (start, error) {
 	src := c.hub.past()
 	defer src.Close()
 	if s.from, err = place.Resolve(src, time.Now()); err != nil {
-		return start{}, fmt.Errorf("since=%s: %w", since, err)
+		return start{}, &channel.HandshakeError{Status: http.StatusInternalServerError, Reason: fmt.Sprintf("since=%s: %v", since, err)}
 	}
 	return s, nil
 }

@@ -232,4 +232,8 @@ func TestLogQueryValues(t *testing.T) {
 	if got := (LogQuery{}).Values().Encode(); got != "" {
 		t.Errorf("nothing is written as %s", got)
 	}
+	all := LogQuery{Timestamps: true, Offsets: true, Names: true, Events: true, Colour: true, Follow: true}
+	if r, err := parseLog(all.Values()); err != nil || !r.Timestamps || !r.Offsets || !r.Names || !r.Events || !r.Colour || !r.Follow {
+		t.Errorf("what is on is read as %+v, %v", r, err)
+	}
 }

@@ -46,7 +46,7 @@ func (m *metered) tell() {
 	}
 }
 
-// may is how many bytes the client may be given now.
+// may is how many bytes the client may be given now; math.MaxInt64: any number.
 func (m *metered) may() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,11 +66,11 @@ func (m *metered) give(bufs [][]byte) (int64, bool, error) {
 		bufs = channel.SlicesOf(few[:0], bufs, 0, may)
 	}
 	n, room, err := m.outlet.give(bufs)
-	m.mu.Lock()
-	if m.on {
-		m.left = max(0, m.left-n) // it may have begun meanwhile
+	if may < math.MaxInt64 { // else it is of no credit, even if that has begun meanwhile
+		m.mu.Lock()
+		m.left -= n
+		m.mu.Unlock()
 	}
-	m.mu.Unlock()
 	return n, room && n == total, err
 }
 

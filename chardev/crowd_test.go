@@ -19,7 +19,7 @@ import (
 func TestAThousandClients(t *testing.T) {
 	const seats, rowdies, steadyEach = 1000, 100, 20
 	lasting := 4 * time.Second
-	if os.Getenv("CHARDEVD_LONG") != "" {
+	if long {
 		lasting = time.Minute
 	}
 	seed := rand.Uint64()

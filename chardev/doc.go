@@ -94,7 +94,7 @@
 //
 // # Who owns what
 //
-// The credentials of all chardevs (identities.go) follow their files in one
+// The credentials of all chardevs (keyring.go) follow their files in one
 // goroutine; whoever shakes hands asks for those in force. Server.Run waits for
 // frontends, then for devices; a supervisor owns each endpoint, and is the only one
 // that tries again; frontend.serve and the control socket's attach own a client, and

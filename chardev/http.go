@@ -119,9 +119,10 @@ func (d *httpDoor) handler() http.Handler {
 	return d.guarded(mux)
 }
 
-// guarded refuses what is too much, and what a web page of somebody else can have a browser send: to a name
-// of its own that leads here, or from a site that is not this one (RFC 6454, and
-// Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends no Origin).
+// guarded refuses what is too much, and what a web page of somebody else can have a
+// browser send: to a name of its own that leads here, or from a site that is not this
+// one (RFC 6454, and Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends
+// no Origin).
 func (d *httpDoor) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")

@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// long is whether tests that try many things at random may take their time.
+var long = os.Getenv("CHARDEVD_LONG") != ""
+
 // A bench is a hub with a device that the test plays.
 type bench struct {
 	t       testing.TB
@@ -348,6 +351,10 @@ func TestEndOfInput(t *testing.T) {
 // Clients come, stall, go on, and break off at random; who stays and reads gets
 // everything.
 func TestCrowd(t *testing.T) {
+	total := 4 << 20
+	if long {
+		total *= 16
+	}
 	b := newBench(t, 128<<10, "shared")
 	b.plug()
 	over, stop := context.WithCancel(b.ctx)
@@ -364,8 +371,8 @@ func TestCrowd(t *testing.T) {
 		})
 	}
 	far, c := b.attach(256<<10, 0, func(c *client) { c.onLag = "block" }) // the crowd may be twice as fast
-	b.wg.Go(func() { b.print(16 << 20) })
-	readNumbers(t, far, 0, 16<<20)
+	b.wg.Go(func() { b.print(total) })
+	readNumbers(t, far, 0, total)
 	stop()
 	crowd.Wait()
 	if c.missed.Load() != 0 {

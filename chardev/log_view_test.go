@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,7 +117,28 @@ func TestAttachBegins(t *testing.T) {
 			t.Errorf("since=%s of %q: %+v, %v; want %+v", c.since, c.epoch, got, err, c.want)
 		}
 	}
-	if _, err := con.start("64KiB", ""); err == nil || !strings.Contains(err.Error(), `since=64KiB: want `+PlaceForms) {
+	if _, err := con.start("64KiB", ""); err == nil || err.Status != http.StatusBadRequest || !strings.Contains(err.Reason, `since=64KiB: want `+PlaceForms) {
 		t.Errorf("a bad one: %v", err)
+	}
+}
+
+// What keeps the place from being found is not the fault of who asks for it.
+func TestAttachBeginsWhereNothingCanBeRead(t *testing.T) {
+	n := newNotebook(t, roomy)
+	b := n.bench(64 << 10)
+	defer b.end()
+	b.plug()
+	b.print(4 << 20)
+	awaitWritten(t, b)
+	segments, err := filepath.Glob(filepath.Join(n.dir, "vm1-*.log"))
+	if err != nil || len(segments) < 2 {
+		t.Fatal(segments, err)
+	}
+	for _, s := range segments {
+		defer unread(t, s)()
+	}
+	con := &console{name: "vm1", hub: b.hub, epoch: "E"}
+	if _, err := con.start("9999999lines", ""); err == nil || err.Status != http.StatusInternalServerError || !strings.Contains(err.Reason, "since=9999999lines: ") {
+		t.Errorf("%v", err)
 	}
 }

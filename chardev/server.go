@@ -47,8 +47,8 @@ type Server struct {
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
 
-	identities *identities
-	accounts   *accountKeeper
+	keyring  *keyring
+	accounts *accountKeeper
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -86,7 +86,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		sessions: newWebSessions(),
 
-		identities: newIdentities(cfg.Credentials, log),
+		keyring: newKeyring(cfg.Credentials, log),
 	}
 	if cfg.Audit != "" {
 		s.audit.log = audit.Open(cfg.Audit, log)
@@ -237,7 +237,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {
-	c, ok := s.identities.byName[name]
+	c, ok := s.keyring.byName[name]
 	if !ok {
 		return nil, fmt.Errorf("no [credentials.%s]", name)
 	}
@@ -287,7 +287,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	for _, d := range s.doors {
 		d.start(ctx, &fronts)
 	}
-	s.identities.start(ctx, &fronts)
+	s.keyring.start(ctx, &fronts)
 	var failed error
 	fronts.Go(func() {
 		if failed = s.serveControl(ctx, l); failed != nil {

@@ -104,9 +104,9 @@ func (a *webSessions) sweep(now time.Time, who access.Identity) {
 			s.end(errSessionOver)
 			continue
 		}
-		all.see(key, s.used)
+		all.see(key, s.held > 0, s.used)
 		if s.who.String() == who.String() {
-			own.see(key, s.used)
+			own.see(key, s.held > 0, s.used)
 		}
 	}
 	switch {
@@ -119,17 +119,19 @@ func (a *webSessions) sweep(now time.Time, who access.Identity) {
 	delete(a.sessions, all.key)
 }
 
-// An idlest is of things that were used at some time the one whose time is the longest
+// An idlest is of many things the one that is to give way: one with which nothing is
+// served before one with which something is, and then the one whose time is the longest
 // ago.
 type idlest struct {
 	n    int // how many were seen
 	key  secretHash
+	held bool
 	used time.Time
 }
 
-func (i *idlest) see(key secretHash, used time.Time) {
-	if i.n == 0 || used.Before(i.used) {
-		i.key, i.used = key, used
+func (i *idlest) see(key secretHash, held bool, used time.Time) {
+	if i.n == 0 || i.held && !held || i.held == held && used.Before(i.used) {
+		i.key, i.held, i.used = key, held, used
 	}
 	i.n++
 }
@@ -203,9 +205,9 @@ func (a *webSessions) issue(who access.Identity, s *webSession) (string, time.Ti
 			delete(a.tickets, key)
 			continue
 		}
-		all.see(key, t.until)
+		all.see(key, false, t.until)
 		if t.who.String() == who.String() {
-			own.see(key, t.until)
+			own.see(key, false, t.until)
 		}
 	}
 	switch {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -361,7 +360,7 @@ func (w witness) Write(p []byte) (int, error) {
 // CHARDEVD_LONG=1 makes it last a minute.
 func TestFiftyFightForTheInput(t *testing.T) {
 	lasting := 2 * time.Second
-	if os.Getenv("CHARDEVD_LONG") != "" {
+	if long {
 		lasting = time.Minute
 	}
 	const seats = 50

@@ -15,19 +15,23 @@ import (
 	"chardevd/cmd/chardevd/internal/control"
 )
 
-// accountFlags are the flags of every command that changes tokens or users.
-type accountFlags struct{ config string }
-
-func (a *accountFlags) add(cmd *cobra.Command) { configFlag(cmd, &a.config) }
-
-// accounts are those of the daemon of the config file.
-func (a *accountFlags) accounts() (chardev.Accounts, error) {
-	file, err := control.ConfigFile(a.config)
-	if err != nil {
-		return chardev.Accounts{}, err
+// onAccounts makes a command that does something with the tokens or users of the config
+// file's daemon.
+func onAccounts(cmd *cobra.Command, run func(in chardev.Accounts, args []string) error) *cobra.Command {
+	var config string
+	configFlag(cmd, &config)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		file, err := control.ConfigFile(config)
+		if err != nil {
+			return err
+		}
+		dir, err := chardev.LoadState(file)
+		if err != nil {
+			return err
+		}
+		return run(chardev.Accounts{Dir: dir}, args)
 	}
-	dir, err := chardev.LoadState(file)
-	return chardev.Accounts{Dir: dir}, err
+	return cmd
 }
 
 // groupsFlag is --group of a command that makes an account.

@@ -25,8 +25,8 @@ yet is printed the same way, and "ok".
 With --who and --on it tells instead what somebody may do on a chardev, and which of
 the [[access]] rules says so. NAME is as rules have it: unix:alice, cert:CN=alice,
 san:alice.example.org, user:, group:, token:, or anyone for one of whom nothing is
-known. To a user of this host its groups are added; who has several names is told by
-several --who. At the control socket root, and the daemon's own user, may do
+known. The groups of a user of this host, of a user and of a token are added; who has
+several names is told by several --who. At the control socket root, and the daemon's own user, may do
 everything besides.`,
 		Example: `  chardevd check
   chardevd check -c /etc/chardevd/chardev.toml

@@ -24,7 +24,6 @@ the config file; a daemon that runs sees each change at once.`,
 }
 
 func newTokenAdd() *cobra.Command {
-	var flags accountFlags
 	var groups []string
 	var life lifeFlag
 	cmd := &cobra.Command{
@@ -35,74 +34,60 @@ rules whoever shows it is token:NAME, and group:GROUP for each group.`,
 		Example: `  chardevd token add ci --expires 90d
   chardevd token add lab --group build > lab.token`,
 		Args: wants("the NAME of a token"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			var expires time.Time
-			until := "until it is revoked"
-			if life > 0 {
-				expires = time.Now().Add(time.Duration(life)).UTC().Truncate(time.Second)
-				until = "until " + stamp(expires)
-			}
-			secret, err := in.AddToken(args[0], groups, expires)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret); err != nil {
-				return fmt.Errorf("the token %q is made, and nobody has seen it: revoke it and make another: %w", args[0], err)
-			}
-			done(cmd, in, chardev.TokensFile, "token %s is valid %s", args[0], until)
-			return nil
-		},
 	}
 	groupsFlag(cmd, &groups)
 	cmd.Flags().Var(&life, "expires", "how long it is valid, like 90d (default for ever)")
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		var expires time.Time
+		until := "until it is revoked"
+		if life > 0 {
+			expires = time.Now().Add(time.Duration(life)).UTC().Truncate(time.Second)
+			until = "until " + stamp(expires)
+		}
+		secret, err := in.AddToken(args[0], groups, expires)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret); err != nil {
+			return fmt.Errorf("the token %q is made, and nobody has seen it: revoke it and make another: %w", args[0], err)
+		}
+		done(cmd, in, chardev.TokensFile, "token %s is valid %s", args[0], until)
+		return nil
+	})
 }
 
 func newTokenList() *cobra.Command {
-	var flags accountFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the tokens",
 		Example: `  chardevd token list`,
 		Args:    wants(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			tokens, err := in.Tokens()
-			if err != nil {
-				return err
-			}
-			list := []account{}
-			for _, t := range tokens {
-				list = append(list, account{Name: t.Name, Groups: t.Groups, Created: t.Created, Expires: t.Expires})
-			}
-			now := time.Now()
-			return printAccounts(cmd.OutOrStdout(), list, asJSON, "EXPIRES", func(a account) string {
-				switch {
-				case a.Expires.IsZero():
-					return "never"
-				case !now.Before(a.Expires):
-					return "expired " + stamp(a.Expires)
-				}
-				return stamp(a.Expires)
-			})
-		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an array of objects")
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, _ []string) error {
+		tokens, err := in.Tokens()
+		if err != nil {
+			return err
+		}
+		list := []account{}
+		for _, t := range tokens {
+			list = append(list, account{Name: t.Name, Groups: t.Groups, Created: t.Created, Expires: t.Expires})
+		}
+		now := time.Now()
+		return printAccounts(cmd.OutOrStdout(), list, asJSON, "EXPIRES", func(a account) string {
+			switch {
+			case a.Expires.IsZero():
+				return "never"
+			case !now.Before(a.Expires):
+				return "expired " + stamp(a.Expires)
+			}
+			return stamp(a.Expires)
+		})
+	})
 }
 
 func newTokenRevoke() *cobra.Command {
-	var flags accountFlags
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Revoke a token",
@@ -110,18 +95,12 @@ func newTokenRevoke() *cobra.Command {
 sessions.`,
 		Example: `  chardevd token revoke ci`,
 		Args:    wants("the NAME of a token"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			if err := in.RevokeToken(args[0]); err != nil {
-				return err
-			}
-			done(cmd, in, chardev.TokensFile, "token %s is revoked", args[0])
-			return nil
-		},
 	}
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		if err := in.RevokeToken(args[0]); err != nil {
+			return err
+		}
+		done(cmd, in, chardev.TokensFile, "token %s is revoked", args[0])
+		return nil
+	})
 }

@@ -24,7 +24,6 @@ characters at least and 128 bytes at most.`,
 }
 
 func newUserAdd() *cobra.Command {
-	var flags accountFlags
 	var groups []string
 	cmd := &cobra.Command{
 		Use:   "add NAME",
@@ -34,29 +33,22 @@ and group:GROUP for each group.`,
 		Example: `  chardevd user add alice --group ops
   pass show consoles/bob | chardevd user add bob`,
 		Args: wants("the NAME of a user"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := in.AddUser(args[0], password, groups); err != nil {
-				return err
-			}
-			done(cmd, in, chardev.UsersFile, "user %s is made", args[0])
-			return nil
-		},
 	}
 	groupsFlag(cmd, &groups)
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
+		if err != nil {
+			return err
+		}
+		if err := in.AddUser(args[0], password, groups); err != nil {
+			return err
+		}
+		done(cmd, in, chardev.UsersFile, "user %s is made", args[0])
+		return nil
+	})
 }
 
 func newUserPasswd() *cobra.Command {
-	var flags accountFlags
 	cmd := &cobra.Command{
 		Use:   "passwd NAME",
 		Short: "Give a user another password",
@@ -64,57 +56,43 @@ func newUserPasswd() *cobra.Command {
 from consoles and from sessions.`,
 		Example: `  chardevd user passwd alice`,
 		Args:    wants("the NAME of a user"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
-			if err != nil {
-				return err
-			}
-			if err := in.SetPassword(args[0], password); err != nil {
-				return err
-			}
-			done(cmd, in, chardev.UsersFile, "user %s has another password", args[0])
-			return nil
-		},
 	}
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
+		if err != nil {
+			return err
+		}
+		if err := in.SetPassword(args[0], password); err != nil {
+			return err
+		}
+		done(cmd, in, chardev.UsersFile, "user %s has another password", args[0])
+		return nil
+	})
 }
 
 func newUserList() *cobra.Command {
-	var flags accountFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the users",
 		Example: `  chardevd user list`,
 		Args:    wants(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			users, err := in.Users()
-			if err != nil {
-				return err
-			}
-			list := []account{}
-			for _, u := range users {
-				list = append(list, account{Name: u.Name, Groups: u.Groups, Created: u.Created, Changed: u.Changed})
-			}
-			return printAccounts(cmd.OutOrStdout(), list, asJSON, "CHANGED", func(a account) string { return stamp(a.Changed) })
-		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: an array of objects")
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, _ []string) error {
+		users, err := in.Users()
+		if err != nil {
+			return err
+		}
+		list := []account{}
+		for _, u := range users {
+			list = append(list, account{Name: u.Name, Groups: u.Groups, Created: u.Created, Changed: u.Changed})
+		}
+		return printAccounts(cmd.OutOrStdout(), list, asJSON, "CHANGED", func(a account) string { return stamp(a.Changed) })
+	})
 }
 
 func newUserRemove() *cobra.Command {
-	var flags accountFlags
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a user",
@@ -122,18 +100,12 @@ func newUserRemove() *cobra.Command {
 sessions.`,
 		Example: `  chardevd user remove alice`,
 		Args:    wants("the NAME of a user"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := flags.accounts()
-			if err != nil {
-				return err
-			}
-			if err := in.RemoveUser(args[0]); err != nil {
-				return err
-			}
-			done(cmd, in, chardev.UsersFile, "user %s is removed", args[0])
-			return nil
-		},
 	}
-	flags.add(cmd)
-	return cmd
+	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		if err := in.RemoveUser(args[0]); err != nil {
+			return err
+		}
+		done(cmd, in, chardev.UsersFile, "user %s is removed", args[0])
+		return nil
+	})
 }

@@ -10,16 +10,16 @@ import (
 	"chardevd/channel"
 )
 
-// identities are all [credentials.NAME] of a daemon. They follow their files: what
+// A keyring has all [credentials.NAME] of a daemon. They follow their files: what
 // has changed holds from the next handshake on, and no session is cut. New files
 // that are wrong leave the old ones in force.
-type identities struct {
+type keyring struct {
 	log    *slog.Logger
-	byName map[string]*identity
+	byName map[string]*keys
 }
 
-// An identity is one [credentials.NAME] at run time.
-type identity struct {
+// keys are one [credentials.NAME] at run time.
+type keys struct {
 	files channel.CredentialFiles
 	now   atomic.Pointer[channel.Credentials]
 
@@ -32,34 +32,34 @@ type identity struct {
 // replaced one after the other.
 const replaceTime = time.Second
 
-// newIdentities takes them as they were when the config was read, which also told
+// newKeyring takes them as they were when the config was read, which also told
 // what expires soon.
-func newIdentities(cfg map[string]*CredentialsConfig, log *slog.Logger) *identities {
-	is := &identities{log, map[string]*identity{}}
+func newKeyring(cfg map[string]*CredentialsConfig, log *slog.Logger) *keyring {
+	k := &keyring{log, map[string]*keys{}}
 	for name, c := range cfg {
-		i := &identity{files: c.Files}
-		i.now.Store(c.Loaded)
+		one := &keys{files: c.Files}
+		one.now.Store(c.Loaded)
 		if due, _ := c.Loaded.Expiring(time.Now()); len(due) > 0 {
-			i.told = time.Now()
+			one.told = time.Now()
 		}
-		is.byName[name] = i
+		k.byName[name] = one
 	}
-	return is
+	return k
 }
 
 // start follows the files, if there are any, until ctx ends; wg counts it.
-func (is *identities) start(ctx context.Context, wg *sync.WaitGroup) {
-	if len(is.byName) == 0 {
+func (k *keyring) start(ctx context.Context, wg *sync.WaitGroup) {
+	if len(k.byName) == 0 {
 		return
 	}
 	var paths []string
-	for _, i := range is.byName {
-		paths = append(paths, i.files.Paths()...)
+	for _, one := range k.byName {
+		paths = append(paths, one.files.Paths()...)
 	}
 	watch, err := channel.WatchFiles(paths...)
 	var changed <-chan struct{}
 	if err != nil {
-		is.log.Error("certificates that are replaced will not be noticed: remove the cause and restart chardevd", "error", err)
+		k.log.Error("certificates that are replaced will not be noticed: remove the cause and restart chardevd", "error", err)
 	} else {
 		changed = watch.C
 	}
@@ -67,58 +67,58 @@ func (is *identities) start(ctx context.Context, wg *sync.WaitGroup) {
 		if watch != nil {
 			defer watch.Close()
 		}
-		is.keep(ctx, changed)
+		k.keep(ctx, changed)
 	})
 }
 
 // keep reads files that have changed, and warns of what expires. There is one timer
 // for each of the two, and none runs for nothing.
-func (is *identities) keep(ctx context.Context, changed <-chan struct{}) {
-	wrong := is.reload(false) // what has changed since the config was read
+func (k *keyring) keep(ctx context.Context, changed <-chan struct{}) {
+	wrong := k.reload(false) // what has changed since the config was read
 	for {
 		var settled, expires <-chan time.Time
 		if wrong {
 			settled = time.After(replaceTime)
 		}
-		if next := is.warn(time.Now()); !next.IsZero() {
+		if next := k.warn(time.Now()); !next.IsZero() {
 			expires = time.After(time.Until(next))
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-changed:
-			wrong = is.reload(false)
+			wrong = k.reload(false)
 		case <-settled:
-			is.reload(true)
+			k.reload(true)
 			wrong = false
 		case <-expires:
 			// New files may be there that were not valid yet, or on a file system
 			// that tells nothing.
-			is.reload(true)
+			k.reload(true)
 		}
 	}
 }
 
 // reload reads all files again. With tell, it tells what is wrong; else it says
 // whether there is something to be told that was not yet.
-func (is *identities) reload(tell bool) (wrong bool) {
-	for name, i := range is.byName {
-		old := i.now.Load()
-		next, err := old.Reload(i.files)
+func (k *keyring) reload(tell bool) (wrong bool) {
+	for name, one := range k.byName {
+		old := one.now.Load()
+		next, err := old.Reload(one.files)
 		switch {
 		case err == nil && next == old:
-			i.wrong = ""
+			one.wrong = ""
 		case err == nil:
-			i.wrong = ""
-			i.now.Store(next)
+			one.wrong = ""
+			one.now.Store(next)
 			for _, w := range next.Warnings {
-				is.log.Warn("credentials: "+w.Error(), "credentials", name)
+				k.log.Warn("credentials: "+w.Error(), "credentials", name)
 			}
-			is.log.Info("credentials were replaced: new connections get the new ones", "credentials", name, "expires", next.Expiry())
-		case err.Error() == i.wrong:
+			k.log.Info("credentials were replaced: new connections get the new ones", "credentials", name, "expires", next.Expiry())
+		case err.Error() == one.wrong:
 		case tell:
-			i.wrong = err.Error()
-			is.log.Error("the new files of credentials are wrong: the old ones stay in force", "credentials", name, "error", err)
+			one.wrong = err.Error()
+			k.log.Error("the new files of credentials are wrong: the old ones stay in force", "credentials", name, "error", err)
 		default:
 			wrong = true
 		}
@@ -131,16 +131,16 @@ const warnAgain = 24 * time.Hour
 
 // warn tells what expires soon, of each credentials once a day at most, and returns
 // when there will be something to tell; zero: never.
-func (is *identities) warn(now time.Time) (next time.Time) {
-	for name, i := range is.byName {
-		due, at := i.now.Load().Expiring(now)
-		if again := i.told.Add(warnAgain); len(due) > 0 && now.Before(again) {
+func (k *keyring) warn(now time.Time) (next time.Time) {
+	for name, one := range k.byName {
+		due, at := one.now.Load().Expiring(now)
+		if again := one.told.Add(warnAgain); len(due) > 0 && now.Before(again) {
 			at = again
 		} else if len(due) > 0 {
-			i.told = now
+			one.told = now
 			at = now.Add(warnAgain)
 			for _, d := range due {
-				is.log.Warn("credentials: "+d.Error(), "credentials", name)
+				k.log.Warn("credentials: "+d.Error(), "credentials", name)
 			}
 		}
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {

@@ -54,10 +54,10 @@ func (l linesLog) says(t *testing.T, words ...string) {
 
 // A keptPair follows the files of one [credentials.x] in a folder.
 type keptPair struct {
-	t   *testing.T
-	dir string
-	id  *identity
-	log linesLog
+	t    *testing.T
+	dir  string
+	keys *keys
+	log  linesLog
 }
 
 const year = 365 * 24 * time.Hour
@@ -71,11 +71,11 @@ func keepPair(t *testing.T, dir string) *keptPair {
 		t.Fatal(err)
 	}
 	k := &keptPair{t: t, dir: dir, log: make(linesLog, 100)}
-	is := newIdentities(map[string]*CredentialsConfig{"x": {f, loaded}}, slog.New(slog.NewTextHandler(k.log, nil)))
-	k.id = is.byName["x"]
+	ring := newKeyring(map[string]*CredentialsConfig{"x": {f, loaded}}, slog.New(slog.NewTextHandler(k.log, nil)))
+	k.keys = ring.byName["x"]
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	is.start(ctx, &wg)
+	ring.start(ctx, &wg)
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return k
 }
@@ -95,7 +95,7 @@ func (k *keptPair) put(name string, data []byte) {
 // is says whose certificate is in force.
 func (k *keptPair) is(name string) {
 	k.t.Helper()
-	if have := k.id.now.Load().Server.Leaf.Subject.CommonName; have != name {
+	if have := k.keys.now.Load().Server.Leaf.Subject.CommonName; have != name {
 		k.t.Fatalf("the certificate of %s is in force, not that of %s", have, name)
 	}
 }
@@ -112,7 +112,7 @@ func pairIn(t *testing.T, dir, name string) {
 }
 
 // A pair is taken when both files are there; what is in between is told to nobody.
-func TestIdentityReplaced(t *testing.T) {
+func TestKeyringReplaced(t *testing.T) {
 	dir := t.TempDir()
 	pairIn(t, dir, "old")
 	k := keepPair(t, dir)
@@ -131,7 +131,7 @@ func TestIdentityReplaced(t *testing.T) {
 }
 
 // Files that are wrong leave the old ones in force, and are told once.
-func TestIdentityReplacedWrongly(t *testing.T) {
+func TestKeyringReplacedWrongly(t *testing.T) {
 	dir := t.TempDir()
 	pairIn(t, dir, "old")
 	k := keepPair(t, dir)
@@ -163,7 +163,7 @@ func TestIdentityReplacedWrongly(t *testing.T) {
 
 // A volume of Kubernetes: the files are links by way of ..data, a link that is
 // replaced as a whole.
-func TestIdentityInAVolume(t *testing.T) {
+func TestKeyringInAVolume(t *testing.T) {
 	dir := t.TempDir()
 	version := func(name string) {
 		t.Helper()
@@ -200,7 +200,7 @@ func TestIdentityInAVolume(t *testing.T) {
 
 // In a folder of QEMU's layout a file may be missing, but not one that was there:
 // without its revocation list the revoked would be back.
-func TestIdentityLosesAFile(t *testing.T) {
+func TestKeyringLosesAFile(t *testing.T) {
 	dir := t.TempDir()
 	cert, _ := newPair(t, "ca", year)
 	for name, data := range map[string][]byte{"ca-cert.pem": cert} {
@@ -246,7 +246,7 @@ func newList(t *testing.T) revocationFiles {
 }
 
 // What expires within 30 days is told once a day, by a timer that is set for then.
-func TestIdentityExpires(t *testing.T) {
+func TestKeyringExpires(t *testing.T) {
 	const day = 24 * time.Hour
 	cert, key := newPair(t, "soon", 40*day+time.Hour)
 	dir := t.TempDir()
@@ -261,7 +261,7 @@ func TestIdentityExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	is := newIdentities(map[string]*CredentialsConfig{"x": {f, loaded}}, slog.New(slog.NewTextHandler(&log, nil)))
+	ring := newKeyring(map[string]*CredentialsConfig{"x": {f, loaded}}, slog.New(slog.NewTextHandler(&log, nil)))
 	start := time.Now()
 	for _, test := range []struct {
 		at, next time.Duration
@@ -274,7 +274,7 @@ func TestIdentityExpires(t *testing.T) {
 		{41 * day, 42 * day, "expired on"},
 	} {
 		log.Reset()
-		next := is.warn(start.Add(test.at)).Sub(start)
+		next := ring.warn(start.Add(test.at)).Sub(start)
 		if (next - test.next).Abs() > 2*time.Hour {
 			t.Errorf("at %v: the next after %v, want %v", test.at, next, test.next)
 		}
