@@ -3,6 +3,7 @@ package channel
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"strings"
@@ -58,6 +59,47 @@ func TestWebsocketAdmits(t *testing.T) {
 			t.Errorf("%s: the header is %v", c.why, answer.Header)
 		}
 		a.Close()
+	}
+}
+
+// A tlsPipe passes for a channel with TLS.
+type tlsPipe struct{ Channel }
+
+func (tlsPipe) ConnectionState() tls.ConnectionState { return tls.ConnectionState{} }
+
+// By TLS no page may connect that itself came without, as whoever is in the way can have
+// written it; by a plain channel one may that came by TLS, which can have ended at a proxy.
+func TestWebsocketOfAPageWithoutTLS(t *testing.T) {
+	for _, c := range []struct {
+		page   string
+		status int
+		secure bool
+	}{
+		{"http://localhost:7001", 403, true},
+		{"https://localhost:7001", 101, true},
+		{"http://localhost:7001", 101, false},
+		{"https://localhost:7001", 101, false},
+	} {
+		a, b := Pipe(64 << 10)
+		under := Channel(b)
+		if c.secure {
+			under = tlsPipe{b}
+		}
+		a.SetReadDeadline(time.Now().Add(limit))
+		io.WriteString(a, wsRequest("GET / HTTP/1.1", "Origin: "+c.page))
+		a.CloseWrite()
+		ws, _ := WebsocketServer(testCtx(t), under, WebsocketOptions{})
+		answer, err := http.ReadResponse(bufio.NewReader(a), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.StatusCode != c.status {
+			t.Errorf("a page of %s, TLS %v: %s", c.page, c.secure, answer.Status)
+		}
+		a.Close()
+		if ws != nil {
+			ws.Close()
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -162,7 +163,9 @@ func hostOnly(host string) string {
 }
 
 // OriginAllowed says whether a request is of no web page, of one of the server itself,
-// or of one of the origins.
+// or of one of the origins. A request that came by TLS (r.TLS is set) is of no page that
+// came without: whoever is in the way can write that one, though its host and port are
+// the server's. (The other way round TLS may have ended at a proxy.)
 func OriginAllowed(r *http.Request, origins []string) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
@@ -176,7 +179,16 @@ func OriginAllowed(r *http.Request, origins []string) bool {
 		return true
 	}
 	scheme, _, _ := strings.Cut(origin, "://")
-	return (scheme == "http" || scheme == "https") && origin == normalOrigin(scheme+"://"+r.Host)
+	return (scheme == "http" && r.TLS == nil || scheme == "https") && origin == normalOrigin(scheme+"://"+r.Host)
+}
+
+// TLSOf is the TLS state of a channel as http.Request has it; nil: it is not secured.
+func TLSOf(c Channel) *tls.ConnectionState {
+	s, ok := As[Secured](c)
+	if !ok {
+		return nil
+	}
+	return new(s.ConnectionState())
 }
 
 // normalOrigin is an origin (RFC 6454 §6.2) with small letters and without the
@@ -238,6 +250,7 @@ func serveHandshake(ctx context.Context, under Channel, o WebsocketOptions) (ear
 	if err != nil {
 		return nil, nil, refuseHandshake(under, &HandshakeError{Status: 400, Reason: "not an HTTP request: " + oneLine(err.Error())})
 	}
+	r.TLS = TLSOf(under)
 	header, refusal := AcceptWebsocket(r, o)
 	if refusal == nil && o.Admit != nil {
 		who, refusal = o.Admit(ctx, under, r)

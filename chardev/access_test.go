@@ -196,7 +196,7 @@ func serverOf(cons ...*console) *Server {
 // fromProcess is a request over the control socket of a user of this host.
 func fromProcess(uid uint32, r *http.Request) *http.Request {
 	_, end := channel.Pipe(1)
-	return r.WithContext(withPeer(r.Context(), procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
+	return r.WithContext(withPeer(r.Context(), &procPeer{end, channel.PeerCred{PID: 1, UID: uid}}))
 }
 
 // Every route serves those who may do what it needs and nobody else, and to who may

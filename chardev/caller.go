@@ -94,6 +94,9 @@ func (c *control) identified(next http.Handler) http.Handler {
 			refuse(w, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: errUnknown.Error()})
 			return
 		}
+		if !from.who.Guest && !logsIn(r) {
+			c.strangers.remove(p.ch)
+		}
 		ctx := context.WithValue(r.Context(), callerKey{}, from)
 		if from.session != nil {
 			defer from.session.hold()()

@@ -29,6 +29,8 @@ type control struct {
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
 	stuck    time.Duration   // how long who reads an answer that goes on may take nothing; 0: stuckTime
+
+	strangers waitingConns // connections of which it is not known who is there
 }
 
 // comes counts one more who is served for as long as he likes; left must be called when

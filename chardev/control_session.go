@@ -49,6 +49,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 		user, password = accounts.TokenUser, want.Token
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
+	c.strangers.remove(p.ch) // of those who wait to be looked at there are few (accounts.Store)
 	who, err := c.server.vouch(r.Context(), p.ch, user, password)
 	if err != nil {
 		refuse(w, secretRefusal(err))

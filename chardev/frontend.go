@@ -18,7 +18,7 @@ type frontend struct {
 	hub     *hub
 	cfg     *FrontendConfig
 	vouch   func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
-	logins  *waitingConns
+	logins  waitingConns
 	clients atomic.Int64
 }
 
@@ -26,7 +26,7 @@ type frontend struct {
 const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
-	f := &frontend{hub: h, cfg: cfg, logins: newWaitingConns()}
+	f := &frontend{hub: h, cfg: cfg}
 	f.supervisor = newSupervisor(h.audit.refusals(env, &cfg.Endpoint, h.stir), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }

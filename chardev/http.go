@@ -26,8 +26,9 @@ type httpDoor struct {
 }
 
 // requestsMost is how many requests of an address of [http] are served at once, besides
-// those who are attached. One more is told to come again.
-const requestsMost = 1024
+// those who are attached. One more is told to come again. Those of whom nothing is known
+// have waitingMost connections, so there is room besides what they do.
+const requestsMost = waitingMost + 1024
 
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
@@ -58,12 +59,19 @@ func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
 		}
 	}, wg.Done)
 	wg.Go(func() {
-		waiting := newWaitingConns()
+		strangers := &d.control.strangers
 		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateNew || state == http.StateIdle {
-				waiting.add(c)
-			} else {
-				waiting.remove(c)
+			switch state {
+			case http.StateNew: // whoever accepts must not wait for a Close
+				if cut := strangers.add(c); cut != nil {
+					wg.Go(func() { cut.Close() })
+				}
+			case http.StateIdle:
+				if cut := strangers.add(c); cut != nil {
+					cut.Close()
+				}
+			case http.StateHijacked, http.StateClosed:
+				strangers.remove(c)
 			}
 		}}
 		if err := d.control.serve(httpConns{ctx, d}, hs); err != nil {
@@ -120,6 +128,10 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
 		defer d.busy.Add(-1)
+		p, known := r.Context().Value(peerKey{}).(peer)
+		if known {
+			r.TLS = channel.TLSOf(p.ch)
+		}
 		why := ""
 		switch {
 		case d.busy.Add(1) > requestsMost:
@@ -137,7 +149,7 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		if p, ok := r.Context().Value(peerKey{}).(peer); ok {
+		if known {
 			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
 		}
 		problem(w, http.StatusForbidden, why)

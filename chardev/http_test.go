@@ -192,14 +192,14 @@ func TestCallers(t *testing.T) {
 		}
 	}
 	anonymous := r.ch
-	r.ch = procPeer{r.ch, channel.PeerCred{UID: uint32(os.Geteuid()), GID: 987654322}}
+	r.ch = &procPeer{r.ch, channel.PeerCred{UID: uint32(os.Geteuid()), GID: 987654322}}
 	if have := r.who(map[string]string{"Cookie": cookie}); !strings.HasPrefix(have, "[user:alice group:staff unix:") || !strings.HasSuffix(have, " group:987654322]") {
 		t.Errorf("over a UNIX socket it is %s", have)
 	}
 	if w := r.ask("DELETE /api/v1/chardevs/vm1/clients/7", nil); w.Code != 404 {
 		t.Errorf("a process changes nothing: %d %s", w.Code, w.Body)
 	}
-	r.ch = secured{Channel: anonymous}
+	r.ch = &secured{Channel: anonymous}
 	if w := r.ask("POST /api/v1/session", map[string]string{"Body": `{"token":"` + r.token + `"}`}); w.Code != 200 || !w.Result().Cookies()[0].Secure {
 		t.Errorf("over TLS: %d, %v", w.Code, w.Result().Cookies())
 	}
@@ -225,6 +225,23 @@ func TestCallers(t *testing.T) {
 	w = r.ask("GET /api/v1/session", map[string]string{"Cookie": cookie})
 	if set := w.Result().Cookies(); w.Code != 401 || len(set) != 1 || set[0].MaxAge >= 0 {
 		t.Errorf("after that: %d, %v", w.Code, set)
+	}
+}
+
+// Over TLS a page that came without is a foreign one, whatever its host and port.
+func TestAPageWithoutTLS(t *testing.T) {
+	r := newWebRig(t, "")
+	page := map[string]string{"Origin": "http://127.0.0.1:7681"}
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 200 {
+		t.Errorf("without TLS: %d", w.Code)
+	}
+	r.ch = &secured{Channel: r.ch}
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 403 {
+		t.Errorf("with TLS: %d", w.Code)
+	}
+	page["Origin"] = "https://127.0.0.1:7681"
+	if w := r.ask("GET /api/v1/chardevs", page); w.Code != 200 {
+		t.Errorf("of a page with TLS: %d", w.Code)
 	}
 }
 

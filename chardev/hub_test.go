@@ -404,7 +404,7 @@ func TestAClientThatChangesHandsIsNeverForgotten(t *testing.T) {
 }
 
 func TestRequestGuard(t *testing.T) {
-	for _, s := range []string{"GET / HTTP/1.1\r\n", "POST /x", "OPTIONS *", "CONNECT a:1", "GET http://x/"} {
+	for _, s := range []string{"GET / HTTP/1.1\r\n", "POST /x", "OPTIONS *", "CONNECT a:1", "GET http://x/", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
 		for cut := range len(s) {
 			g := new(requestGuard)
 			if !g.isRequest([]byte(s[:cut])) && !g.isRequest([]byte(s[cut:])) {
@@ -412,7 +412,7 @@ func TestRequestGuard(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"get /", "GET\r", "ls GET /", "POSTER /x", "\r\nroot\r", "HEADING"} {
+	for _, s := range []string{"get /", "GET\r", "ls GET /", "POSTER /x", "\r\nroot\r", "HEADING", "\x16\x03\x03", "\x16\x03\x01\x02\x00\x02", "x\x16\x03\x01\x02\x00\x01"} {
 		g := new(requestGuard)
 		if g.isRequest([]byte(s)) || g.isRequest([]byte("GET / HTTP/1.1")) && len(s) >= 16 {
 			t.Errorf("%q: taken for a request", s)

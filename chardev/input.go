@@ -211,11 +211,12 @@ func (s *session) awaitDevice(going <-chan struct{}) error {
 	}
 }
 
-var errHTTPRequest = errors.New("an HTTP request on a raw port (http=allow lets such bytes in)")
+var errHTTPRequest = errors.New("an HTTP request, or a handshake of TLS, on a raw port (http=allow lets such bytes in)")
 
-// A requestGuard tells whether a stream begins like an HTTP request, however it
-// is cut. A web page can make any browser connect to a port of this host and
-// send one; it must not type into a console.
+// A requestGuard tells whether a stream begins like an HTTP request or a handshake of
+// TLS, however it is cut. A web page can make any browser connect to a port of this host
+// and send one; it must not type into a console. (In the handshake is a session ticket,
+// in which a page's server, that has moved here by DNS rebinding, can have put any lines.)
 type requestGuard struct {
 	head [16]byte
 	n    int
@@ -240,5 +241,15 @@ func (g *requestGuard) isRequest(p []byte) bool {
 			return true
 		}
 	}
+	if beginsTLS(g.head[:g.n]) {
+		g.n = len(g.head)
+		return true
+	}
 	return false
+}
+
+// beginsTLS says whether a stream begins with a record that has a ClientHello (RFC 8446
+// sections 4 and 5.1): the handshake, version 3 of SSL or later, a length, the hello.
+func beginsTLS(head []byte) bool {
+	return len(head) > 5 && head[0] == 22 && head[1] == 3 && head[5] == 1
 }

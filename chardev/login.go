@@ -20,12 +20,14 @@ import (
 const (
 	loginTime  = 60 * time.Second // for all of it
 	loginTries = 3
-	loginLine  = 256 // bytes
+	loginLine  = 256     // bytes
+	loginMost  = 4 << 10 // bytes of all lines, with what was erased in them
 )
 
 var (
 	errLoginLate = fmt.Errorf("nobody logged in within %v", loginTime)
 	errLoginLong = fmt.Errorf("a line of a login is longer than %d bytes", loginLine)
+	errLoginMuch = fmt.Errorf("more than %d bytes came for a login", loginMost)
 	errLoginEnd  = fmt.Errorf("login: wrong %d times", loginTries)
 	errLoginLeft = errors.New("login: given up")
 )
@@ -43,7 +45,9 @@ type arrival struct {
 func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errLoginLate)
 	defer cancel()
-	f.logins.add(a.ch)
+	if cut := f.logins.add(a.ch); cut != nil {
+		cut.Close()
+	}
 	stop := context.AfterFunc(ctx, func() { a.ch.SetReadDeadline(time.Unix(1, 0)) })
 	d := &dialog{arrival: a, vouch: f.vouch, echo: io.Discard}
 	if f.cfg.Address.Has("telnet") || f.cfg.Address.Has("ws") {
@@ -70,6 +74,7 @@ type dialog struct {
 	*arrival
 	vouch func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
 	echo  io.Writer // gets what is typed, but for passwords
+	came  int       // bytes
 }
 
 // run asks until somebody is known.
@@ -125,12 +130,17 @@ func (d *dialog) ask(prompt string, echo io.Writer) (string, error) {
 	}
 }
 
-// next reads a byte. A line ends with CR, LF, both, or CR and NUL (RFC 854).
+// next reads a byte. A line ends with CR, LF, both, or CR and NUL (RFC 854). As each
+// costs a call, and keys that are none or erase what was typed make no line longer, there
+// are only so many.
 func (d *dialog) next() (byte, error) {
 	var b [1]byte
 	for {
 		if _, err := io.ReadFull(d.ch, b[:]); err != nil {
 			return 0, err
+		}
+		if d.came++; d.came > loginMost {
+			return 0, errLoginMuch
 		}
 		if d.guard != nil && d.guard.isRequest(b[:]) {
 			return 0, errHTTPRequest

@@ -49,6 +49,8 @@ func TestLogin(t *testing.T) {
 		{"ws://127.0.0.1:1", "bob\réa\ralice\réa\r", "login: bob\r\npassword: \r\nlogin incorrect\r\nlogin: alice\r\npassword: \r\n", "", ""},
 		{"tcp://127.0.0.1:1", strings.Repeat("x\ny\n", 3), strings.Repeat(asked+"login incorrect\r\n", 3), "", "wrong 3 times"},
 		{"tcp://127.0.0.1:1", "alice\n" + strings.Repeat("x", 257), asked, "", "256 bytes"},
+		{"tcp://127.0.0.1:1", strings.Repeat("\x00", loginMost+1) + "alice\néa\n", "login: ", "", "bytes came"},
+		{"tcp://127.0.0.1:1", strings.Repeat("x\x15", loginMost/2) + "alice\néa\n", "login: ", "", "bytes came"},
 		{"tcp://127.0.0.1:1", "late\n\n", asked, "", "too many"},
 		{"tcp://127.0.0.1:1", "ali\x03", "login: ", "", "given up"},
 		{"tcp://127.0.0.1:1", "\x04", "login: ", "", "given up"},
@@ -84,7 +86,7 @@ func TestLogin(t *testing.T) {
 			ended = lastLine(string(shown)) + ended
 		}
 		if ok != (c.fails == "") || ok && a.shown.String() != "user:alice" || left != c.left || text != c.shown || !strings.Contains(ended, c.fails) {
-			t.Errorf("%q on %s: %v, %q, left %q, shown %q", c.typed, c.address, ok, ended, left, text)
+			t.Errorf("%.60q on %s: %v, %q, left %q, shown %q", c.typed, c.address, ok, ended, left, text)
 		}
 	}
 }

@@ -18,10 +18,12 @@ import (
 const (
 	sessionIdle  = 12 * time.Hour     // a session ends when nothing was asked or attached with it for so long,
 	sessionLasts = 7 * 24 * time.Hour // and in any case after so long
-	sessionsMost = 4096               // of all; the one that was idle for the longest gives way
+	sessionsMost = 4096               // of all; the one that was idle for the longest gives way,
+	sessionsEach = 64                 // of one token or user; so nobody logs out others by logging in
 
 	ticketLasts = 30 * time.Second
-	ticketsMost = 1024 // that are not used yet; the oldest gives way
+	ticketsMost = 1024 // that are not used yet; the oldest gives way,
+	ticketsEach = 64   // of one caller, by name
 )
 
 // What a session and a ticket end of.
@@ -87,42 +89,56 @@ func (a *webSessions) begin(ctx context.Context, who access.Identity) (string, *
 	secret, key := newSecret()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.sweep(now)
+	a.sweep(now, who)
 	a.sessions[key] = s
 	return secret, s
 }
 
-// sweep ends the sessions that are over, and one more if there is no room. Called with
-// mu held.
-func (a *webSessions) sweep(now time.Time) {
-	var idlest secretHash
+// sweep ends the sessions that are over, and one more if there is no room for another of
+// who. Called with mu held.
+func (a *webSessions) sweep(now time.Time, who access.Identity) {
+	var all, own idlest
 	for key, s := range a.sessions {
-		switch {
-		case s.isOver(now):
+		if s.isOver(now) {
 			delete(a.sessions, key)
 			s.end(errSessionOver)
-		case a.sessions[idlest] == nil || s.idler(a.sessions[idlest]):
-			idlest = key
+			continue
+		}
+		all.see(key, s.held > 0, s.used)
+		if s.who.String() == who.String() {
+			own.see(key, s.held > 0, s.used)
 		}
 	}
-	if len(a.sessions) >= sessionsMost {
-		a.sessions[idlest].end(errCrowded)
-		delete(a.sessions, idlest)
+	switch {
+	case own.n >= sessionsEach:
+		all = own
+	case all.n < sessionsMost:
+		return
 	}
+	a.sessions[all.key].end(errCrowded)
+	delete(a.sessions, all.key)
+}
+
+// An idlest is of many things the one that is to give way: one with which nothing is
+// served before one with which something is, and then the one whose time is the longest
+// ago.
+type idlest struct {
+	n    int // how many were seen
+	key  secretHash
+	held bool
+	used time.Time
+}
+
+func (i *idlest) see(key secretHash, held bool, used time.Time) {
+	if i.n == 0 || i.held && !held || i.held == held && used.Before(i.used) {
+		i.key, i.held, i.used = key, held, used
+	}
+	i.n++
 }
 
 // isOver is called with all.mu held.
 func (s *webSession) isOver(now time.Time) bool {
 	return s.ctx.Err() != nil || s.who.Ended() != "" || s.held == 0 && now.Sub(s.used) >= sessionIdle
-}
-
-// idler says whether s rather than another one is to give way: one with which nothing
-// is served before one with which something is. It is called with all.mu held.
-func (s *webSession) idler(than *webSession) bool {
-	if (s.held == 0) != (than.held == 0) {
-		return s.held == 0
-	}
-	return s.used.Before(than.used)
 }
 
 // find returns the session of a secret.
@@ -183,17 +199,22 @@ func (a *webSessions) issue(who access.Identity, s *webSession) (string, time.Ti
 	secret, key := newSecret()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var oldest secretHash
+	var all, own idlest
 	for key, t := range a.tickets {
-		switch old, ok := a.tickets[oldest]; {
-		case now.After(t.until):
+		if now.After(t.until) {
 			delete(a.tickets, key)
-		case !ok || t.until.Before(old.until):
-			oldest = key
+			continue
+		}
+		all.see(key, false, t.until)
+		if t.who.String() == who.String() {
+			own.see(key, false, t.until)
 		}
 	}
-	if len(a.tickets) >= ticketsMost {
-		delete(a.tickets, oldest)
+	switch {
+	case own.n >= ticketsEach:
+		delete(a.tickets, own.key)
+	case all.n >= ticketsMost:
+		delete(a.tickets, all.key)
 	}
 	a.tickets[key] = t
 	return secret, t.until

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,6 +73,38 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
+// one is somebody else for each number.
+func one(i int) access.Identity {
+	return access.Identity{Names: []access.Name{{Kind: access.User, Text: strconv.Itoa(i)}}}
+}
+
+// However often somebody logs in, or has tickets made, that is at the cost of his own.
+func TestNobodyLogsOutOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := newWebSessions()
+		defer all.endAll(func(*webSession) bool { return true }, errLoggedOut)
+		hers, _ := all.begin(t.Context(), alice)
+		ticket, _ := all.issue(alice, nil)
+		first, _ := all.begin(t.Context(), one(1))
+		time.Sleep(time.Second)
+		for range sessionsMost {
+			all.begin(t.Context(), one(1))
+		}
+		if n := len(all.sessions); !all.has(hers) || all.has(first) || n != 1+sessionsEach {
+			t.Errorf("%d sessions; hers %v, the first of his %v", n, all.has(hers), all.has(first))
+		}
+		for range ticketsMost {
+			all.issue(one(1), nil)
+		}
+		if n := len(all.tickets); n != 1+ticketsEach {
+			t.Errorf("%d tickets", n)
+		}
+		if _, _, refusal := all.redeem(ticket); refusal != nil {
+			t.Errorf("her ticket: %v", refusal)
+		}
+	})
+}
+
 // Of too many sessions the one that was idle for the longest gives way, of too many
 // tickets the oldest.
 func TestSessionsAreBounded(t *testing.T) {
@@ -88,6 +121,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		for len(all.sessions) < sessionsMost {
 			_, key := newSecret()
 			another := *s
+			another.who = one(len(all.sessions))
 			all.sessions[key] = &another
 		}
 		all.begin(t.Context(), alice)
@@ -96,8 +130,8 @@ func TestSessionsAreBounded(t *testing.T) {
 		}
 		oldest, _ := all.issue(alice, nil)
 		time.Sleep(time.Second)
-		for range ticketsMost {
-			all.issue(alice, nil)
+		for i := range ticketsMost {
+			all.issue(one(i), nil)
 		}
 		if _, _, refusal := all.redeem(oldest); refusal == nil || len(all.tickets) != ticketsMost {
 			t.Errorf("the oldest ticket is refused with %v, there are %d", refusal, len(all.tickets))

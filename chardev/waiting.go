@@ -7,36 +7,32 @@ import (
 )
 
 // waitingMost is how many connections of one way in may wait for somebody to say
-// something: to log in, or to make a request. One more cuts the one that waits for the
-// longest.
+// something: to log in, or to make a request that tells who makes it. For one more the one
+// that waits for the longest is cut.
 const waitingMost = 1024
 
-// waitingConns are such connections.
+// waitingConns are such connections. The zero value has none.
 type waitingConns struct {
 	mu     sync.Mutex
-	oldest *list.List // of net.Conn, the oldest first
+	oldest list.List // of net.Conn, the oldest first
 	where  map[net.Conn]*list.Element
 }
 
-func newWaitingConns() *waitingConns {
-	return &waitingConns{oldest: list.New(), where: map[net.Conn]*list.Element{}}
-}
-
-// add notes that a connection waits from now on, and cuts another one if there are too
-// many.
-func (w *waitingConns) add(c net.Conn) {
+// add notes that a connection waits from now on. If there are too many it returns another
+// one, which is to be closed.
+func (w *waitingConns) add(c net.Conn) (cut net.Conn) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.forget(c)
+	if w.where == nil {
+		w.where = map[net.Conn]*list.Element{}
+	}
 	w.where[c] = w.oldest.PushBack(c)
-	var cut net.Conn
 	if w.oldest.Len() > waitingMost {
 		cut = w.oldest.Front().Value.(net.Conn)
 		w.forget(cut)
 	}
-	w.mu.Unlock()
-	if cut != nil {
-		cut.Close()
-	}
+	return cut
 }
 
 // remove notes that a connection waits no longer.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,9 @@ func read[R record](path string) ([]R, error) {
 	case info.Mode().Perm()&0o022 != 0:
 		return nil, fmt.Errorf("%s: others can write it, and so make themselves anybody: chmod 600 it, and look at what is in it", path)
 	}
+	if err := ownedRightly(path, info); err != nil {
+		return nil, err
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -43,6 +47,21 @@ func read[R record](path string) ([]R, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return list, nil
+}
+
+// ownedRightly refuses a file of a user who need not be trusted: one that is neither root,
+// nor this one, nor has the folder. A folder that others can write lets anybody put a file
+// there.
+func ownedRightly(path string, file fs.FileInfo) error {
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	owner := file.Sys().(*syscall.Stat_t).Uid
+	if owner == 0 || owner == uint32(os.Geteuid()) || owner == dir.Sys().(*syscall.Stat_t).Uid {
+		return nil
+	}
+	return fmt.Errorf("%s: is of the user %d, who could so make himself anybody: look at what is in it, and chown it", path, owner)
 }
 
 // change replaces the file of a folder by what edit makes of its accounts. One change

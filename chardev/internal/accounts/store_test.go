@@ -317,6 +317,26 @@ func TestAFileThatIsNotTrusted(t *testing.T) {
 	}
 }
 
+// A file of a stranger is not believed, whatever its mode; one of whose the folder is is.
+// (Only root can show it; who is not gives no file away.)
+func TestAFileOfAStranger(t *testing.T) {
+	s := newShop(t)
+	s.token("ci", time.Time{})
+	path := s.Paths()[0]
+	stranger := os.Geteuid()
+	if stranger == 0 {
+		stranger = 65534
+		s.must(os.Chown(path, stranger, stranger))
+		if _, err := s.Reload(time.Now()); err == nil || !strings.Contains(err.Error(), "of the user 65534") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	s.must(os.Chown(s.Dir, stranger, -1))
+	if n, err := s.Reload(time.Now()); err != nil || n.Tokens != 1 {
+		t.Errorf("%d tokens, %v", n.Tokens, err)
+	}
+}
+
 // Two at once lose nothing.
 func TestChangesAtOnce(t *testing.T) {
 	s := newShop(t)

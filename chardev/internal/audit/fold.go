@@ -11,7 +11,8 @@ const (
 	foldAfterRefused = 4 // strangers can do that as often as they like
 
 	// foldMost is how many are watched at once. Beyond it refusals are summed up together,
-	// and all else is written one by one: it is by people who were let in.
+	// and so is what nobody in particular does; all else is written one by one: it is by
+	// people who were let in.
 	foldMost = 256
 )
 
@@ -46,16 +47,16 @@ func (f *fold) take(r *Record) (now bool) {
 	k := keyOf(r)
 	s := f.sums[k]
 	if s == nil && len(f.sums) >= foldMost {
-		if r.What != Refused {
+		if r.What != Refused && (len(r.Who) > 0 || r.Peer == "") {
 			return true
 		}
-		k = key{what: Refused}
+		k = key{what: r.What}
 		s = f.sums[k]
 		r.Who, r.Operator, r.Peer, r.Chardev, r.Frontend, r.Client = nil, false, "", "", "", ""
 		r.Text = "more sources than are told apart"
 		if s == nil {
 			s = f.begin(k, r.Time)
-			s.once = foldAfterRefused // and none one by one
+			s.once = foldAfter // and none one by one
 		}
 	}
 	if s == nil {

@@ -129,3 +129,38 @@ func TestManyStrangers(t *testing.T) {
 		t.Errorf("%d refused, %d told", in, told)
 	}
 }
+
+// Where no rule asks who somebody is, very many who come and go make no more lines than
+// refusals do, and the sums have all of them; people who are known are told one by one.
+func TestManyAnonymous(t *testing.T) {
+	var f fold
+	now := time.Unix(1e9, 0)
+	told := 0
+	for i := range 10000 {
+		peer := fmt.Sprintf("198.51.%d.%d:1", i>>8, i&255)
+		for _, r := range []Record{{What: Attach}, {What: Detach, BytesOut: 1}} {
+			r.Time, r.Peer, r.Chardev = now, peer, "vm"
+			if f.take(&r) {
+				told++
+			}
+		}
+	}
+	if told > foldMost {
+		t.Errorf("%d lines", told)
+	}
+	if r := (Record{Time: now, What: Attach, Who: []string{"user:alice"}, Peer: "192.0.2.1:1"}); !f.take(&r) || r.Peer == "" {
+		t.Errorf("alice is not told of, or as %+v", r)
+	}
+	var comes, goes, bytes int
+	for _, r := range f.ended(now, true) {
+		switch r.What {
+		case Attach:
+			comes += r.Count
+		case Detach:
+			goes, bytes = goes+r.Count, bytes+int(r.BytesOut)
+		}
+	}
+	if comes+goes+told != 20000 || bytes != goes {
+		t.Errorf("%d lines, and sums of %d, %d and %d bytes", told, comes, goes, bytes)
+	}
+}
