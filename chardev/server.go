@@ -47,8 +47,9 @@ type Server struct {
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
 
-	keyring  *keyring
-	accounts *accountKeeper
+	keyring   *keyring
+	accounts  *accountKeeper
+	inherited channel.Inherited
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
@@ -211,6 +212,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Dir:         filepath.Dir(s.cfg.File),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
+		Inherited:   &s.inherited,
 		Log:         log,
 	}
 }
@@ -267,7 +269,7 @@ func (s *Server) console(name string) *console {
 // have what was printed so far, for up to a second, and closes everything.
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	l, err := new(channel.Env).Listen(ctx, s.cfg.Control)
+	l, err := s.newEnv(s.log).Listen(ctx, s.cfg.Control)
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", s.cfg.Control, err)
 	}
@@ -295,6 +297,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	if s.awaitFirst(ctx) {
+		s.tellUnused()
 		ready()
 	}
 	<-ctx.Done()
