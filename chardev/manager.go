@@ -22,7 +22,7 @@ func (s *Server) tellUnused() {
 // does not return while one of them hangs.
 func (s *Server) Alive() {
 	for _, c := range s.consoles {
-		c.info(true)
+		c.info(false)
 	}
 }
 

@@ -83,6 +83,9 @@ var debian = map[string]string{
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
 	"curl":               "curl",
+	"systemd-analyze":    "systemd",
+	"man":                "man-db",
+	"dpkg":               "dpkg",
 }
 
 // program finds a program, or fails the test with the package that has it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -20,12 +21,16 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the build knows about itself: the module's version, and the
-// commit where it was built in a checkout.
+// release is the version of the package that the binary is of, set by the linker; "":
+// it is of none.
+var release string
+
+// version is what the build knows about itself: the package's version, else the
+// module's, and the commit where it was built in a checkout.
 func version() string {
-	v, commit, modified := "(unknown)", "", ""
+	v, commit, modified := cmp.Or(release, "(unknown)"), "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
+		v = cmp.Or(release, info.Main.Version)
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"chardevd/chardev"
+	"chardevd/cmd/chardevd/internal/systemd"
+)
+
+// A managed daemon is one whose service manager hears how it is. What the manager does
+// not hear is in the log.
+type managed struct {
+	*systemd.Service
+	server *chardev.Server
+	log    *slog.Logger
+}
+
+// takeSockets gives the daemon the sockets that were passed.
+func (m managed) takeSockets() {
+	if err := m.server.Inherit(m.Sockets); err != nil {
+		m.log.Error("what was passed to listen on", "error", err)
+	}
+}
+
+// status is the line of "systemctl status".
+func (m managed) status() string {
+	up, all := m.server.Up()
+	return fmt.Sprintf("%d of %d consoles up", up, all)
+}
+
+func (m managed) ready() { m.told(m.Ready(m.status())) }
+
+func (m managed) stopping() { m.told(m.Stopping()) }
+
+// reload tells the manager when it begins and when it is over.
+func (m managed) reload(reload func() error) {
+	m.told(m.Reloading())
+	if err := reload(); err != nil {
+		m.log.Error("SIGHUP", "error", err)
+	}
+	m.ready()
+}
+
+func (m managed) told(err error) {
+	if err != nil {
+		m.log.Warn("service manager", "error", err)
+	}
+}
