@@ -1,6 +1,10 @@
 package chardev
 
-import "os"
+import (
+	"context"
+	"os"
+	"time"
+)
 
 // What a service manager wants of the daemon, whichever manager it is.
 
@@ -21,17 +25,43 @@ func (s *Server) tellUnused() {
 // Alive returns when every chardev has answered how it is, as "chardevd list" asks: it
 // does not return while one of them hangs.
 func (s *Server) Alive() {
-	for _, c := range s.consoles {
+	for _, c := range s.all() {
 		c.info(false)
 	}
 }
 
 // Up counts the chardevs whose device is up, and all of them.
 func (s *Server) Up() (up, all int) {
-	for _, c := range s.consoles {
-		if state, _, _ := c.device.status.get(); state == StateUp {
+	consoles := s.all()
+	for _, c := range consoles {
+		if state, _, _ := c.device.Load().state(); state == StateUp {
 			up++
 		}
 	}
-	return up, len(s.consoles)
+	return up, len(consoles)
+}
+
+// followPause is how far apart what Follow tells is at least.
+const followPause = time.Second
+
+// Follow calls told with what Up counts, each time that it is another, until ctx ends.
+func (s *Server) Follow(ctx context.Context, told func(up, all int)) {
+	w := s.board.watch(happened)
+	defer w.leave()
+	wasUp, were := -1, -1
+	for {
+		w.clear()
+		if up, all := s.Up(); up != wasUp || all != were {
+			told(up, all)
+			wasUp, were = up, all
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return
+		}
+		if sleep(ctx, followPause) != nil {
+			return
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -24,12 +25,16 @@ func (m managed) takeSockets() {
 }
 
 // status is the line of "systemctl status".
-func (m managed) status() string {
-	up, all := m.server.Up()
-	return fmt.Sprintf("%d of %d consoles up", up, all)
-}
+func status(up, all int) string { return fmt.Sprintf("%d of %d consoles up", up, all) }
 
-func (m managed) ready() { m.told(m.Ready(m.status())) }
+func (m managed) ready() { m.told(m.Ready(status(m.server.Up()))) }
+
+// follow keeps that line true until ctx ends.
+func (m managed) follow(ctx context.Context) {
+	if m.Hears() {
+		m.server.Follow(ctx, func(up, all int) { m.told(m.Status(status(up, all))) })
+	}
+}
 
 func (m managed) stopping() { m.told(m.Stopping()) }
 

@@ -156,5 +156,6 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	return s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 		m.ready()
+		beside.Go(func() { m.follow(ctx) })
 	})
 }

@@ -75,6 +75,9 @@ func forThisProcess(variable string, other bool) bool {
 	return err == nil && pid == os.Getpid()
 }
 
+// Hears says whether there is a manager who wants messages.
+func (s *Service) Hears() bool { return s.notify != "" }
+
 // Ready tells that the service has started, or reloaded, and what it does.
 func (s *Service) Ready(status string) error { return s.tell("READY=1", "STATUS="+status) }
 
