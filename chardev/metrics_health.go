@@ -47,13 +47,16 @@ func (c *control) ready(w http.ResponseWriter, _ *http.Request, from caller) {
 		}
 	}
 	if s.mayWatch(from.who) {
-		for _, d := range s.doors {
+		s.changing.Lock()
+		doors := s.doors
+		s.changing.Unlock()
+		for _, d := range doors {
 			add("http", "", &d.supervisor)
 		}
 	}
 	for _, con := range c.where(from.who, access.Read) {
-		add("device", con.name, &con.device.supervisor)
-		for _, f := range con.fronts {
+		add("device", con.name, &con.device.Load().supervisor)
+		for _, f := range con.frontends() {
 			add("frontend", con.name, &f.supervisor)
 		}
 	}

@@ -85,7 +85,7 @@ func (s *sample) take(con *console, clients []*client) []*client {
 	h := con.hub
 	name := metricLabel("chardev", con.name)
 	s.labels = metricLabels{name}
-	state, _, _ := con.device.state()
+	state, _, _ := con.device.Load().state()
 	s.up = state == StateUp
 	s.reconnects = max(0, h.sessions.Load()-1)
 	s.lastOutput = float64(h.lastOut.Load()) / 1e9
@@ -103,8 +103,9 @@ func (s *sample) take(con *console, clients []*client) []*client {
 			s.line = &n
 		}
 	}
-	s.ways = make([]way, 0, len(con.fronts)+len(besideFrontends))
-	for _, f := range con.fronts {
+	fronts := con.frontends()
+	s.ways = make([]way, 0, len(fronts)+len(besideFrontends))
+	for _, f := range fronts {
 		s.addFrontend(f, name)
 	}
 	for _, one := range besideFrontends {
@@ -145,7 +146,7 @@ func (s *sample) way(address string) *way {
 func (s *sample) addFrontend(f *frontend, name *dto.LabelPair) {
 	state, _, _ := f.status.get()
 	up, reconnects := state == StateUp, max(0, f.status.opened()-1)
-	address := f.cfg.Address.String()
+	address := f.ep.Address.String()
 	if w := s.way(address); w != nil {
 		w.up = w.up && up
 		w.reconnects += reconnects
