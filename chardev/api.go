@@ -24,6 +24,9 @@ import "time"
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
 //	POST   /api/v1/ticket                       TicketInfo
 //	GET    /openapi.json                        all this for programs (OpenAPI 3.1)
+//	GET    /metrics                             for Prometheus: see METRICS.md
+//	GET    /healthz                             200 while the daemon serves, for anybody
+//	GET    /readyz                              Readiness: 200 if Ready, else 503, for anybody
 //
 // The same API is served at the addresses of [http]. There the caller is whoever its
 // certificate or UNIX socket tells, and whoever the request shows: by a header

@@ -127,6 +127,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
 	h.device.Store(s)
+	h.sessions.Add(1)
 	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
@@ -171,6 +172,7 @@ func (s *session) end(err error) {
 	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
+	h.dropped[droppedDevice].Add(int64(s.out.Kept()))
 	s.out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {

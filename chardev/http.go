@@ -124,12 +124,17 @@ type httpAddr struct{ channel.Address }
 
 func (a httpAddr) Network() string { return a.Transport }
 
-// handler is the API below /api/, and the pages.
+// besideAPI are the paths of routes that are not below /api/.
+var besideAPI = []string{openAPIPath, metricsPath, healthPath, readyPath}
+
+// handler is the API, and the pages.
 func (d *httpDoor) handler() http.Handler {
 	mux := http.NewServeMux()
 	api := d.control.handler()
 	mux.Handle("/api/", api)
-	mux.Handle(openAPIPath, api)
+	for _, path := range besideAPI {
+		mux.Handle(path, api)
+	}
 	if pages := d.control.server.Pages; pages != nil {
 		mux.Handle("/", pages)
 	} else {

@@ -81,7 +81,6 @@ type scribe struct {
 	slow     atomic.Bool   // it is not waited for until it has written all
 	overdue  atomic.Bool   // the timer went off while the device's goroutine wrote
 	news     chan struct{} // the cursor or the reserve moved, or it does not; capacity 1
-	lost     atomic.Int64  // bytes that the disk did not take in time
 
 	mu    sync.Mutex
 	doing atomic.Int32 // changed under mu
@@ -362,7 +361,7 @@ func (s *scribe) finish() error {
 // them in time. The journal states the gap at the next Append.
 func (s *scribe) lose(missing int64) {
 	at := s.cursor.Add(missing)
-	s.lost.Add(missing)
+	s.hub.dropped[droppedJournal].Add(missing)
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()

@@ -34,6 +34,7 @@ func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password s
 	} else {
 		who, err = s.accounts.store.Password(ctx, user, password, sourceOf(ch))
 	}
+	s.logins[loginResult(err)].Add(1)
 	if err == nil {
 		s.audit.did(comer{who: who, peer: peerName(who, ch)}, audit.Login, "")
 		return who, nil

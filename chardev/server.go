@@ -42,9 +42,15 @@ type Server struct {
 	audit    auditor
 	sessions *webSessions
 	wrongs   flood // of secrets
+	logins   [len(loginResults)]atomic.Int64
+	scraping *scraping
+	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
+
+	// Version is what the metrics tell of the build. It is set before Run.
+	Version string
 
 	keyring  *keyring
 	accounts *accountKeeper
@@ -85,6 +91,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		desks:  make(desks, deskCount),
 
 		sessions: newWebSessions(),
+		scraping: newScraping(),
 
 		keyring: newKeyring(cfg.Credentials, log),
 	}
@@ -255,6 +262,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	if s.awaitFirst(ctx) {
+		s.opened.Store(true)
 		ready()
 	}
 	<-ctx.Done()

@@ -20,6 +20,7 @@ type status struct {
 	err   string
 	since time.Time
 	first chan struct{} // closed when the first try is over
+	ups   int64         // how often it went up
 }
 
 // over is such a channel that is closed, the same for all.
@@ -51,6 +52,9 @@ func (s *status) set(state string, err error) bool {
 	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || !sameReason(text, s.err)
 	if state != s.state {
 		s.since = time.Now()
+		if state == StateUp {
+			s.ups++
+		}
 	}
 	s.state, s.err = state, text
 	return news
@@ -74,6 +78,13 @@ func (s *status) tried() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.first
+}
+
+// opened is how often it was open.
+func (s *status) opened() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ups
 }
 
 func (s *status) get() (state, err string, since time.Time) {
