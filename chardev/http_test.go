@@ -139,7 +139,7 @@ func TestTwoSecrets(t *testing.T) {
 	r := newWebRig(t, "")
 	q := httptest.NewRequest("GET", "/", nil)
 	q.Header["Authorization"] = []string{"Bearer " + r.token, "Bearer " + r.token}
-	if _, refusal := r.door.control.server.authorized(t.Context(), r.ch, q); refusal == nil || refusal.Status != 401 {
+	if _, refusal := r.door.control.server.authorized(t.Context(), placeOf(r.ch), q); refusal == nil || refusal.Status != 401 {
 		t.Errorf("refused with %v", refusal)
 	}
 }

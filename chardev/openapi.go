@@ -180,8 +180,12 @@ func logMedia() []string {
 
 // openAPI answers with the description of all routes, which is made when it is asked
 // for.
-func (c *control) openAPI(w http.ResponseWriter, _ *http.Request, _ caller) {
-	text, err := json.Marshal(describeAPI(c.routes()))
+func (c *control) openAPI(w http.ResponseWriter, r *http.Request, _ caller) {
+	doc := describeAPI(c.routes())
+	if p, _ := r.Context().Value(peerKey{}).(peer); p.prefix != "" {
+		doc.Servers = []*huma.Server{{URL: p.prefix}}
+	}
+	text, err := json.Marshal(doc)
 	if err != nil {
 		problem(w, http.StatusInternalServerError, err.Error())
 		return
