@@ -102,7 +102,7 @@ const (
 type Info struct {
 	Name      string           `json:"name"`
 	State     string           `json:"state"`           // of the device: up, down, opening
-	Since     time.Time        `json:"since"`           // when it came to that state
+	Since     time.Time        `json:"since"`           // when it came up or, if it is down or opening, went down
 	Error     string           `json:"error,omitempty"` // why it is not up
 	Device    string           `json:"device"`          // its address
 	Input     string           `json:"input"`           // shared, exclusive, off

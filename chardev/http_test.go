@@ -49,7 +49,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	if _, err := s.accounts.store.Reload(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
+	s.sessions.ctx = r.ctx
+	t.Cleanup(s.sessions.endAll)
 	_, r.ch = channel.Pipe(1)
 	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
 	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}

@@ -93,6 +93,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	for i := range cfg.Chardevs {
@@ -112,6 +113,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.audit.log.Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -278,6 +280,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
 	s.accounts.start(ctx, &fronts) // before anybody can show a secret
+	s.sessions.resume(ctx)
 	for _, c := range s.consoles {
 		c.device.start(away, &devices)
 		for _, f := range c.fronts {
