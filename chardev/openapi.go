@@ -52,7 +52,7 @@ var logParameters = []parameter{
 	{"lines", "integer", "only so many of the last lines, or of those that match"},
 	{"grep", "string", "only lines that match this regular expression (RE2)"},
 	{"context", "integer", "so many lines before and behind each that matches"},
-	{"format", "string", "text, raw, json or asciicast; of server-sent events raw or json"},
+	{"format", "string", "text, raw, json or asciicast; of server-sent events raw, json or text"},
 	{"size", "string", "of the recording's terminal, like 80x24"},
 	{"epoch", "string", "the one whose offsets since and until are: 409 if it is not the present one"},
 	flagOf("timestamps", "lines of text begin with the time at which they came"),
