@@ -86,7 +86,7 @@ func (s *status) get() (state, err string, since time.Time) {
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
 	Reconnect
-	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1
+	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
 	wait time.Duration
 }
 
@@ -154,7 +154,7 @@ type supervisor struct {
 }
 
 func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
-	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r, now: make(chan struct{}, 1)}, status: newStatus(), news: news}
+	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
 func (s *supervisor) set(state string, err error) {
