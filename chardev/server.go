@@ -100,6 +100,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	var all []*console
@@ -122,6 +123,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.audit.log.Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -286,6 +288,7 @@ func (s *Server) begin(run *running) {
 	defer s.changing.Unlock()
 	s.run = run
 	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	s.sessions.resume(run.ctx)
 	for _, c := range s.all() {
 		c.start(run)
 	}

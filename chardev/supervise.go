@@ -18,7 +18,7 @@ type status struct {
 	mu    sync.Mutex
 	state string
 	err   string
-	since time.Time
+	since time.Time     // when it came up, or went down
 	first chan struct{} // closed when the first try is over
 	ups   int64         // how often it went up
 }
@@ -50,7 +50,7 @@ func (s *status) set(state string, err error) bool {
 		text = s.err // why it is not up is still the last failure
 	}
 	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || !sameReason(text, s.err)
-	if state != s.state {
+	if (state == StateUp) != (s.state == StateUp) { // a try to open it changes nothing of how long it is down
 		s.since = time.Now()
 		if state == StateUp {
 			s.ups++
