@@ -42,9 +42,15 @@ type Server struct {
 	audit    auditor
 	sessions *webSessions
 	wrongs   flood // of secrets
+	logins   [len(loginResults)]atomic.Int64
+	scraping *scraping
+	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
+
+	// Version is what the metrics tell of the build. It is set before Run.
+	Version string
 
 	keyring   *keyring
 	accounts  *accountKeeper
@@ -86,6 +92,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		desks:  make(desks, deskCount),
 
 		sessions: newWebSessions(),
+		scraping: newScraping(),
 
 		keyring: newKeyring(cfg.Credentials, log),
 	}
@@ -94,6 +101,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	var all []*console
@@ -116,6 +124,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.audit.log.Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -257,6 +266,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	if s.awaitFirst(ctx) {
+		s.opened.Store(true)
 		s.tellUnused()
 		ready()
 	}
@@ -281,6 +291,7 @@ func (s *Server) begin(run *running) {
 	defer s.changing.Unlock()
 	s.run = run
 	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	s.sessions.resume(run.ctx)
 	for _, c := range s.all() {
 		c.start(run)
 	}

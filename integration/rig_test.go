@@ -85,7 +85,8 @@ var debian = map[string]string{
 	"curl":               "curl",
 	"systemd-analyze":    "systemd",
 	"man":                "man-db",
-	"dpkg":               "dpkg",
+	"debootstrap":        "debootstrap",
+	"nginx":              "nginx-light",
 }
 
 // program finds a program, or fails the test with the package that has it.

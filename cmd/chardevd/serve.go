@@ -126,7 +126,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
-	s.Pages = web.Handler()
+	s.Pages, s.Version = web.Handler(), release()
 	m := managed{manager, s, log}
 	m.takeSockets()
 	defer func() {

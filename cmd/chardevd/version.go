@@ -21,16 +21,21 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// release is the version of the package that the binary is of, set by the linker; "":
-// it is of none.
-var release string
-
-// version is what the build knows about itself: the package's version, else the
-// module's, and the commit where it was built in a checkout.
+// version is release, and what it is built with and for.
 func version() string {
-	v, commit, modified := cmp.Or(release, "(unknown)"), "", ""
+	return fmt.Sprintf("chardevd %s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// packaged is the version of the package that the binary is of, set by the linker; "":
+// it is of none.
+var packaged string
+
+// release is what the build knows about itself: the package's version, else the
+// module's, and the commit where it was built in a checkout.
+func release() string {
+	v, commit, modified := cmp.Or(packaged, "(unknown)"), "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = cmp.Or(release, info.Main.Version)
+		v = cmp.Or(packaged, info.Main.Version)
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
@@ -40,5 +45,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("chardevd %s%s%s %s %s/%s", v, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return v + commit + modified
 }

@@ -39,7 +39,7 @@ install_to() { # MODE FILE PATH: a file of the package
 }
 
 build() { # FILE: the daemon
-	go build -trimpath -ldflags "-s -w -X main.release=$VERSION" -o "$1" ./cmd/chardevd
+	go build -trimpath -ldflags "-s -w -X main.packaged=$VERSION" -o "$1" ./cmd/chardevd
 }
 build "$stage/chardevd"
 install_to 755 "$stage/chardevd" /usr/bin/chardevd
