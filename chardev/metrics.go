@@ -37,6 +37,8 @@ type scraping struct {
 	process prometheus.Gatherer
 	turn    chan struct{} // has a token while a page is made; capacity 1
 	sending waitingConns
+
+	size int // of the last page; owned by who has the turn
 }
 
 func newScraping() *scraping {
@@ -94,6 +96,7 @@ func (s *Server) metricsPage(ctx context.Context, what scrape, format expfmt.For
 		return nil, context.Cause(ctx)
 	}
 	var page bytes.Buffer
+	page.Grow(s.scraping.size)
 	to := io.Writer(&page)
 	var zip *gzip.Writer
 	if zipped {
@@ -109,6 +112,7 @@ func (s *Server) metricsPage(ctx context.Context, what scrape, format expfmt.For
 			return nil, err
 		}
 	}
+	s.scraping.size = page.Len()
 	return &page, nil
 }
 

@@ -25,7 +25,7 @@ var errTold = errors.New("see the log")
 func newServe() *cobra.Command {
 	var file string
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
-	format := choice{"text", []string{"text", "json"}}
+	format := choice{"auto", logFormats}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon in the foreground",
@@ -48,7 +48,7 @@ socket, until they are right.`,
 			}
 			lines := newLogQueue(cmd.ErrOrStderr())
 			defer lines.Close()
-			log := newLog(lines, level.value, format.value)
+			log := newLog(lines, level.value, format.value, cmd.ErrOrStderr())
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -59,21 +59,8 @@ socket, until they are right.`,
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().Var(&level, "log-level", "the least of what is logged")
-	cmd.Flags().Var(&format, "log-format", "how the log is written")
+	cmd.Flags().Var(&format, "log-format", "how the log is written; auto is journal where stderr goes to systemd's journal, else text")
 	return cmd
-}
-
-// newLog makes the daemon's log.
-func newLog(w io.Writer, level, format string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		panic(err) // the flag takes only the four levels
-	}
-	o := &slog.HandlerOptions{Level: l}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
