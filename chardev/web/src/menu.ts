@@ -52,7 +52,7 @@ export function menu(o: Owner): { button: HTMLElement; panel: HTMLElement } {
     if ((e as ToggleEvent).newState !== "open") return;
     panel.replaceChildren(
       h("p", { class: "field" }, h("span", {}, "Text"), h("span", { class: "pair" },
-        h("button", { "aria-label": "Smaller text", onclick: () => scale(-1) }, "A−"), h("button", { "aria-label": "Larger text", onclick: () => scale(1) }, "A+"))),
+        h("button", { "aria-label": "A−, smaller text", onclick: () => scale(-1) }, "A−"), h("button", { "aria-label": "A+, larger text", onclick: () => scale(1) }, "A+"))),
       h("p", { class: "field" }, h("label", { for: "size" }, "Size"), sizes),
       item("Send the size to the guest", o.sendSize),
       h("hr"),
