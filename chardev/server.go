@@ -52,8 +52,9 @@ type Server struct {
 	// Version is what the metrics tell of the build. It is set before Run.
 	Version string
 
-	keyring  *keyring
-	accounts *accountKeeper
+	keyring   *keyring
+	accounts  *accountKeeper
+	inherited channel.Inherited
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -200,6 +201,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Dir:         filepath.Dir(s.file),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
+		Inherited:   &s.inherited,
 		Log:         log,
 	}
 }
@@ -246,7 +248,7 @@ func (s *Server) console(name string) *console {
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	control := s.config().Control
-	l, err := new(channel.Env).Listen(ctx, control)
+	l, err := s.newEnv(s.log).Listen(ctx, control)
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", control, err)
 	}
@@ -265,6 +267,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	})
 	if s.awaitFirst(ctx) {
 		s.opened.Store(true)
+		s.tellUnused()
 		ready()
 	}
 	<-ctx.Done()
