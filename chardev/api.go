@@ -68,7 +68,10 @@ import "time"
 // objects of format=json: with that format one for each line, else, or with format=raw,
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
 // of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
-// events=true. The ID of an event is where to go on behind it, which Last-Event-ID does
+// events=true. Where names=true is given they have the console's name. With format=text, which
+// has to be said, the data are a JSON string: what format=text shows without, of one line
+// that is whole now; or, in an event without ID, more of the one that is not, so that who
+// goes on behind the last ID gets what came in events without one again. The ID of an event is where to go on behind it, which Last-Event-ID does
 // (and since and lines do not count then): the offset of the next byte; with +K behind
 // it, if K of the things that happened there were told; and with @EPOCH, where no journal
 // is kept and offsets end with the daemon. An ID of another epoch is answered with 409.
@@ -105,7 +108,7 @@ const (
 type Info struct {
 	Name      string           `json:"name"`
 	State     string           `json:"state"`           // of the device: up, down, opening
-	Since     time.Time        `json:"since"`           // when it came to that state
+	Since     time.Time        `json:"since"`           // when it came up or, if it is down or opening, went down
 	Error     string           `json:"error,omitempty"` // why it is not up
 	Device    string           `json:"device"`          // its address
 	Input     string           `json:"input"`           // shared, exclusive, off

@@ -306,11 +306,11 @@ var errTakenOver = errors.New("taken over")
 func (h *hub) readDevice(s *session) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(s.ctx, len(space)); err != nil {
+		if err := h.waitRoom(s.going, len(space)); err != nil {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.await(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(s.going, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}

@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -397,8 +396,9 @@ func (s *scribe) ready(to int64) bool {
 	return s.slow.Load() || to <= s.reserved.Load() && to-s.cursor.Load() < scribeLag
 }
 
-// await waits until offsets up to the given one may be given out.
-func (s *scribe) await(ctx context.Context, to int64) error {
+// await waits until offsets up to the given one may be given out. It returns errGone if
+// going is closed before.
+func (s *scribe) await(going <-chan struct{}, to int64) error {
 	if s.ready(to) {
 		return nil
 	}
@@ -414,8 +414,8 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 		case <-s.news:
 		case <-grace.C:
 			s.slow.Store(true)
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-going:
+			return errGone
 		}
 	}
 	return nil

@@ -52,8 +52,9 @@ type Server struct {
 	// Version is what the metrics tell of the build. It is set before Run.
 	Version string
 
-	keyring  *keyring
-	accounts *accountKeeper
+	keyring   *keyring
+	accounts  *accountKeeper
+	inherited channel.Inherited
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -100,6 +101,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	var all []*console
@@ -122,6 +124,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.audit.log.Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -198,6 +201,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Dir:         filepath.Dir(s.file),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
+		Inherited:   &s.inherited,
 		Log:         log,
 	}
 }
@@ -244,7 +248,7 @@ func (s *Server) console(name string) *console {
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	control := s.config().Control
-	l, err := new(channel.Env).Listen(ctx, control)
+	l, err := s.newEnv(s.log).Listen(ctx, control)
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", control, err)
 	}
@@ -263,6 +267,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	})
 	if s.awaitFirst(ctx) {
 		s.opened.Store(true)
+		s.tellUnused()
 		ready()
 	}
 	<-ctx.Done()
@@ -286,6 +291,7 @@ func (s *Server) begin(run *running) {
 	defer s.changing.Unlock()
 	s.run = run
 	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	s.sessions.resume(run.ctx)
 	for _, c := range s.all() {
 		c.start(run)
 	}

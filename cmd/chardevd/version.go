@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -20,17 +21,21 @@ func newVersion() *cobra.Command {
 	}
 }
 
+// packaged is the version of the package that the binary is of, set by the linker; "":
+// it is of none.
+var packaged string
+
 // version is release, and what it is built with and for.
 func version() string {
 	return fmt.Sprintf("chardevd %s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
-// release is what the build knows about itself: the module's version, and the
-// commit where it was built in a checkout.
+// release is what the build knows about itself: the package's version, else the
+// module's, and the commit where it was built in a checkout.
 func release() string {
-	v, commit, modified := "(unknown)", "", ""
+	v, commit, modified := cmp.Or(packaged, "(unknown)"), "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
+		v = cmp.Or(packaged, info.Main.Version)
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
