@@ -95,7 +95,7 @@ func errorsOf(t *testing.T, path string) []Mistake {
 	return ce.Mistakes
 }
 
-func clearEnvironment(t *testing.T) {
+func clearEnvironment(t testing.TB) {
 	t.Setenv("STATE_DIRECTORY", "")
 	t.Setenv("RUNTIME_DIRECTORY", "")
 }

@@ -30,6 +30,7 @@ need xz-utils xz
 need zstd zstdcat                       # the journal
 need asciinema asciinema
 need curl curl                          # the API
+need nginx-light nginx                  # before [http]
 need chromium chromium                  # the pages
 need nodejs node                        # builds them
 need npm npm

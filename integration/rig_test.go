@@ -83,6 +83,7 @@ var debian = map[string]string{
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
 	"curl":               "curl",
+	"nginx":              "nginx-light",
 }
 
 // program finds a program, or fails the test with the package that has it.

@@ -121,7 +121,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	if err != nil {
 		return err
 	}
-	s.Pages = web.Handler()
+	s.Pages, s.Version = web.Handler(), release()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads

@@ -20,9 +20,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the build knows about itself: the module's version, and the
-// commit where it was built in a checkout.
+// version is release, and what it is built with and for.
 func version() string {
+	return fmt.Sprintf("chardevd %s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// release is what the build knows about itself: the module's version, and the
+// commit where it was built in a checkout.
+func release() string {
 	v, commit, modified := "(unknown)", "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		v = info.Main.Version
@@ -35,5 +40,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("chardevd %s%s%s %s %s/%s", v, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return v + commit + modified
 }

@@ -57,7 +57,7 @@ export function list(go: (path: string) => void): View {
     const since = minute(new Date(info.since), new Date(now));
     let state = "";
     if (info.state === "down") state = `down since ${since}`;
-    if (info.state === "opening") state = "reconnecting";
+    if (info.state === "opening") state = `reconnecting, down since ${since}`;
     say(row.state, state || "up");
     row.state.title = info.error ?? `since ${since}`;
     say(row.last, info.last_line || (info.state === "up" ? "" : info.error ?? ""));

@@ -140,7 +140,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         return { kind: "warn", text: "connecting…" };
     }
     if (device.state !== "up") {
-      const what = device.state === "opening" ? "the device is being opened" : "the device is down since " + clock(device.since);
+      const what = "the device is down since " + clock(device.since) + (device.state === "opening" ? "; it is being opened" : "");
       return { kind: "warn", text: what + (device.why ? ": " + device.why : "") };
     }
     if (reader.loading) return { kind: "calm", text: "reading the log…" };
