@@ -367,7 +367,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "chardev.toml")
 	f.Fuzz(func(t *testing.T, text string) {
-		cfg, err := load(path, text)
+		cfg, err := load(path, text, new(instead))
 		if err == nil {
 			if cfg == nil || len(cfg.Chardevs) == 0 {
 				t.Fatalf("%q gives neither a chardev nor an error", text)
