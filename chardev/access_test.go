@@ -372,20 +372,28 @@ func reloaded(s *Server) error {
 // runs runs a server until the test ends; it returns when all is open.
 func runs(t testing.TB, s *Server) {
 	t.Helper()
+	t.Cleanup(begun(t, s))
+}
+
+// begun runs a server until end is called; it returns when all is open.
+func begun(t interface {
+	Error(...any)
+	Fatal(...any)
+}, s *Server) (end func()) {
 	ctx, stop := context.WithCancel(context.Background())
 	ready, over := make(chan struct{}), make(chan error, 1)
 	go func() { over <- s.Run(ctx, func() { close(ready) }) }()
-	t.Cleanup(func() {
+	select {
+	case <-ready:
+	case err := <-over:
+		stop()
+		t.Fatal(err)
+	}
+	return func() {
 		stop()
 		if err := errors.Join(<-over, s.Close()); err != nil {
 			t.Error(err)
 		}
-	})
-	select {
-	case <-ready:
-	case err := <-over:
-		over <- err
-		t.Fatal(err)
 	}
 }
 

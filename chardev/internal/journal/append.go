@@ -40,7 +40,7 @@ func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err er
 	if end := j.end.Load(); at < end {
 		return 0, fmt.Errorf("journal %s: offset %d is written already, the journal ends at %d: go on there", j.dir, at, end)
 	}
-	o := j.limits() // the same for all of it
+	o := j.Options() // the same for all of it
 	for left > 0 {
 		if err := j.room(at, left, o, marks); err != nil {
 			return n, advise(err)

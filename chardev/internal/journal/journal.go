@@ -91,8 +91,8 @@ type Journal struct {
 	tail     tail
 }
 
-// limits are the options, with the usual values in place of zeros.
-func (j *Journal) limits() Options { return *j.options.Load() }
+// Options say how much it keeps, with the usual values in place of zeros.
+func (j *Journal) Options() Options { return *j.options.Load() }
 
 // SetOptions changes how much is kept: from now on, and of what is there already.
 func (j *Journal) SetOptions(o Options) {

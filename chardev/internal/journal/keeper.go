@@ -88,6 +88,11 @@ func (k *Keeper) SetLimits(maxTotal int64, sync time.Duration) {
 	k.poke()
 }
 
+// Limits are those that are in force.
+func (k *Keeper) Limits() (maxTotal int64, sync time.Duration) {
+	return k.maxTotal.Load(), time.Duration(k.interval.Load())
+}
+
 // closing is how long Close waits for a disk that does not answer.
 const closing = 10 * time.Second
 
@@ -161,7 +166,7 @@ func (k *Keeper) pick(pack bool) (*Journal, job) {
 	if !k.aged.IsZero() && !now.Before(k.aged) {
 		k.aged = time.Time{} // and trim finds the next
 		for j := range k.journals {
-			if j.limits().MaxAge > 0 {
+			if j.Options().MaxAge > 0 {
 				k.trims.add(j)
 			}
 		}
@@ -218,7 +223,7 @@ func (k *Keeper) adopt(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.journals.add(j)
-	o := j.limits()
+	o := j.Options()
 	if len(j.segments) > o.Keep || k.maxTotal.Load() > 0 || o.MaxTotal > 0 || o.MaxAge > 0 || o.Compress { // nobody else has it yet
 		k.trims.add(j)
 		k.poke()
