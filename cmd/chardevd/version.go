@@ -21,14 +21,14 @@ func newVersion() *cobra.Command {
 	}
 }
 
+// packaged is the version of the package that the binary is of, set by the linker; "":
+// it is of none.
+var packaged string
+
 // version is release, and what it is built with and for.
 func version() string {
 	return fmt.Sprintf("chardevd %s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
-
-// packaged is the version of the package that the binary is of, set by the linker; "":
-// it is of none.
-var packaged string
 
 // release is what the build knows about itself: the package's version, else the
 // module's, and the commit where it was built in a checkout.
