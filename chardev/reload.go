@@ -53,7 +53,6 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 	cfg, err := next(s.cfg)
 	if err != nil {
 		s.audit.changed(by, how, err)
-		s.log.Error(how+": nothing was changed but what this says", "error", err)
 		return Changes{}, err
 	}
 	c, err = s.apply(cfg, by)

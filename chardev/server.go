@@ -43,12 +43,19 @@ type Server struct {
 	auditLog atomic.Pointer[audit.Log]
 	sessions *webSessions
 	wrongs   flood // of secrets
+	logins   [len(loginResults)]atomic.Int64
+	scraping *scraping
+	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
 
-	keyring  *keyring
-	accounts *accountKeeper
+	// Version is what the metrics tell of the build. It is set before Run.
+	Version string
+
+	keyring   *keyring
+	accounts  *accountKeeper
+	inherited channel.Inherited
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -86,6 +93,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		desks:  make(desks, deskCount),
 
 		sessions: newWebSessions(),
+		scraping: newScraping(),
 
 		keyring: newKeyring(cfg.Credentials, log),
 	}
@@ -95,6 +103,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	var all []*console
@@ -117,6 +126,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.auditLog.Load().Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -193,6 +203,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Dir:         filepath.Dir(s.file),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
+		Inherited:   &s.inherited,
 		Log:         log,
 	}
 }
@@ -239,7 +250,7 @@ func (s *Server) console(name string) *console {
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	control := s.config().Control
-	l, err := new(channel.Env).Listen(ctx, control)
+	l, err := s.newEnv(s.log).Listen(ctx, control)
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", control, err)
 	}
@@ -257,6 +268,8 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	if s.awaitFirst(ctx) {
+		s.opened.Store(true)
+		s.tellUnused()
 		ready()
 	}
 	<-ctx.Done()
@@ -280,6 +293,7 @@ func (s *Server) begin(run *running) {
 	defer s.changing.Unlock()
 	s.run = run
 	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	s.sessions.resume(run.ctx)
 	for _, c := range s.all() {
 		c.start(run)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"chardevd/chardev"
 	"chardevd/chardev/web"
+	"chardevd/cmd/chardevd/internal/systemd"
 )
 
 // errTold is an error that the log tells.
@@ -40,6 +41,10 @@ config file read again and what has changed there done, as "chardevd reload" has
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			manager, err := systemd.FromEnvironment()
+			if err != nil {
+				return err
+			}
 			cfg, err := load(file)
 			if err != nil {
 				return err
@@ -52,7 +57,7 @@ config file read again and what has changed there done, as "chardevd reload" has
 			}
 			ctx, hangups, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups)
+			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups, manager)
 		},
 	}
 	configFlag(cmd, &file)
@@ -112,13 +117,16 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the config again.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) (err error) {
+// serve runs the daemon until ctx ends. With each of hangups it reads the config again. The
+// service manager hears of all that.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal, manager *systemd.Service) (err error) {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
 		return err
 	}
-	s.Pages = web.Handler()
+	s.Pages, s.Version = web.Handler(), release()
+	m := managed{manager, s, log}
+	m.takeSockets()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
@@ -128,20 +136,27 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer reloads.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
-	reloads.Go(func() {
+	beside.Go(func() {
 		for {
 			select {
 			case <-hangups:
-				s.Reload() // which tells the log what came of it
+				m.reload(func() error {
+					_, err := s.Reload()
+					return err
+				})
 			case <-ctx.Done():
+				m.stopping()
 				return
 			}
 		}
 	})
+	beside.Go(func() { m.Watch(ctx, s.Alive, log) })
 	return s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
+		m.ready()
+		beside.Go(func() { m.follow(ctx) })
 	})
 }
