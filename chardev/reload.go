@@ -132,13 +132,13 @@ func (s *Server) closeGone(c *Changes) error {
 			closing.Go(func() { con.closeDevice(errReloaded) })
 		}
 	}
-	s.doors = slices.DeleteFunc(slices.Clone(s.doors), func(d *httpDoor) bool {
+	s.doors.Store(new(slices.DeleteFunc(slices.Clone(s.httpDoors()), func(d *httpDoor) bool {
 		if !slices.Contains(c.gone, d.ep.Address.String()) {
 			return false
 		}
 		closing.Go(func() { d.stop(errNotHere) })
 		return true
-	})
+	})))
 	closing.Wait()
 	return errors.Join(failed...)
 }
@@ -173,7 +173,7 @@ func (s *Server) openNew(c *Changes) {
 	for i := range s.cfg.HTTP.Listen {
 		if ep := &s.cfg.HTTP.Listen[i]; slices.Contains(c.come, ep.Address.String()) {
 			d := s.newHTTPDoor(ep)
-			s.doors = append(s.doors, d)
+			s.doors.Store(new(append(slices.Clone(s.httpDoors()), d)))
 			d.start(s.run)
 		}
 	}

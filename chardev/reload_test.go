@@ -80,7 +80,7 @@ func (s *Server) picture() string {
 		b.WriteString("\n")
 	}
 	var doors []string
-	for _, d := range s.doors {
+	for _, d := range s.httpDoors() {
 		state, _, _ := d.status.get()
 		doors = append(doors, d.ep.Address.String()+" "+state)
 	}
