@@ -53,7 +53,6 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 	cfg, err := next(s.cfg)
 	if err != nil {
 		s.audit.changed(by, how, err)
-		s.log.Error(how+": nothing was changed but what this says", "error", err)
 		return Changes{}, err
 	}
 	c, err = s.apply(cfg, by)
@@ -133,13 +132,13 @@ func (s *Server) closeGone(c *Changes) error {
 			closing.Go(func() { con.closeDevice(errReloaded) })
 		}
 	}
-	s.doors = slices.DeleteFunc(slices.Clone(s.doors), func(d *httpDoor) bool {
+	s.doors.Store(new(slices.DeleteFunc(slices.Clone(s.httpDoors()), func(d *httpDoor) bool {
 		if !slices.Contains(c.gone, d.ep.Address.String()) {
 			return false
 		}
 		closing.Go(func() { d.stop(errNotHere) })
 		return true
-	})
+	})))
 	closing.Wait()
 	return errors.Join(failed...)
 }
@@ -174,7 +173,7 @@ func (s *Server) openNew(c *Changes) {
 	for i := range s.cfg.HTTP.Listen {
 		if ep := &s.cfg.HTTP.Listen[i]; slices.Contains(c.come, ep.Address.String()) {
 			d := s.newHTTPDoor(ep)
-			s.doors = append(s.doors, d)
+			s.doors.Store(new(append(slices.Clone(s.httpDoors()), d)))
 			d.start(s.run)
 		}
 	}

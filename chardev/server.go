@@ -60,12 +60,13 @@ type Server struct {
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
 
+	doors atomic.Pointer[[]*httpDoor] // likewise
+
 	// changing is held by whoever changes what follows, the consoles and what is in them:
 	// one at a time.
 	changing sync.Mutex
-	cfg      *Config // what is in force
-	ruled    bool    // there were access rules
-	doors    []*httpDoor
+	cfg      *Config  // what is in force
+	ruled    bool     // there were access rules
 	run      *running // nil: Run has not begun, or ends
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
@@ -112,9 +113,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.consoles.Store(&all)
 	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
+	var doors []*httpDoor
 	for i := range cfg.HTTP.Listen {
-		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
+		doors = append(doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
 	}
+	s.doors.Store(&doors)
 	return s, nil
 }
 
@@ -235,6 +238,14 @@ func (s *Server) all() []*console {
 	return nil
 }
 
+// httpDoors is all, of the addresses of [http].
+func (s *Server) httpDoors() []*httpDoor {
+	if doors := s.doors.Load(); doors != nil {
+		return *doors
+	}
+	return nil
+}
+
 // console returns the one of a name, nil if there is none.
 func (s *Server) console(name string) *console {
 	for _, c := range s.all() {
@@ -297,7 +308,7 @@ func (s *Server) begin(run *running) {
 	for _, c := range s.all() {
 		c.start(run)
 	}
-	for _, d := range s.doors {
+	for _, d := range s.httpDoors() {
 		d.start(run)
 	}
 	s.keyring.start(run.ctx, run.work)
@@ -330,10 +341,7 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 		}
 		return true
 	}
-	s.changing.Lock()
-	doors := s.doors
-	s.changing.Unlock()
-	for _, d := range doors {
+	for _, d := range s.httpDoors() {
 		if !await(&d.supervisor) {
 			return false
 		}
