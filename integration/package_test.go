@@ -146,6 +146,10 @@ func TestDebianPackage(t *testing.T) {
 		if out := r.does("chardevd", "__complete", "attach", ""); !strings.Contains(out, "vm1\tup, sim:echo\n") {
 			t.Errorf("completion: %q", out)
 		}
+		r.gives("/etc/chardevd/conf.d/vm2.toml", "[[chardev]]\nname = \"vm2\"\ndevice = \"null:\"\n")
+		if out := r.does("setpriv", "--reuid=chardevd", "--regid=chardevd", "--init-groups", "chardevd", "reload"); !strings.Contains(out, "vm2") {
+			t.Errorf("reload: %q", out)
+		}
 	})
 
 	install(newer)

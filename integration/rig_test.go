@@ -87,7 +87,6 @@ var debian = map[string]string{
 	"man":                "man-db",
 	"debootstrap":        "debootstrap",
 	"nginx":              "nginx-light",
-	"dpkg":               "dpkg",
 }
 
 // program finds a program, or fails the test with the package that has it.
