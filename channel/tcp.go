@@ -100,10 +100,9 @@ func newTCP(c *net.TCPConn) (Channel, error) {
 }
 
 func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
-	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
-	l, err := lc.Listen(ctx, "tcp", a.Where)
+	l, err := makeTCP(ctx, e, a)
 	if err != nil {
-		return nil, plain("listen", err)
+		return nil, err
 	}
 	var from []netip.Prefix
 	for _, f := range a.All("from") {
@@ -114,15 +113,37 @@ func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 		}
 		from = append(from, p)
 	}
-	tl := l.(*net.TCPListener)
-	return &tcpListener{restingListener: newRestingListener(tl), l: tl, from: from, env: e}, nil
+	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}, nil
+}
+
+// A tcpSocket is what a tcpListener accepts from.
+type tcpSocket interface {
+	net.Listener
+	syscall.Conn
+	AcceptTCP() (*net.TCPConn, error)
+}
+
+// makeTCP makes the socket, or takes the inherited one.
+func makeTCP(ctx context.Context, e *Env, a Address) (tcpSocket, error) {
+	l, err := e.Inherited.listener(a)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		return inheritedTCP{l.(*net.TCPListener)}, nil
+	}
+	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
+	if l, err = lc.Listen(ctx, "tcp", a.Where); err != nil {
+		return nil, plain("listen", err)
+	}
+	return l.(*net.TCPListener), nil
 }
 
 var errNotFrom = errors.New("from= of the listener does not have its address")
 
 type tcpListener struct {
 	restingListener
-	l    *net.TCPListener
+	l    tcpSocket
 	from []netip.Prefix // allowed networks; empty: all
 	env  *Env
 }

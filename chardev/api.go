@@ -19,11 +19,18 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/writer         WriterChange → WriterInfo: how it is now
 //	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
+//	POST   /api/v1/reload                       Changes: the config file is read again, and done
+//	POST   /api/v1/chardevs                     ChardevRequest → Changes: it is added, and kept in conf.d
+//	PUT    /api/v1/chardevs/NAME                ChardevRequest → Changes: one that was added so is replaced
+//	DELETE /api/v1/chardevs/NAME                Changes: one that was added so is removed
 //	GET    /api/v1/session                      SessionInfo: who I am
 //	POST   /api/v1/session                      SessionRequest → SessionInfo, and a cookie: I log in
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
 //	POST   /api/v1/ticket                       TicketInfo
 //	GET    /openapi.json                        all this for programs (OpenAPI 3.1)
+//	GET    /metrics                             for Prometheus: see METRICS.md
+//	GET    /healthz                             200 while the daemon serves, for anybody
+//	GET    /readyz                              Readiness: 200 if Ready, else 503, for anybody
 //
 // The same API is served at the addresses of [http]. There the caller is whoever its
 // certificate or UNIX socket tells, and whoever the request shows: by a header
@@ -54,6 +61,11 @@ import "time"
 // is 403; for who may not even read, the chardev is not there (404). The daemon's own
 // user and root are the operator, who may everything.
 //
+// What changes the config needs to administer: a reload on all chardevs (on = "*"), the
+// others on the one that they name; without it the answer is 403, whether that is there or
+// not. A config that would be wrong is answered with 422, what else is in the way, like a
+// chardev that stands in a file of somebody else, with 409, and then nothing is changed.
+//
 // A log's parameters are the fields of LogQuery in lower case; true and false are
 // written so. The answer is text, the bytes, an object a line or a recording, as
 // format says. HeaderOffset and HeaderEpoch tell where it begins; trailers
@@ -65,7 +77,10 @@ import "time"
 // objects of format=json: with that format one for each line, else, or with format=raw,
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
 // of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
-// events=true. The ID of an event is where to go on behind it, which Last-Event-ID does
+// events=true. Where names=true is given they have the console's name. With format=text, which
+// has to be said, the data are a JSON string: what format=text shows without, of lines
+// that are whole; or, in an event without ID, more of the one that is not, so that who
+// goes on behind the last ID gets what came in events without one again. The ID of an event is where to go on behind it, which Last-Event-ID does
 // (and since and lines do not count then): the offset of the next byte; with +K behind
 // it, if K of the things that happened there were told; and with @EPOCH, where no journal
 // is kept and offsets end with the daemon. An ID of another epoch is answered with 409.
@@ -74,7 +89,7 @@ import "time"
 // The events of /api/v1/events begin with one of type snapshot, a []Summary of what the
 // caller may read. Then a chardev, a Summary, comes when one has changed: within 0.1 s,
 // but what is printed only once a second, and from a slow reader's the ones between are
-// left out; and a gone, a Gone, when the caller may read one no longer. They have no IDs:
+// left out; and a gone, a Gone, when the caller may read one no longer, or it was removed. They have no IDs:
 // who comes again begins again.
 //
 // Attach offers the subprotocols AttachProtocol and StreamProtocol. Binary frames are
@@ -91,6 +106,16 @@ const (
 	StreamProtocol = "binary"     // the stream and nothing else, as for who asks for none
 )
 
+// ChardevRequest is a chardev that is to be added, or to replace the one of its name. Paths
+// are whole ones. Commands and files (exec:, command:, file:, pipe:, stdio:) only a config
+// file may have.
+type ChardevRequest struct {
+	Name      string         `json:"name,omitempty"`      // absent where the path has it
+	Device    any            `json:"device"`              // an address, or {"listen": address}
+	Frontends []any          `json:"frontends,omitempty"` // addresses, or objects with the keys of [[chardev.frontend]]
+	Settings  map[string]any `json:"settings,omitempty"`  // the other keys of [[chardev]]: history, input, writer_idle, log
+}
+
 // The states of a device or a frontend.
 const (
 	StateUp      = "up"
@@ -102,7 +127,7 @@ const (
 type Info struct {
 	Name      string           `json:"name"`
 	State     string           `json:"state"`           // of the device: up, down, opening
-	Since     time.Time        `json:"since"`           // when it came to that state
+	Since     time.Time        `json:"since"`           // when it came up or, if it is down or opening, went down
 	Error     string           `json:"error,omitempty"` // why it is not up
 	Device    string           `json:"device"`          // its address
 	Input     string           `json:"input"`           // shared, exclusive, off
@@ -143,7 +168,8 @@ type Summary struct {
 
 // Gone is a chardev that the caller may read no longer.
 type Gone struct {
-	Name string `json:"name"`
+	Name    string `json:"name"`
+	Removed bool   `json:"removed,omitempty"` // as it is no more
 }
 
 // JournalInfo is what is written down of a chardev.

@@ -26,6 +26,8 @@ type HTTPConfig struct {
 	Listen  []Endpoint
 	Origins []string // sites whose pages may use the API, besides that which Host names
 	Hosts   []string // names by which browsers may call it, besides localhost and addresses
+	Base    string   // path below which it is for browsers: "" or like "/consoles"
+	Proxies Proxies
 }
 
 // A CredentialsConfig is one [credentials.NAME].
@@ -37,6 +39,7 @@ type CredentialsConfig struct {
 // A ChardevConfig is one [[chardev]].
 type ChardevConfig struct {
 	Name       string
+	Pos        string // file:line:column where it is written
 	Device     Endpoint
 	Frontends  []FrontendConfig
 	History    int           // bytes

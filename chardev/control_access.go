@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -15,12 +16,13 @@ type route struct {
 	pattern string
 	needs   access.Permissions // of the chardev; none at all: nobody is served
 
-	// One of the three. one is for the chardev that the pattern names, of whoever may do
+	// One of the four. one is for the chardev that the pattern names, of whoever may do
 	// that there; all is for every chardev where the caller may; own is about the caller,
-	// and needs nothing.
+	// and needs nothing; set changes the config, see forSet.
 	one func(http.ResponseWriter, *http.Request, *console)
 	all func(http.ResponseWriter, *http.Request, []*console)
 	own func(http.ResponseWriter, *http.Request, caller)
+	set func(caller, ChardevRequest) (Changes, error)
 
 	about about
 }
@@ -29,7 +31,7 @@ type route struct {
 func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
 	line := jsonOf(LineInfo{})
-	return []route{
+	return append(c.setRoutes(), []route{
 		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list, about: about{does: "How all consoles are", gives: jsonOf([]Info{})}},
 		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events, about: about{does: "How all consoles are, and then each that changes: events snapshot ([]Summary), chardev (Summary) and gone (Gone)", gives: contentOf("text/event-stream")}},
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show, about: about{does: "How a console is, with its last events", gives: jsonOf(Info{})}},
@@ -54,8 +56,11 @@ func (c *control) routes() []route {
 		{pattern: "POST " + sessionPath, own: c.logIn, about: about{does: "Log in", takes: jsonOf(SessionRequest{}), gives: jsonOf(SessionInfo{})}},
 		{pattern: "DELETE " + sessionPath, own: c.logOut, about: about{does: "Log out"}},
 		{pattern: "POST /api/v1/ticket", own: c.issueTicket, about: about{does: "A ticket to attach with, once", gives: jsonOf(TicketInfo{})}},
+		{pattern: "GET " + metricsPath, needs: access.Read, all: c.metrics, about: about{does: "Metrics, for Prometheus", gives: contentOf("text/plain", "application/openmetrics-text")}},
+		{pattern: "GET " + healthPath, own: c.health, about: about{does: "200 while the daemon serves", gives: contentOf("text/plain")}},
+		{pattern: "GET " + readyPath, own: c.ready, about: about{does: "200 when all that could be opened was open once, 503 before; and what is not open now", gives: jsonOf(Readiness{})}},
 		{pattern: "GET " + openAPIPath, own: c.openAPI, about: about{does: "This description", gives: contentOf("application/json")}},
-	}
+	}...)
 }
 
 func (c *control) handler() http.Handler {
@@ -64,6 +69,8 @@ func (c *control) handler() http.Handler {
 		switch {
 		case rt.all != nil:
 			mux.HandleFunc(rt.pattern, c.forAll(rt))
+		case rt.set != nil:
+			mux.HandleFunc(rt.pattern, c.forSet(rt))
 		case rt.own != nil:
 			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { rt.own(w, r, callerOf(r)) })
 		default:
@@ -87,7 +94,7 @@ func (c *control) forAll(rt route) http.HandlerFunc {
 // where are the chardevs where somebody may do something.
 func (c *control) where(who access.Identity, what access.Permissions) []*console {
 	var cons []*console
-	for _, con := range c.server.consoles {
+	for _, con := range c.server.all() {
 		if con.hub.gate.decide(who, con.name).May.Has(what) {
 			cons = append(cons, con)
 		}
@@ -108,7 +115,12 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		v := &request{who: caller.who, needs: rt.needs, end: cancel}
-		if err := con.hub.enter(v); err != nil {
+		err := con.hub.enter(v)
+		if errors.Is(err, errAway) {
+			c.notThere(w, caller.who, name)
+			return
+		}
+		if err, ok := errors.AsType[*notPermitted](err); ok {
 			con.hub.noteSome(&con.hub.denied, "refused", caller.String()+": "+r.Method+" "+r.URL.Path+": "+err.because())
 			con.hub.audit.didNot(caller, r.Method+" "+r.URL.Path, err)
 			if err.decision.May.Has(access.Read) {
@@ -150,11 +162,17 @@ type request struct {
 	end   context.CancelCauseFunc
 }
 
-// enter lets somebody in who may do what the request needs. The rules are asked with
+var errAway = errors.New("the chardev is going away")
+
+// enter lets somebody in who may do what the request needs, until exit. Who may not gets a
+// *notPermitted, and nobody comes in to a chardev that goes away (errAway). The rules are asked with
 // the list held, so that no change of them passes it by.
-func (h *hub) enter(v *request) *notPermitted {
+func (h *hub) enter(v *request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.retired != nil {
+		return errAway
+	}
 	if d := h.gate.decide(v.who, h.name); !d.May.Has(v.needs) {
 		return &notPermitted{v.needs, d}
 	}
@@ -162,6 +180,7 @@ func (h *hub) enter(v *request) *notPermitted {
 		h.requests = map[*request]struct{}{}
 	}
 	h.requests[v] = struct{}{}
+	h.here.Add(1)
 	return nil
 }
 
@@ -169,4 +188,5 @@ func (h *hub) exit(v *request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.requests, v)
+	h.here.Done()
 }

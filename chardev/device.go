@@ -26,7 +26,8 @@ type device struct {
 
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
-	d.supervisor = newSupervisor(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
+	d.init(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
+	d.retry.now = make(chan struct{}, 1)
 	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
@@ -121,12 +122,12 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or ctx; then ended is called with the reason. It owns dev.
 func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
-	ctx, leave := context.WithCancelCause(ctx)
-	s := &session{hub: h, since: time.Now(), ctx: ctx, leave: leave, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
-	s.in = newReading(dev, ctx.Done(), s.read)
+	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s.in = newReading(dev, s.going, s.read)
 	s.out, _ = channel.As[*channel.Outbox](dev)
-	s.unwatch = context.AfterFunc(ctx, s.in.end)
+	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
 	h.device.Store(s)
+	h.sessions.Add(1)
 	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
@@ -151,24 +152,33 @@ func (s *session) read() {
 	}
 }
 
+// leave asks the session to end, and says why; only the first call counts.
+func (s *session) leave(why error) {
+	s.goingOne.Do(func() {
+		s.cause = why
+		close(s.going)
+		s.in.end()
+	})
+}
+
 // end is the end of the session, whose device's output ended with err.
 func (s *session) end(err error) {
 	h, dev := s.hub, s.in.ch
 	s.unwatch()
-	if s.ctx.Err() != nil {
-		err = whyEnded(s.ctx)
+	if s.in.isOver() {
+		err = s.cause
 	}
 	h.device.Store(nil)
 	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
+	h.dropped[droppedDevice].Add(int64(s.out.Kept()))
 	s.out.Abort() // what the device did not take until now it will not
 	dev.Close()
 	if err == io.EOF {
 		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
-	s.leave(nil)
 	s.ended(err)
 }
 

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	urlpath "path"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"chardevd/channel"
@@ -20,7 +21,9 @@ import (
 type httpDoor struct {
 	supervisor
 	control *control
-	hosts   []string
+	base    string        // of all paths, from who does not strip it; "" or like "/consoles"
+	proxies Proxies       // who are believed about for whom they ask
+	shut    chan struct{} // closed when it listens no more
 	conns   chan net.Conn // to the HTTP server
 	busy    atomic.Int64  // requests that are being served
 }
@@ -33,11 +36,13 @@ const requestsMost = waitingMost + 1024
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
-		control: &control{server: s, origins: s.cfg.HTTP.Origins, most: mostClients(ep.Address)},
-		hosts:   s.cfg.HTTP.Hosts,
+		control: &control{server: s, sites: &s.sites, most: mostClients(ep.Address)},
+		base:    s.cfg.HTTP.Base,
+		proxies: s.cfg.HTTP.Proxies,
+		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
-	d.supervisor = newSupervisor(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
+	d.init(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
 		if err != nil {
 			env.Log.Warn("http is "+state, "error", err)
 			return
@@ -47,17 +52,30 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	return d
 }
 
-// start keeps the address served until ctx ends. What it starts is counted by wg.
-func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
+// sites are the others from which pages may come, and the names by which they may call.
+type sites struct{ origins, hosts []string }
+
+// origins are those sites whose pages may use the API too.
+func (c *control) origins() []string {
+	if c.sites == nil {
+		return nil
+	}
+	return c.sites.Load().origins
+}
+
+// start keeps the address served until run ends, or stop is called. What it starts is
+// counted by run: who is served may be the one who asks for its end.
+func (d *httpDoor) start(run *running) {
+	ctx, _ := d.begin(run.ctx)
+	wg := run.work
 	d.control.ctx = ctx
-	wg.Add(1)
 	d.listen(ctx, func(ch channel.Channel) {
 		select {
 		case d.conns <- ch:
 		case <-ctx.Done():
 			ch.Close()
 		}
-	}, wg.Done)
+	}, func() { close(d.shut) })
 	wg.Go(func() {
 		strangers := &d.control.strangers
 		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: func(c net.Conn, state http.ConnState) {
@@ -78,6 +96,13 @@ func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
 			d.env.Log.Error("http is served no longer: restart chardevd", "error", err)
 		}
 	})
+}
+
+// stop closes the address. Who is attached there is told why; requests have a second to
+// end, and are not waited for.
+func (d *httpDoor) stop(why error) {
+	d.ask(why)
+	<-d.shut
 }
 
 // httpConns are the connections of a door as net/http wants them.
@@ -105,18 +130,24 @@ type httpAddr struct{ channel.Address }
 
 func (a httpAddr) Network() string { return a.Transport }
 
-// handler is the API below /api/, and the pages.
+// besideAPI are the paths of routes that are not below /api/.
+var besideAPI = []string{openAPIPath, metricsPath, healthPath, readyPath}
+
+// handler is the API, and the pages.
 func (d *httpDoor) handler() http.Handler {
 	mux := http.NewServeMux()
 	api := d.control.handler()
+	mux.Handle("/api", api) // and not led to /api/
 	mux.Handle("/api/", api)
-	mux.Handle(openAPIPath, api)
+	for _, path := range besideAPI {
+		mux.Handle(path, api)
+	}
 	if pages := d.control.server.Pages; pages != nil {
 		mux.Handle("/", pages)
 	} else {
 		mux.Handle("/", api)
 	}
-	return d.guarded(mux)
+	return d.guarded(d.below(mux))
 }
 
 // guarded refuses what is too much, and what a web page of somebody else can have a
@@ -131,6 +162,10 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		p, known := r.Context().Value(peerKey{}).(peer)
 		if known {
 			r.TLS = channel.TLSOf(p.ch)
+			asked := r.Host
+			if p, r = d.proxies.forwarded(p, r); !channel.HostAllowed(asked, d.control.sites.Load().hosts) {
+				r.Host = asked // a proxy that does not look at it may send a page's own X-Forwarded-Host along
+			}
 		}
 		why := ""
 		switch {
@@ -139,9 +174,9 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
 			return
-		case !channel.HostAllowed(r.Host, d.hosts):
+		case !channel.HostAllowed(r.Host, d.control.sites.Load().hosts):
 			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
-		case !channel.OriginAllowed(r, d.control.origins):
+		case !channel.OriginAllowed(r, d.control.origins()):
 			why = fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin"))
 		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
 			why = "a page of another site may not have this changed"
@@ -150,9 +185,35 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			return
 		}
 		if known {
-			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
+			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: p.place.name}, r.Method+" "+r.URL.Path, errors.New(why))
 		}
 		problem(w, http.StatusForbidden, why)
+	})
+}
+
+// below serves what is below the door's base, as it would be served without one; and what
+// is not, as a proxy may have stripped it.
+func (d *httpDoor) below(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest, under := strings.CutPrefix(r.URL.Path, d.base)
+		p, _ := r.Context().Value(peerKey{}).(peer)
+		switch {
+		case d.base == "" || !under || rest != "" && rest[0] != '/':
+			next.ServeHTTP(w, r)
+			return
+		case rest == "":
+			to := url.URL{Path: p.prefix + d.base + "/", RawQuery: r.URL.RawQuery}
+			http.Redirect(w, r, to.String(), http.StatusPermanentRedirect)
+			return
+		case urlpath.Clean(rest) != strings.TrimSuffix(rest, "/") && rest != "/": // ServeMux would lead to the clean one, without the base
+			problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
+			return
+		}
+		p.prefix += d.base
+		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, p))
+		r.URL = new(*r.URL)
+		r.URL.Path, r.URL.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, d.base)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -175,5 +236,5 @@ func (d *httpDoor) url() string {
 	if scheme == "" {
 		return ""
 	}
-	return scheme + "://" + net.JoinHostPort(host, a.Port()) + "/"
+	return scheme + "://" + net.JoinHostPort(host, a.Port()) + d.base + "/"
 }

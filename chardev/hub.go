@@ -34,28 +34,31 @@ type hub struct {
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
-	input  string  // shared, exclusive, off
 	name   string  // the chardev's
 	audit  auditor
 	gate   *gate // who may what
 
-	device  atomic.Pointer[session] // nil: down
-	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
-	bytesIn atomic.Int64            // taken by the device
-	gaps    atomic.Int64            // bytes that clients could not have
-	refused [len(reasons)]atomic.Int64
-	room    chan struct{} // a lagging client moved; capacity 1
-	line    lineWatch
-	writer  writer
-	lost    flood        // events of bytes that the journal lacks
-	unread  flood        // events of bytes that the journal has and does not give
-	denied  flood        // events of people who may not
-	came    flood        // events of clients that are attached
-	left    flood        // events of those that go
-	reopens flood        // events of who has the device opened anew
-	posts   atomic.Int32 // requests that type
+	input atomic.Pointer[string] // shared, exclusive, off; changed with the pen and mu held
+
+	device   atomic.Pointer[session] // nil: down
+	lastOut  atomic.Int64            // when the device last printed, Unix ns; 0: never
+	bytesIn  atomic.Int64            // taken by the device
+	refused  [len(reasons)]atomic.Int64
+	dropped  [len(drops)]atomic.Int64
+	sessions atomic.Int64  // of the device, begun
+	room     chan struct{} // a lagging client moved; capacity 1
+	line     lineWatch
+	writer   writer
+	lost     flood        // events of bytes that the journal lacks
+	unread   flood        // events of bytes that the journal has and does not give
+	denied   flood        // events of people who may not
+	came     flood        // events of clients that are attached
+	left     flood        // events of those that go
+	reopens  flood        // events of who has the device opened anew
+	posts    atomic.Int32 // requests that type
 
 	helpers sync.WaitGroup // of publish
+	here    sync.WaitGroup // of clients and requests; grows only with mu held, and not once it is retired
 
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
@@ -64,6 +67,7 @@ type hub struct {
 	mu        sync.Mutex            // never held over a system call
 	clients   []*client             // all that are attached
 	requests  map[*request]struct{} // requests that are being served
+	retired   error                 // why nobody comes any more; nil: who may does
 	live      []*client             // those that keep up
 	changed   bool                  // live is not writing any more
 	lagging   int                   // how many lag
@@ -75,14 +79,20 @@ type hub struct {
 	unwritten []Event       // those that are not in the journal yet
 	unkept    int           // those that never will be, as the disk took none for long; not told yet
 	times     times
+	gone      map[string]traffic // of clients that are gone, by their frontend
 }
 
 // maxEvents is how many events are kept for whoever asks.
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h.input.Store(&input)
+	return h
 }
+
+// inputMode is how the chardev takes input: shared, exclusive, off.
+func (h *hub) inputMode() string { return *h.input.Load() }
 
 // A state is who moves a client's cursor.
 type state int
@@ -97,14 +107,23 @@ const (
 // attach makes c one of the clients and starts it replay bytes before the head
 // or, if from is not negative, at that offset. No byte is missing or twice
 // between what was and what comes, because the head does not move meanwhile. Who
-// may not read is not attached; the error is a *notPermitted.
+// may not read is not attached, and the error is a *notPermitted; nobody is to a chardev
+// that is going away.
 func (h *hub) attach(c *client, replay int, from int64) error {
 	c.mu.Lock() // the hello goes before the bytes
 	defer c.mu.Unlock()
 	h.mu.Lock()
+	if err := h.retired; err != nil {
+		h.mu.Unlock()
+		return err
+	}
 	if err := h.admit(c); err != nil {
 		h.mu.Unlock()
 		return err
+	}
+	h.here.Add(1)
+	if c.via != nil {
+		c.accept(c.via.cfg.Load())
 	}
 	head := h.hist.Head()
 	at := max(head-int64(replay), h.oldest())
@@ -217,6 +236,7 @@ func (h *hub) detach(c *client) {
 	h.setState(c, detached)
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
+		h.remain(c)
 	}
 	h.mu.Unlock()
 	h.sign.raise(happened)
@@ -289,11 +309,11 @@ var errTakenOver = errors.New("taken over")
 func (h *hub) readDevice(s *session) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(s.ctx, len(space)); err != nil {
+		if err := h.waitRoom(s.going, len(space)); err != nil {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.await(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(s.going, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}

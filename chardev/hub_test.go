@@ -200,7 +200,7 @@ func TestAStoppedClientIsFeltByNobody(t *testing.T) {
 		}
 		at++
 	}
-	if sc.missed.Load() == 0 || sc.missed.Load() != b.hub.gaps.Load() || sc.missed.Load()+sc.got.Load() != total {
+	if sc.missed.Load() == 0 || sc.missed.Load() != b.hub.missed() || sc.missed.Load()+sc.got.Load() != total {
 		t.Errorf("missed %d, got %d of %d", sc.missed.Load(), sc.got.Load(), total)
 	}
 }
@@ -271,7 +271,7 @@ func TestInput(t *testing.T) {
 func TestInputIsRefusedToWhoMayNotType(t *testing.T) {
 	b := newBench(t, 16<<10, "exclusive")
 	b.plug()
-	reader, _ := b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
+	reader, _ := b.attach(4<<10, 0, func(c *client) { c.readOnly.Store(true) })
 	first, _ := b.attach(4<<10, 0, nil)
 	second, sc := b.attach(4<<10, 0, nil)
 	reader.Write([]byte("r"))

@@ -42,11 +42,11 @@ func identify(ch channel.Channel) access.Identity {
 // this host is known as the daemon's user, who was told to open it.
 func (f *frontend) identify(a *arrival) access.Identity {
 	who := a.shown.And(identify(a.ch))
-	switch at := f.cfg.Address; {
+	switch at := f.ep.Address; {
 	case len(who.Names) > 0:
-	case f.cfg.Listen && at.Transport == "pty":
+	case f.ep.Listen && at.Transport == "pty":
 		return ttyIdentity(at.Where)
-	case !f.cfg.Listen && !at.Network():
+	case !f.ep.Listen && !at.Network():
 		return access.Identity{Names: userNames(uint32(os.Geteuid()))}
 	}
 	return who
@@ -156,16 +156,25 @@ func ttyIdentity(path string) access.Identity {
 // peerName is how somebody at the other end of a channel is called in events, the log
 // and lists.
 func peerName(who access.Identity, ch channel.Channel) string {
-	name := ""
+	return nameAt(who, placeName(ch))
+}
+
+// nameAt is peerName of somebody who comes from a place of this name.
+func nameAt(who access.Identity, name string) string {
 	if len(who.Names) > 0 {
-		name = who.String() + " "
+		return who.String() + " " + name
 	}
+	return name
+}
+
+// placeName is how the other end of a channel is called, whoever is there.
+func placeName(ch channel.Channel) string {
 	if l, ok := channel.As[channel.Local](ch); ok {
 		if p, err := l.PeerCred(); err == nil {
-			return name + fmt.Sprintf("pid=%d", p.PID)
+			return fmt.Sprintf("pid=%d", p.PID)
 		}
 	}
-	return name + addrText(ch.RemoteAddr())
+	return addrText(ch.RemoteAddr())
 }
 
 func addrText(a net.Addr) string { return cmp.Or(a.String(), a.Network()) }

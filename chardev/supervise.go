@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -18,8 +19,9 @@ type status struct {
 	mu    sync.Mutex
 	state string
 	err   string
-	since time.Time
+	since time.Time     // when it came up, or went down
 	first chan struct{} // closed when the first try is over
+	ups   int64         // how often it went up
 }
 
 // over is such a channel that is closed, the same for all.
@@ -49,8 +51,11 @@ func (s *status) set(state string, err error) bool {
 		text = s.err // why it is not up is still the last failure
 	}
 	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || !sameReason(text, s.err)
-	if state != s.state {
+	if (state == StateUp) != (s.state == StateUp) { // a try to open it changes nothing of how long it is down
 		s.since = time.Now()
+		if state == StateUp {
+			s.ups++
+		}
 	}
 	s.state, s.err = state, text
 	return news
@@ -76,6 +81,13 @@ func (s *status) tried() <-chan struct{} {
 	return s.first
 }
 
+// opened is how often it was open.
+func (s *status) opened() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ups
+}
+
 func (s *status) get() (state, err string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,9 +97,9 @@ func (s *status) get() (state, err string, since time.Time) {
 // A retry spaces the tries to open something: doubling from min to max, with
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
-	Reconnect
-	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1
-	wait time.Duration
+	limits atomic.Pointer[Reconnect]
+	now    chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
+	wait   time.Duration
 }
 
 // soon has the next try made at once.
@@ -122,7 +134,8 @@ func usualReconnect(e *Endpoint) Reconnect {
 // pause waits until the next try is due, or wanted now, or something new is at the path
 // that is watched, which both begin with min again; it reports whether ctx still holds.
 func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
-	r.wait = min(max(2*r.wait, r.Min), r.Max)
+	limits := r.limits.Load()
+	r.wait = min(max(2*r.wait, limits.Min), limits.Max)
 	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
 	defer t.Stop()
 	select {
@@ -146,6 +159,7 @@ func (r *retry) ended(after time.Duration) {
 // A supervisor keeps one endpoint open: it listens or opens, and again when
 // that fails or ends, until its context ends.
 type supervisor struct {
+	life
 	env    *channel.Env
 	ep     *Endpoint
 	retry  retry // owned by who opens or listens
@@ -153,8 +167,10 @@ type supervisor struct {
 	news   func(state string, err error) // told about each new state; no lock is held
 }
 
-func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
-	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r, now: make(chan struct{}, 1)}, status: newStatus(), news: news}
+// init makes the supervisor of ep, which is tried as r says.
+func (s *supervisor) init(env *channel.Env, ep *Endpoint, r Reconnect, news func(state string, err error)) {
+	s.env, s.ep, s.status, s.news = env, ep, newStatus(), news
+	s.retry.limits.Store(&r)
 }
 
 func (s *supervisor) set(state string, err error) {

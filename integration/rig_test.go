@@ -83,6 +83,11 @@ var debian = map[string]string{
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
 	"curl":               "curl",
+	"systemd-analyze":    "systemd",
+	"man":                "man-db",
+	"debootstrap":        "debootstrap",
+	"nginx":              "nginx-light",
+	"dpkg":               "dpkg",
 }
 
 // program finds a program, or fails the test with the package that has it.

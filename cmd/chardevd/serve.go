@@ -17,6 +17,7 @@ import (
 
 	"chardevd/chardev"
 	"chardevd/chardev/web"
+	"chardevd/cmd/chardevd/internal/systemd"
 )
 
 // errTold is an error that the log tells.
@@ -25,7 +26,7 @@ var errTold = errors.New("see the log")
 func newServe() *cobra.Command {
 	var file string
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
-	format := choice{"text", []string{"text", "json"}}
+	format := choice{"auto", logFormats}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon in the foreground",
@@ -34,46 +35,35 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. SIGHUP reads
-the [[access]] rules of the config file again, which then hold for those who are
-attached too; if they are wrong, nobody may anything but the operator at the control
-socket, until they are right.`,
+all of it could be written to the journals; a second one ends at once. SIGHUP has the
+config file read again and what has changed there done, as "chardevd reload" has.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			manager, err := systemd.FromEnvironment()
+			if err != nil {
+				return err
+			}
 			cfg, err := load(file)
 			if err != nil {
 				return err
 			}
 			lines := newLogQueue(cmd.ErrOrStderr())
 			defer lines.Close()
-			log := newLog(lines, level.value, format.value)
+			log := newLog(lines, level.value, format.value, cmd.ErrOrStderr())
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
 			ctx, hangups, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups)
+			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups, manager)
 		},
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().Var(&level, "log-level", "the least of what is logged")
-	cmd.Flags().Var(&format, "log-format", "how the log is written")
+	cmd.Flags().Var(&format, "log-format", "how the log is written; auto is journal where stderr goes to systemd's journal, else text")
 	return cmd
-}
-
-// newLog makes the daemon's log.
-func newLog(w io.Writer, level, format string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		panic(err) // the flag takes only the four levels
-	}
-	o := &slog.HandlerOptions{Level: l}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
@@ -114,14 +104,16 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the access rules
-// again.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) (err error) {
+// serve runs the daemon until ctx ends. With each of hangups it reads the config again.
+// The service manager hears of all that.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal, manager *systemd.Service) (err error) {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
 		return err
 	}
-	s.Pages = web.Handler()
+	s.Pages, s.Version = web.Handler(), release()
+	m := managed{manager, s, log}
+	m.takeSockets()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
@@ -131,22 +123,24 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
 	ctx, cancel := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer reloads.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
-	reloads.Go(func() {
+	beside.Go(func() {
 		for {
 			select {
 			case <-hangups:
-				if err := s.ReloadAccess(); err != nil {
-					log.Error("SIGHUP", "error", err)
-				}
+				m.reload()
 			case <-ctx.Done():
+				m.stopping()
 				return
 			}
 		}
 	})
+	beside.Go(func() { m.Watch(ctx, s.Alive, log) })
 	return s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
+		m.ready()
+		beside.Go(func() { m.follow(ctx) })
 	})
 }
