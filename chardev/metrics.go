@@ -54,8 +54,8 @@ type scrape struct {
 }
 
 // metrics answers with the metrics of the chardevs that the caller may read, and of the
-// daemon if that is all there can be. The answer is made before any of it is sent: who reads it slowly, or not
-// at all, holds nothing but its bytes.
+// daemon if that is all there can be. The answer is made before any of it is sent: who
+// reads it slowly, or not at all, holds nothing but its bytes.
 func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*console) {
 	who := callerOf(r).who
 	what := scrape{cons: cons, daemon: c.server.mayWatch(who)}
@@ -63,7 +63,7 @@ func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*consol
 		problem(w, http.StatusForbidden, who.String()+" may read no chardev")
 		return
 	}
-	format := expfmt.NegotiateIncludingOpenMetrics(r.Header)
+	format := expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 	h := w.Header()
 	zipped := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 	if zipped {
