@@ -3,9 +3,6 @@ package chardev
 import (
 	"context"
 	"errors"
-	"runtime"
-
-	dto "github.com/prometheus/client_model/go"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/accounts"
@@ -76,7 +73,7 @@ func loginResult(err error) int {
 
 // uartErrors are the kinds of errors of a serial port.
 var uartErrors = []struct {
-	label *dto.LabelPair
+	label string
 	of    func(*channel.LineCounters) int
 }{
 	{metricLabel("kind", "frame"), func(n *channel.LineCounters) int { return n.Frame }},
@@ -86,7 +83,7 @@ var uartErrors = []struct {
 }
 
 // besideFrontends are the ways in that are no frontends: for client.frontend.
-var besideFrontends = []*dto.LabelPair{metricLabel("frontend", "attach")}
+var besideFrontends = []string{"attach"}
 
 var (
 	refusedLabels = labelsOf("reason", reasons[:])
@@ -95,15 +92,10 @@ var (
 )
 
 // labelsOf has the labels of a metric that is there for each of values.
-func labelsOf(name string, values []string) []*dto.LabelPair {
-	var all []*dto.LabelPair
+func labelsOf(name string, values []string) []string {
+	var all []string
 	for _, v := range values {
 		all = append(all, metricLabel(name, v))
 	}
 	return all
-}
-
-// buildLabels tell what the daemon is built of.
-func (s *Server) buildLabels() metricLabels {
-	return metricLabels{metricLabel("goversion", runtime.Version()), metricLabel("version", s.Version)}
 }

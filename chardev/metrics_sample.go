@@ -4,23 +4,20 @@ import (
 	"strings"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"chardevd/channel"
 )
 
-// metricLabels are the labels of a metric, sorted by name.
-type metricLabels []*dto.LabelPair
+var metricEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-func metricLabel(name, value string) *dto.LabelPair {
+// metricLabel is a label as it is written.
+func metricLabel(name, value string) string {
 	// An address may have any bytes, by %XX.
-	value = strings.ToValidUTF8(value, "\uFFFD")
-	return &dto.LabelPair{Name: &name, Value: &value}
+	return name + `="` + metricEscapes.Replace(strings.ToValidUTF8(value, "\uFFFD")) + `"`
 }
 
 // A sample is how a console was at one moment, for its metrics.
 type sample struct {
-	labels metricLabels
+	name string // a label
 
 	up         bool
 	reconnects int64
@@ -29,11 +26,9 @@ type sample struct {
 	bytesOut   int64
 	refused    [len(reasons)]int64
 	dropped    [len(drops)]int64
-	journal    *journalSample                  // nil: none is wanted
-	line       *channel.LineCounters           // nil: the device counts nothing, or is away
-	ways       []way                           // in, the frontends first
-	reasons    [len(reasons)][2]*dto.LabelPair // labels
-	drops      [len(drops)][2]*dto.LabelPair   // labels
+	journal    *journalSample        // nil: none is wanted
+	line       *channel.LineCounters // nil: the device counts nothing, or is away
+	ways       []way                 // in, the frontends first
 }
 
 type journalSample struct {
@@ -47,7 +42,7 @@ type journalSample struct {
 // A way is a way in, with what all clients had who came by it.
 type way struct {
 	address string
-	labels  metricLabels
+	label   string
 
 	fixed      bool // it is a frontend, which has the next two
 	up         bool
@@ -83,8 +78,7 @@ func sampleAll(cons []*console) []sample {
 // clients into the given one, which is returned.
 func (s *sample) take(con *console, clients []*client) []*client {
 	h := con.hub
-	name := metricLabel("chardev", con.name)
-	s.labels = metricLabels{name}
+	s.name = metricLabel("chardev", con.name)
 	state, _, _ := con.device.Load().state()
 	s.up = state == StateUp
 	s.reconnects = max(0, h.sessions.Load()-1)
@@ -92,11 +86,9 @@ func (s *sample) take(con *console, clients []*client) []*client {
 	s.bytesIn = h.bytesIn.Load()
 	for why := range reasons {
 		s.refused[why] = h.refused[why].Load()
-		s.reasons[why] = [2]*dto.LabelPair{name, refusedLabels[why]}
 	}
 	for why := range drops {
 		s.dropped[why] = h.dropped[why].Load()
-		s.drops[why] = [2]*dto.LabelPair{name, droppedLabels[why]}
 	}
 	if counter, err := lineOf[channel.LineCounter](h); err == nil {
 		if n, err := counter.LineCounters(); err == nil {
@@ -106,10 +98,10 @@ func (s *sample) take(con *console, clients []*client) []*client {
 	fronts := con.frontends()
 	s.ways = make([]way, 0, len(fronts)+len(besideFrontends))
 	for _, f := range fronts {
-		s.addFrontend(f, name)
+		s.addFrontend(f)
 	}
 	for _, one := range besideFrontends {
-		s.ways = append(s.ways, way{address: one.GetValue(), labels: metricLabels{name, one}})
+		s.ways = append(s.ways, way{address: one, label: metricLabel("frontend", one)})
 	}
 	s.journal = con.sampleJournal()
 
@@ -143,7 +135,7 @@ func (s *sample) way(address string) *way {
 }
 
 // addFrontend adds a way in. Several to one address (they connect to it) are one.
-func (s *sample) addFrontend(f *frontend, name *dto.LabelPair) {
+func (s *sample) addFrontend(f *frontend) {
 	state, _, _ := f.status.get()
 	up, reconnects := state == StateUp, max(0, f.status.opened()-1)
 	address := f.ep.Address.String()
@@ -152,8 +144,7 @@ func (s *sample) addFrontend(f *frontend, name *dto.LabelPair) {
 		w.reconnects += reconnects
 		return
 	}
-	labels := metricLabels{name, metricLabel("frontend", address)}
-	s.ways = append(s.ways, way{address: address, labels: labels, fixed: true, up: up, reconnects: reconnects})
+	s.ways = append(s.ways, way{address: address, label: metricLabel("frontend", address), fixed: true, up: up, reconnects: reconnects})
 }
 
 func (c *console) sampleJournal() *journalSample {

@@ -1,47 +1,42 @@
 package chardev
 
-import (
-	dto "github.com/prometheus/client_model/go"
-)
+import "runtime"
 
 // A family is one metric, of which there may be one for each chardev, frontend, reason.
 type family struct {
 	name string
-	kind dto.MetricType
+	kind string
 	help string
 
-	// One of the two adds what there is of it.
-	ofDaemon  func(*Server, addMetric)
-	ofConsole func(*sample, addMetric)
+	// One of the two writes what there is of it.
+	ofDaemon  func(*Server, *metricPage)
+	ofConsole func(*sample, *metricPage)
 }
 
-// An addMetric takes a metric of a family.
-type addMetric func(labels metricLabels, value float64)
-
 const (
-	gauge   = dto.MetricType_GAUGE
-	counter = dto.MetricType_COUNTER
+	gauge   = "gauge"
+	counter = "counter"
 )
 
 // families are all metrics but those of the process and of Go, sorted by name. They
 // are told of in METRICS.md.
 var families = []family{
-	{"chardevd_audit_lost_records_total", counter, "Records that are not in the audit log, as its disk took none or not fast enough.", func(s *Server, add addMetric) {
-		add(nil, float64(s.auditLog.Load().Lost()))
+	{"chardevd_audit_lost_records_total", counter, "Records that are not in the audit log, as its disk took none or not fast enough.", func(s *Server, p *metricPage) {
+		p.add(float64(s.auditLog.Load().Lost()))
 	}, nil},
-	{"chardevd_build_info", gauge, "Always 1; what this chardevd is built of.", func(s *Server, add addMetric) {
-		add(s.buildLabels(), 1)
+	{"chardevd_build_info", gauge, "Always 1; what this chardevd is built of.", func(s *Server, p *metricPage) {
+		p.add(1, metricLabel("goversion", runtime.Version()), metricLabel("version", s.Version))
 	}, nil},
-	{"chardevd_certificate_expiry_timestamp_seconds", gauge, "When the first certificate of these credentials ends, as a Unix time.", func(s *Server, add addMetric) {
-		s.keyring.expiries(func(name string, at float64) { add(metricLabels{metricLabel("credentials", name)}, at) })
+	{"chardevd_certificate_expiry_timestamp_seconds", gauge, "When the first certificate of these credentials ends, as a Unix time.", func(s *Server, p *metricPage) {
+		s.keyring.expiries(func(name string, at float64) { p.add(at, metricLabel("credentials", name)) })
 	}, nil},
 	{"chardevd_device_reconnects_total", counter, "How often the device was there again after it had gone.", nil, ofChardev(func(s *sample) int64 { return s.reconnects })},
-	{"chardevd_device_up", gauge, "1: the device is open, or the guest that is waited for is there; 0: not.", nil, func(s *sample, add addMetric) {
-		add(s.labels, yes(s.up))
+	{"chardevd_device_up", gauge, "1: the device is open, or the guest that is waited for is there; 0: not.", nil, func(s *sample, p *metricPage) {
+		p.add(yes(s.up), s.name)
 	}},
-	{"chardevd_dropped_bytes_total", counter, "Bytes that somebody was to get and did not, by the reason.", nil, func(s *sample, add addMetric) {
+	{"chardevd_dropped_bytes_total", counter, "Bytes that somebody was to get and did not, by the reason.", nil, func(s *sample, p *metricPage) {
 		for why, n := range s.dropped {
-			add(s.drops[why][:], float64(n))
+			p.add(float64(n), s.name, droppedLabels[why])
 		}
 	}},
 	{"chardevd_frontend_clients", gauge, "Clients that are attached.", nil, ofWay(func(w *way) int64 { return int64(w.clients) })},
@@ -57,64 +52,64 @@ var families = []family{
 	{"chardevd_journal_segments", gauge, "Files that the journal is in, without indexes.", nil, ofJournal(func(j *journalSample) float64 { return float64(j.segments) })},
 	{"chardevd_journal_size_bytes", gauge, "What the journal takes on disk, with its indexes.", nil, ofJournal(func(j *journalSample) float64 { return float64(j.bytes) })},
 	{"chardevd_journal_up", gauge, "1: the journal takes what is printed; 0: it fails, and is tried again.", nil, ofJournal(func(j *journalSample) float64 { return yes(j.up) })},
-	{"chardevd_last_output_timestamp_seconds", gauge, "When the device last printed, as a Unix time; 0: not since the daemon began.", nil, func(s *sample, add addMetric) {
-		add(s.labels, s.lastOutput)
+	{"chardevd_last_output_timestamp_seconds", gauge, "When the device last printed, as a Unix time; 0: not since the daemon began.", nil, func(s *sample, p *metricPage) {
+		p.add(s.lastOutput, s.name)
 	}},
-	{"chardevd_logins_total", counter, "Passwords and tokens that were shown, by the result.", func(s *Server, add addMetric) {
+	{"chardevd_logins_total", counter, "Passwords and tokens that were shown, by the result.", func(s *Server, p *metricPage) {
 		for result := range s.logins {
-			add(metricLabels{loginLabels[result]}, float64(s.logins[result].Load()))
+			p.add(float64(s.logins[result].Load()), loginLabels[result])
 		}
 	}, nil},
 	{"chardevd_output_bytes_total", counter, "Bytes that the device printed.", nil, ofChardev(func(s *sample) int64 { return s.bytesOut })},
-	{"chardevd_refused_bytes_total", counter, "Bytes of input that the device was not given, by the reason.", nil, func(s *sample, add addMetric) {
+	{"chardevd_refused_bytes_total", counter, "Bytes of input that the device was not given, by the reason.", nil, func(s *sample, p *metricPage) {
 		for why, n := range s.refused {
-			add(s.reasons[why][:], float64(n))
+			p.add(float64(n), s.name, refusedLabels[why])
 		}
 	}},
-	{"chardevd_uart_breaks_total", counter, "Breaks that the serial port has received, as its driver counts.", nil, func(s *sample, add addMetric) {
+	{"chardevd_uart_breaks_total", counter, "Breaks that the serial port has received, as its driver counts.", nil, func(s *sample, p *metricPage) {
 		if s.line != nil {
-			add(s.labels, float64(s.line.Break))
+			p.add(float64(s.line.Break), s.name)
 		}
 	}},
-	{"chardevd_uart_errors_total", counter, "Bytes that the serial port has received damaged, or lost, as its driver counts.", nil, func(s *sample, add addMetric) {
+	{"chardevd_uart_errors_total", counter, "Bytes that the serial port has received damaged, or lost, as its driver counts.", nil, func(s *sample, p *metricPage) {
 		if s.line != nil {
 			for _, kind := range uartErrors {
-				add(metricLabels{s.labels[0], kind.label}, float64(kind.of(s.line)))
+				p.add(float64(kind.of(s.line)), s.name, kind.label)
 			}
 		}
 	}},
 }
 
 // ofChardev is a count of a chardev.
-func ofChardev(value func(*sample) int64) func(*sample, addMetric) {
-	return func(s *sample, add addMetric) { add(s.labels, float64(value(s))) }
+func ofChardev(value func(*sample) int64) func(*sample, *metricPage) {
+	return func(s *sample, p *metricPage) { p.add(float64(value(s)), s.name) }
 }
 
 // ofWay is of each way in of a chardev.
-func ofWay(value func(*way) int64) func(*sample, addMetric) {
-	return func(s *sample, add addMetric) {
+func ofWay(value func(*way) int64) func(*sample, *metricPage) {
+	return func(s *sample, p *metricPage) {
 		for i := range s.ways {
-			add(s.ways[i].labels, float64(value(&s.ways[i])))
+			p.add(float64(value(&s.ways[i])), s.name, s.ways[i].label)
 		}
 	}
 }
 
 // ofFrontend is of each frontend of a chardev.
-func ofFrontend(value func(*way) float64) func(*sample, addMetric) {
-	return func(s *sample, add addMetric) {
+func ofFrontend(value func(*way) float64) func(*sample, *metricPage) {
+	return func(s *sample, p *metricPage) {
 		for i := range s.ways {
 			if s.ways[i].fixed {
-				add(s.ways[i].labels, value(&s.ways[i]))
+				p.add(value(&s.ways[i]), s.name, s.ways[i].label)
 			}
 		}
 	}
 }
 
 // ofJournal is of each chardev that is to have a journal.
-func ofJournal(value func(*journalSample) float64) func(*sample, addMetric) {
-	return func(s *sample, add addMetric) {
+func ofJournal(value func(*journalSample) float64) func(*sample, *metricPage) {
+	return func(s *sample, p *metricPage) {
 		if s.journal != nil {
-			add(s.labels, value(s.journal))
+			p.add(value(s.journal), s.name)
 		}
 	}
 }
