@@ -170,5 +170,5 @@ func TestServeTellsThatItFailed(t *testing.T) {
 	if err := <-failed; err != net.ErrClosed {
 		t.Errorf("it failed with %v", err)
 	}
-	s.cancel()
+	s.cancel(nil)
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +17,9 @@ var tcpTransport = &transport{
 	options:  []optionDef{{name: "http", check: isOneOf("allow")}},
 	dial:     dialTCP,
 	listen:   listenTCP,
+
+	adopt:         adoptTCP,
+	adoptListener: adoptTCPListener,
 }
 
 // A peer that is gone without a FIN is noticed after 30 s: by probes where
@@ -45,10 +47,7 @@ type socket struct {
 }
 
 // newSocket makes a socket of a connection, which it owns.
-func newSocket(c interface {
-	net.Conn
-	syscall.Conn
-}) (*socket, error) {
+func newSocket(c conn) (*socket, error) {
 	local, remote := c.LocalAddr(), c.RemoteAddr()
 	h, err := takeHandle(c)
 	if err != nil {
@@ -87,7 +86,7 @@ func plainDial(ctx context.Context, err error) error {
 	return plain("connect", err)
 }
 
-func newTCP(c *net.TCPConn) (Channel, error) {
+func newTCP(c conn) (Channel, error) {
 	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
@@ -100,22 +99,33 @@ func newTCP(c *net.TCPConn) (Channel, error) {
 }
 
 func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
-	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
+	from, err := fromNetworks(a)
+	if err != nil {
+		return nil, err
+	}
+	lc := net.ListenConfig{KeepAlive: -1} // Accept sets it
 	l, err := lc.Listen(ctx, "tcp", a.Where)
 	if err != nil {
 		return nil, plain("listen", err)
 	}
+	return newTCPListener(e, l.(*net.TCPListener), from), nil
+}
+
+func newTCPListener(e *Env, l *net.TCPListener, from []netip.Prefix) *tcpListener {
+	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}
+}
+
+// fromNetworks are the networks that from= of an address allows.
+func fromNetworks(a Address) ([]netip.Prefix, error) {
 	var from []netip.Prefix
 	for _, f := range a.All("from") {
 		p, err := parsePrefix(f)
 		if err != nil {
-			l.Close()
 			return nil, err
 		}
 		from = append(from, p)
 	}
-	tl := l.(*net.TCPListener)
-	return &tcpListener{restingListener: newRestingListener(tl), l: tl, from: from, env: e}, nil
+	return from, nil
 }
 
 var errNotFrom = errors.New("from= of the listener does not have its address")
@@ -138,12 +148,22 @@ func (l *tcpListener) Accept() (Channel, error) {
 			c.Close()
 			continue
 		}
-		ch, err := newTCP(c)
+		ch, err := acceptedTCP(c)
 		if err != nil { // the peer is gone already
 			continue
 		}
 		return ch, nil
 	}
+}
+
+// acceptedTCP is newTCP of one that was accepted, by a listener that may have been
+// adopted, so that no option can be left to it.
+func acceptedTCP(c *net.TCPConn) (Channel, error) {
+	if err := c.SetKeepAliveConfig(tcpKeepAlive); err != nil {
+		c.Close()
+		return nil, plain("setsockopt", err)
+	}
+	return newTCP(c)
 }
 
 func (l *tcpListener) allowed(remote net.Addr) bool {
