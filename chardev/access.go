@@ -133,7 +133,7 @@ func (h *hub) review() int {
 
 // review is that of the hubs of all chardevs.
 func (s *Server) review() (cut int) {
-	for _, c := range s.consoles {
+	for _, c := range s.all() {
 		cut += c.hub.review()
 	}
 	s.board.raiseAll() // who watches may see others now

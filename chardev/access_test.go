@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -184,13 +185,26 @@ func (l *passerby) Flush() {
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
 	s := &Server{
-		consoles: cons, log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
+		log: slog.New(slog.DiscardHandler), sessions: newWebSessions(),
 		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
 	}
 	for _, con := range cons {
-		con.hub.sign = s.board.add()
+		s.put(con)
 	}
 	return s
+}
+
+// put adds a console.
+func (s *Server) put(con *console) {
+	con.hub.sign = s.board.add(con)
+	s.consoles.Store(new(append(slices.Clone(s.all()), con)))
+}
+
+// consoleOf is a console with a device, which nobody starts.
+func consoleOf(h *hub, name string, device *Endpoint) *console {
+	con := &console{name: name, hub: h, epoch: "E"}
+	con.device.Store(newDevice(h, outboxes, device))
+	return con
 }
 
 // fromProcess is a request over the control socket of a user of this host.
@@ -205,7 +219,7 @@ func TestRoutes(t *testing.T) {
 	const uid = 987654321
 	b := newBench(t, 64<<10, "shared")
 	b.hub.name = "vm1"
-	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
+	con := consoleOf(b.hub, "vm1", &Endpoint{Address: channel.MustParseAddress("null:")})
 	c := &control{server: serverOf(con), ctx: b.ctx}
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")

@@ -109,7 +109,8 @@ func TestAnAccountThatIsGone(t *testing.T) {
 				t.Errorf("who comes back is given %d bytes", len(p))
 			}
 			<-gone
-			if err := b.hub.enter(&request{who: ci, needs: access.Read}); err == nil || err.because() != "token:ci was revoked" {
+			err, ok := errors.AsType[*notPermitted](b.hub.enter(&request{who: ci, needs: access.Read}))
+			if !ok || err.because() != "token:ci was revoked" {
 				t.Errorf("its next request: %v", err)
 			}
 			// With one of two accounts all goes.

@@ -74,7 +74,7 @@ import "time"
 // The events of /api/v1/events begin with one of type snapshot, a []Summary of what the
 // caller may read. Then a chardev, a Summary, comes when one has changed: within 0.1 s,
 // but what is printed only once a second, and from a slow reader's the ones between are
-// left out; and a gone, a Gone, when the caller may read one no longer. They have no IDs:
+// left out; and a gone, a Gone, when the caller may read one no longer, or it was removed. They have no IDs:
 // who comes again begins again.
 //
 // Attach offers the subprotocols AttachProtocol and StreamProtocol. Binary frames are
@@ -143,7 +143,8 @@ type Summary struct {
 
 // Gone is a chardev that the caller may read no longer.
 type Gone struct {
-	Name string `json:"name"`
+	Name    string `json:"name"`
+	Removed bool   `json:"removed,omitempty"` // as it is no more
 }
 
 // JournalInfo is what is written down of a chardev.

@@ -21,7 +21,7 @@ import (
 func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	caller := callerOf(r)
 	query := r.URL.Query() // and not FormValue, which waits for a body if one is announced
-	start, refusal := con.start(query.Get("since"), query.Get("epoch"))
+	start, refusal := con.startAt(query.Get("since"), query.Get("epoch"))
 	if refusal != nil {
 		refuse(w, refusal)
 		return
@@ -49,7 +49,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	options := channel.WebsocketOptions{
 		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by, and else it is looked at
-		Origins:   c.origins,
+		Origins:   c.origins(),
 		Protocols: []string{AttachProtocol, StreamProtocol},
 	}
 	if person {
@@ -88,7 +88,7 @@ func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit
 		return ws.SendText(text)
 	}
 	cl.hello = func(at int64) Message {
-		state, _, _ := con.device.state()
+		state, _, _ := con.device.Load().state()
 		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
 		return con.hub.addWriter(m, cl)
 	}

@@ -12,10 +12,11 @@ import (
 // one mark a console, and looks at how the console is then. While nobody watches,
 // nothing is marked.
 type board struct {
-	signs   []*sign      // of all consoles, in order; fixed before anybody watches
 	watched atomic.Int32 // how many watch; changed under mu
 
-	mu       sync.Mutex // held for moments
+	mu       sync.Mutex         // held for moments
+	signs    map[*sign]struct{} // of all consoles
+	number   int                // of the last one
 	watchers []*watcher
 }
 
@@ -38,15 +39,40 @@ const watchPause = 100 * time.Millisecond
 // A sign is a console's place on the board. nil: it has none.
 type sign struct {
 	board  *board
-	at     int
+	con    *console
+	number int          // greater than those that were there before
 	raised atomic.Int32 // a change that all watchers have marked, or a greater one
+
+	gone bool // the console was removed; guarded by board.mu
 }
 
-// add makes the sign of one more console.
-func (b *board) add() *sign {
-	s := &sign{board: b, at: len(b.signs)}
-	b.signs = append(b.signs, s)
+// add makes the sign of one more console, which whoever watches is told of.
+func (b *board) add(con *console) *sign {
+	b.mu.Lock()
+	if b.signs == nil {
+		b.signs = map[*sign]struct{}{}
+	}
+	b.number++
+	s := &sign{board: b, con: con, number: b.number}
+	b.signs[s] = struct{}{}
+	b.mu.Unlock()
+	s.raise(happened)
 	return s
+}
+
+// remove takes the sign off, which is the last that whoever watches is told of it.
+func (s *sign) remove() {
+	if s == nil {
+		return
+	}
+	b := s.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.gone = true
+	delete(b.signs, s)
+	for _, w := range b.watchers {
+		w.mark(s, happened)
+	}
 }
 
 // raise tells that the console has changed. It never waits for a watcher, and costs
@@ -66,8 +92,11 @@ func (s *sign) raise(what change) {
 	}
 	s.board.mu.Lock()
 	defer s.board.mu.Unlock()
+	if s.gone {
+		return
+	}
 	for _, w := range s.board.watchers {
-		w.mark(s.at, what)
+		w.mark(s, what)
 	}
 }
 
@@ -76,9 +105,7 @@ func (b *board) raiseAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range b.watchers {
-		for at := range w.marks {
-			w.mark(at, happened)
-		}
+		w.markAll()
 	}
 }
 
@@ -87,21 +114,19 @@ type watcher struct {
 	board *board
 	wake  chan struct{} // has a value when there is a greater mark somewhere; capacity 1
 
-	marks []change // guarded by board.mu
+	marks map[*sign]change // guarded by board.mu
 
 	// owned by who watches
-	told []time.Time // when it was told of a console
+	told map[*sign]time.Time // when it was told of a console
 }
 
 // watch returns a new watcher, for whom all consoles have changed. leave must be
 // called at its end.
 func (b *board) watch() *watcher {
-	w := &watcher{board: b, wake: make(chan struct{}, 1), marks: make([]change, len(b.signs)), told: make([]time.Time, len(b.signs))}
+	w := &watcher{board: b, wake: make(chan struct{}, 1), marks: map[*sign]change{}, told: map[*sign]time.Time{}}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for at := range w.marks {
-		w.mark(at, happened)
-	}
+	w.markAll()
 	b.watchers = append(b.watchers, w)
 	b.watched.Add(1)
 	return w
@@ -115,38 +140,53 @@ func (w *watcher) leave() {
 	b.watched.Add(-1)
 }
 
+// markAll marks all consoles. Called with board.mu held.
+func (w *watcher) markAll() {
+	for s := range w.board.signs {
+		w.mark(s, happened)
+	}
+}
+
 // mark notes a change. Called with board.mu held.
-func (w *watcher) mark(at int, what change) {
-	if w.marks[at] >= what {
+func (w *watcher) mark(s *sign, what change) {
+	if w.marks[s] >= what {
 		return
 	}
-	w.marks[at] = what
+	w.marks[s] = what
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take appends to due the consoles of which the watcher is to be told now, and takes
-// their marks away: whoever looks at them after that sees what was marked. wait is
-// how long it is until it is to be told of others that are marked already, 0 if
+// A due is a console that a watcher is to be told of. gone: that it is no more.
+type due struct {
+	*sign
+	gone bool
+}
+
+// take appends to list the consoles of which the watcher is to be told now, in the order
+// of their coming, and takes their marks away: whoever looks at them after that sees what
+// was marked. Of one that is gone it is told at once, so before another one of that name.
+// wait is how long it is until it is to be told of others that are marked already, 0 if
 // there are none.
-func (w *watcher) take(due []int, now time.Time) (_ []int, wait time.Duration) {
+func (w *watcher) take(list []due, now time.Time) (_ []due, wait time.Duration) {
 	w.board.mu.Lock()
 	defer w.board.mu.Unlock()
-	for at, what := range w.marks {
-		if what == unchanged {
-			continue
-		}
-		if left := pause[what] - now.Sub(w.told[at]); left > 0 {
+	for s, what := range w.marks {
+		if left := pause[what] - now.Sub(w.told[s]); left > 0 && !s.gone {
 			if wait == 0 || left < wait {
 				wait = left
 			}
 			continue
 		}
-		w.board.signs[at].raised.Store(int32(unchanged)) // before the mark is gone: see raise
-		w.marks[at], w.told[at] = unchanged, now
-		due = append(due, at)
+		s.raised.Store(int32(unchanged)) // before the mark is gone: see raise
+		delete(w.marks, s)
+		if w.told[s] = now; s.gone {
+			delete(w.told, s)
+		}
+		list = append(list, due{s, s.gone})
 	}
-	return due, wait
+	slices.SortFunc(list, func(a, b due) int { return a.number - b.number })
+	return list, wait
 }

@@ -14,8 +14,11 @@ func TestNoChangeIsMissed(t *testing.T) {
 	const consoles, changes = 8, 20000
 	var b board
 	var values [consoles]atomic.Int64
-	for range consoles {
-		b.add()
+	var signs [consoles]*sign
+	at := map[*sign]int{}
+	for i := range signs {
+		signs[i] = b.add(nil)
+		at[signs[i]] = i
 	}
 	var changing, watching sync.WaitGroup
 	over := make(chan struct{})
@@ -24,7 +27,7 @@ func TestNoChangeIsMissed(t *testing.T) {
 			for range changes {
 				at := rand.IntN(consoles)
 				values[at].Add(1)
-				b.signs[at].raise(change(1 + rand.IntN(2)))
+				signs[at].raise(change(1 + rand.IntN(2)))
 			}
 		})
 	}
@@ -41,9 +44,10 @@ func TestNoChangeIsMissed(t *testing.T) {
 					default:
 					}
 					now = now.Add(2 * pause[printed])
-					due, _ := w.take(nil, now)
-					for _, at := range due {
-						seen[at] = values[at].Load()
+					list, _ := w.take(nil, now)
+					for _, d := range list {
+						i := at[d.sign]
+						seen[i] = values[i].Load()
 					}
 				}
 				for at := range seen {
@@ -61,7 +65,7 @@ func TestNoChangeIsMissed(t *testing.T) {
 	if n := b.watched.Load(); n != 0 || len(b.watchers) != 0 {
 		t.Errorf("%d watchers are left, %v", n, b.watchers)
 	}
-	b.signs[0].raise(happened)
+	signs[0].raise(happened)
 	var none *sign
 	none.raise(happened)
 }
@@ -69,24 +73,24 @@ func TestNoChangeIsMissed(t *testing.T) {
 // A watcher is told of what is printed once a second, and of what happens sooner.
 func TestWatcherIsPaced(t *testing.T) {
 	var b board
-	one, two := b.add(), b.add()
+	one, two := b.add(nil), b.add(nil)
 	w := b.watch()
 	defer w.leave()
 	now := time.Now()
-	takes := func(after time.Duration, wait time.Duration, want ...int) {
+	takes := func(after time.Duration, wait time.Duration, want ...*sign) {
 		t.Helper()
 		now = now.Add(after)
-		due, next := w.take(nil, now)
-		if len(due) != len(want) || next != wait {
-			t.Fatalf("due are %v, and others in %v; want %v, %v", due, next, want, wait)
+		list, next := w.take(nil, now)
+		if len(list) != len(want) || next != wait {
+			t.Fatalf("due are %v, and others in %v; want %v, %v", list, next, want, wait)
 		}
-		for i := range due {
-			if due[i] != want[i] {
-				t.Fatalf("due are %v, want %v", due, want)
+		for i, d := range list {
+			if d.sign != want[i] || d.gone {
+				t.Fatalf("due are %v, want %v", list, want)
 			}
 		}
 	}
-	takes(0, 0, 0, 1)
+	takes(0, 0, one, two)
 	takes(0, 0)
 	<-w.wake
 	one.raise(printed)
@@ -99,10 +103,36 @@ func TestWatcherIsPaced(t *testing.T) {
 	two.raise(happened)
 	<-w.wake
 	takes(10*time.Millisecond, pause[happened]-20*time.Millisecond)
-	takes(pause[happened], pause[printed]-pause[happened]-20*time.Millisecond, 1)
+	takes(pause[happened], pause[printed]-pause[happened]-20*time.Millisecond, two)
 	one.raise(happened) // more than printed
 	<-w.wake
-	takes(0, 0, 0)
+	takes(0, 0, one)
 	b.raiseAll()
-	takes(pause[happened], 0, 0, 1)
+	takes(pause[happened], 0, one, two)
+}
+
+// Of a console that is removed a watcher is told at once, and before a new one in its
+// place; after that nothing is kept of it.
+func TestAConsoleIsRemoved(t *testing.T) {
+	var b board
+	old := b.add(nil)
+	w := b.watch()
+	defer w.leave()
+	now := time.Now()
+	w.take(nil, now)
+	<-w.wake
+	old.remove()
+	<-w.wake
+	old.raise(happened)
+	next := b.add(nil)
+	list, wait := w.take(nil, now)
+	if len(list) != 2 || list[0] != (due{old, true}) || list[1] != (due{next, false}) || wait != 0 {
+		t.Errorf("%v, %v", list, wait)
+	}
+	old.raise(happened)
+	if list, _ := w.take(nil, now.Add(time.Minute)); len(list) > 0 || len(w.marks) > 0 || len(w.told) != 1 || len(b.signs) != 1 {
+		t.Errorf("%v, %v, %v, %v", list, w.marks, w.told, b.signs)
+	}
+	var none *sign
+	none.remove()
 }

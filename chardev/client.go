@@ -20,7 +20,8 @@ type client struct {
 	// fixed when it is made
 	hub       *hub
 	ch        channel.Channel
-	frontend  string // its address, or "attach"
+	frontend  string    // its address, or "attach"
+	via       *frontend // it came by; nil: by the API
 	who       access.Identity
 	peer      string // who and where, for people
 	readOnly  bool
@@ -145,7 +146,7 @@ func (c *client) end(cause error) {
 
 // leave is the end of a client, whose input ended with err.
 func (c *client) leave(err error) {
-	defer func() { c.ended(err) }()
+	defer func() { c.hub.here.Done(); c.ended(err) }()
 	defer c.unwatch()
 	defer c.endBeside()
 	if c.inputEnded {
@@ -203,7 +204,7 @@ func byeCode(err error) string {
 	switch {
 	case err == nil || err == io.EOF:
 		return ByeEOF
-	case errors.Is(err, errShutdown):
+	case errors.Is(err, errShutdown), errors.Is(err, errRemade):
 		return ByeStopping
 	}
 	return "ended"
@@ -226,7 +227,7 @@ func closeWith(ch channel.Channel, why error) error {
 	}
 	code := 1008 // policy violation (RFC 6455 section 7.4.1)
 	switch {
-	case errors.Is(why, errShutdown):
+	case errors.Is(why, errShutdown), errors.Is(why, errRemade):
 		code = 1001 // going away
 	case errors.Is(why, errFull):
 		code = 1013 // try again later

@@ -23,8 +23,8 @@ import (
 // A control serves the API on a listener.
 type control struct {
 	server   *Server
-	origins  []string // pages of these sites may use it too
-	most     int64    // how many may be attached, or read what goes on, at once; 0: any number
+	sites    *atomic.Pointer[sites] // of [http]; nil: of the control socket, which has none
+	most     int64                  // how many may be attached, or read what goes on, at once; 0: any number
 	here     atomic.Int64
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
@@ -107,10 +107,10 @@ type start struct {
 	note   string // why it is not where it was asked for
 }
 
-// start reads since=, which is a place in the stream or nothing, the head. An offset
+// startAt reads since=, which is a place in the stream or nothing, the head. An offset
 // of another epoch than the present one names other bytes, so all that is held is
 // given instead, and that is told.
-func (c *console) start(since, epoch string) (start, *channel.HandshakeError) {
+func (c *console) startAt(since, epoch string) (start, *channel.HandshakeError) {
 	if since == "" {
 		return start{from: -1}, nil
 	}

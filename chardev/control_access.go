@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -87,7 +88,7 @@ func (c *control) forAll(rt route) http.HandlerFunc {
 // where are the chardevs where somebody may do something.
 func (c *control) where(who access.Identity, what access.Permissions) []*console {
 	var cons []*console
-	for _, con := range c.server.consoles {
+	for _, con := range c.server.all() {
 		if con.hub.gate.decide(who, con.name).May.Has(what) {
 			cons = append(cons, con)
 		}
@@ -108,7 +109,12 @@ func (c *control) forOne(rt route) http.HandlerFunc {
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		v := &request{who: caller.who, needs: rt.needs, end: cancel}
-		if err := con.hub.enter(v); err != nil {
+		err := con.hub.enter(v)
+		if errors.Is(err, errAway) {
+			c.notThere(w, caller.who, name)
+			return
+		}
+		if err, ok := errors.AsType[*notPermitted](err); ok {
 			con.hub.noteSome(&con.hub.denied, "refused", caller.String()+": "+r.Method+" "+r.URL.Path+": "+err.because())
 			con.hub.audit.didNot(caller, r.Method+" "+r.URL.Path, err)
 			if err.decision.May.Has(access.Read) {
@@ -150,11 +156,17 @@ type request struct {
 	end   context.CancelCauseFunc
 }
 
-// enter lets somebody in who may do what the request needs. The rules are asked with
+var errAway = errors.New("the chardev is going away")
+
+// enter lets somebody in who may do what the request needs, until exit. Who may not gets a
+// *notPermitted, and nobody comes in to a chardev that goes away (errAway). The rules are asked with
 // the list held, so that no change of them passes it by.
-func (h *hub) enter(v *request) *notPermitted {
+func (h *hub) enter(v *request) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.retired != nil {
+		return errAway
+	}
 	if d := h.gate.decide(v.who, h.name); !d.May.Has(v.needs) {
 		return &notPermitted{v.needs, d}
 	}
@@ -162,6 +174,7 @@ func (h *hub) enter(v *request) *notPermitted {
 		h.requests = map[*request]struct{}{}
 	}
 	h.requests[v] = struct{}{}
+	h.here.Add(1)
 	return nil
 }
 
@@ -169,4 +182,5 @@ func (h *hub) exit(v *request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.requests, v)
+	h.here.Done()
 }

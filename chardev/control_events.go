@@ -41,17 +41,17 @@ type overview struct {
 	*watcher
 	who   access.Identity
 	out   *tail
-	shown []bool // which consoles the caller was told of and may read; nil: nothing was told yet
+	shown map[*sign]bool // the consoles that the caller was told of and may read; nil: nothing was told yet
 }
 
 // run tells until the caller is gone, or reads nothing for long; the error says so.
 func (v *overview) run() error {
-	var due []int
+	var list []due
 	for {
 		began := time.Now()
 		var wait time.Duration
-		due, wait = v.take(due[:0], began)
-		if err := v.tell(due); err != nil {
+		list, wait = v.take(list[:0], began)
+		if err := v.tell(list); err != nil {
 			return err
 		}
 		if err := v.out.keptAlive(func(ctx context.Context) error { return v.await(ctx, wait) }); err != nil {
@@ -94,26 +94,29 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // tell tells of consoles: the first time of all in one event, later of each in its
 // own.
-func (v *overview) tell(due []int) error {
-	if len(due) == 0 {
+func (v *overview) tell(list []due) error {
+	first := v.shown == nil
+	if len(list) == 0 && !first {
 		return nil
 	}
-	first := v.shown == nil
 	if first {
-		v.shown = make([]bool, len(v.server.consoles))
+		v.shown = map[*sign]bool{}
 	}
 	all := []Summary{}
 	var buf []byte
-	for _, at := range due {
-		con, before := v.server.consoles[at], v.shown[at]
-		v.shown[at] = con.hub.gate.decide(v.who, con.name).May.Has(access.Read)
+	for _, d := range list {
+		con, before := d.con, v.shown[d.sign]
+		delete(v.shown, d.sign)
 		switch {
-		case v.shown[at] && first:
-			all = append(all, con.summary())
-		case v.shown[at]:
-			buf = appendSSE(buf, "chardev", con.summary())
+		case !d.gone && con.hub.gate.decide(v.who, con.name).May.Has(access.Read):
+			v.shown[d.sign] = true
+			if first {
+				all = append(all, con.summary())
+			} else {
+				buf = appendSSE(buf, "chardev", con.summary())
+			}
 		case before:
-			buf = appendSSE(buf, "gone", Gone{con.name})
+			buf = appendSSE(buf, "gone", Gone{Name: con.name, Removed: d.gone})
 		}
 	}
 	if first {
@@ -131,9 +134,10 @@ const attachedMost = 8
 // summary is how the console is, for a list.
 func (c *console) summary() Summary {
 	h := c.hub
-	state, err, since := c.device.state()
+	d := c.device.Load()
+	state, err, since := d.state()
 	s := Summary{
-		Name: c.name, State: state, Since: since, Error: err, Device: c.device.ep.Address.String(), Input: h.input,
+		Name: c.name, State: state, Since: since, Error: err, Device: d.ep.Address.String(), Input: h.inputMode(),
 		BytesIn: h.bytesIn.Load(), LastByte: h.lastByte(), LastLine: h.lastLine(), Epoch: c.epoch, Attached: []string{},
 	}
 	h.mu.Lock()

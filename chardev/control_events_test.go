@@ -28,11 +28,10 @@ func newEventRig(t *testing.T) *logRig {
 		if name == "vm2" {
 			h = newHub(b.hub.log, b.hub.hist, "off")
 		}
-		h.name, h.gate, h.sign = name, &s.gate, s.board.add()
-		s.consoles = append(s.consoles, &console{name: name, hub: h, epoch: "E",
-			device: newDevice(h, outboxes, &Endpoint{Listen: true, Address: channel.MustParseAddress("unix:vm")})})
+		h.name, h.gate = name, &s.gate
+		s.put(consoleOf(h, name, &Endpoint{Listen: true, Address: channel.MustParseAddress("unix:vm")}))
 	}
-	s.consoles[0].device.status.set(StateUp, nil)
+	s.all()[0].device.Load().status.set(StateUp, nil)
 	r := &logRig{bench: b, control: &control{server: s, ctx: b.ctx, stuck: 20 * time.Second}}
 	r.server = httptest.NewUnstartedServer(r.control.handler())
 	r.server.Config.ReadTimeout, r.server.Config.WriteTimeout = rigDeadline, rigDeadline
@@ -174,8 +173,7 @@ func TestEventsOfAStuckReader(t *testing.T) {
 	r := newEventRig(t)
 	r.control.stuck = 500 * time.Millisecond
 	for range 2000 { // so that answers are long
-		r.control.server.board.add()
-		r.control.server.consoles = append(r.control.server.consoles, r.control.server.consoles[0])
+		r.control.server.board.add(r.control.server.all()[0])
 	}
 	conn, err := net.Dial("tcp", r.server.Listener.Addr().String())
 	if err != nil {

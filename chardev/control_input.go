@@ -94,8 +94,8 @@ func (h *hub) typed(ctx context.Context, by caller, p []byte) (c *client, why in
 func (c *control) reconnect(w http.ResponseWriter, r *http.Request, con *console) {
 	who := callerOf(r).String()
 	con.hub.noteSome(&con.hub.reopens, "reconnect", who)
-	if !con.device.reopen(fmt.Errorf("it is opened anew, as %s wants", who)) {
-		problem(w, http.StatusConflict, fmt.Sprintf("%s: no guest is there: it has to connect to %s by itself", con.name, con.device.ep.Address))
+	if !con.device.Load().reopen(fmt.Errorf("it is opened anew, as %s wants", who)) {
+		problem(w, http.StatusConflict, fmt.Sprintf("%s: no guest is there: it has to connect to %s by itself", con.name, con.device.Load().ep.Address))
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -75,7 +75,7 @@ func TestInputIsTyped(t *testing.T) {
 // Who types over the API has an exclusive input until the end of the request.
 func TestInputOfTheWriter(t *testing.T) {
 	r := newLogRig(t)
-	r.hub.input = "exclusive"
+	r.hub.input.Store(new("exclusive"))
 	r.post(t.Context(), strings.NewReader("one"))
 	r.hears("one")
 	holder := func() *client {
@@ -177,7 +177,7 @@ func TestInputIsRefused(t *testing.T) {
 	if status, p := r.post(t.Context(), strings.NewReader("x")); status != 409 || p.Reason != "device_down" {
 		t.Errorf("no device: %d %+v", status, p)
 	}
-	r.hub.input = "off"
+	r.hub.input.Store(new("off"))
 	if status, p := r.post(t.Context(), strings.NewReader("x")); status != 409 || p.Reason != "input_off" {
 		t.Errorf("no input: %d %+v", status, p)
 	}

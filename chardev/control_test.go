@@ -34,7 +34,7 @@ func TestReachOnlyReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.Layers = append(make([]string, 0, 2), a.Layers...)
-	reach(&FrontendConfig{Endpoint: Endpoint{Address: a, Listen: true}})
+	reach(&Endpoint{Address: a, Listen: true})
 	if got := a.Layers[:2][1]; got != "" {
 		t.Errorf("it wrote %q behind the layers", got)
 	}

@@ -16,7 +16,7 @@ import (
 type frontend struct {
 	supervisor
 	hub     *hub
-	cfg     *FrontendConfig
+	cfg     atomic.Pointer[FrontendConfig] // its address is always ep's
 	vouch   func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
 	logins  waitingConns
 	clients atomic.Int64
@@ -26,13 +26,14 @@ type frontend struct {
 const defaultMaxClients = 256
 
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
-	f := &frontend{hub: h, cfg: cfg}
+	f := &frontend{hub: h}
+	f.cfg.Store(cfg)
 	f.supervisor = newSupervisor(h.audit.refusals(env, &cfg.Endpoint, h.stir), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 
 func (f *frontend) tellNews(state string, err error) {
-	text := f.cfg.Address.String() + " " + state
+	text := f.ep.Address.String() + " " + state
 	if err != nil {
 		text += ": " + reason(err)
 	}
@@ -43,7 +44,7 @@ func (f *frontend) tellNews(state string, err error) {
 // counted by wg.
 func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Add(1)
-	if !f.cfg.Listen {
+	if !f.ep.Listen {
 		f.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
 			f.clients.Add(1)
 			f.serve(ctx, &arrival{ch: ch}, ended)
@@ -52,10 +53,10 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 	}
 	f.listen(ctx, func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if rawToPages(f.cfg.Address) {
+		if rawToPages(f.ep.Address) {
 			a.guard = new(requestGuard)
 		}
-		if !f.cfg.Login || len(a.shown.Names) > 0 {
+		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {
 			f.come(ctx, a, wg)
 			return
 		}
@@ -69,10 +70,10 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 
 // come makes an arrival a client, if there is room for one more. wg counts it.
 func (f *frontend) come(ctx context.Context, a *arrival, wg *sync.WaitGroup) {
-	most := mostClients(f.cfg.Address)
+	most := mostClients(f.ep.Address)
 	if f.clients.Add(1) > most {
 		f.clients.Add(-1)
-		who := comer{frontend: f.cfg.Address.String(), peer: addrText(a.ch.RemoteAddr())}
+		who := comer{frontend: f.ep.Address.String(), peer: addrText(a.ch.RemoteAddr())}
 		f.hub.noteSome(&f.hub.denied, "refused", fmt.Sprintf("%s: max_clients = %d", who, most))
 		f.hub.audit.didNot(who, "to attach", errFull)
 		wg.Go(func() { closeWith(a.ch, errFull) })
@@ -87,21 +88,22 @@ var errFull = errors.New("as many clients as max_clients allows are here already
 // serve makes an arrival, which is counted already, a client, and calls ended at its
 // end.
 func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
-	who, ch := f.identify(a), a.ch
+	who, ch, cfg := f.identify(a), a.ch, f.cfg.Load()
 	c := &client{
 		hub:       f.hub,
 		ch:        ch,
-		frontend:  f.cfg.Address.String(),
+		frontend:  f.ep.Address.String(),
+		via:       f,
 		who:       who,
 		peer:      peerName(who, ch),
-		readOnly:  f.cfg.Mode == "read-only",
-		onLag:     f.cfg.OnLag,
-		halfClose: f.cfg.HalfClose,
-		person:    notices(f.cfg.Address, ch),
+		readOnly:  cfg.Mode == "read-only",
+		onLag:     cfg.OnLag,
+		halfClose: cfg.HalfClose,
+		person:    notices(f.ep.Address, ch),
 		guard:     a.guard,
 		lineEnd:   a.lineEnd,
 	}
-	c.serve(ctx, f.cfg.Replay, -1, func(why error) {
+	c.serve(ctx, cfg.Replay, -1, func(why error) {
 		f.clients.Add(-1)
 		ended(why)
 	})

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"chardevd/channel"
@@ -20,7 +19,7 @@ import (
 type httpDoor struct {
 	supervisor
 	control *control
-	hosts   []string
+	shut    chan struct{} // closed when it listens no more
 	conns   chan net.Conn // to the HTTP server
 	busy    atomic.Int64  // requests that are being served
 }
@@ -33,8 +32,8 @@ const requestsMost = waitingMost + 1024
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
-		control: &control{server: s, origins: s.cfg.HTTP.Origins, most: mostClients(ep.Address)},
-		hosts:   s.cfg.HTTP.Hosts,
+		control: &control{server: s, sites: &s.sites, most: mostClients(ep.Address)},
+		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
 	d.supervisor = newSupervisor(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
@@ -47,17 +46,30 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	return d
 }
 
-// start keeps the address served until ctx ends. What it starts is counted by wg.
-func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
+// sites are the others from which pages may come, and the names by which they may call.
+type sites struct{ origins, hosts []string }
+
+// origins are those sites whose pages may use the API too.
+func (c *control) origins() []string {
+	if c.sites == nil {
+		return nil
+	}
+	return c.sites.Load().origins
+}
+
+// start keeps the address served until run ends, or stop is called. What it starts is
+// counted by run: who is served may be the one who asks for its end.
+func (d *httpDoor) start(run *running) {
+	ctx, _ := d.begin(run.ctx)
+	wg := run.work
 	d.control.ctx = ctx
-	wg.Add(1)
 	d.listen(ctx, func(ch channel.Channel) {
 		select {
 		case d.conns <- ch:
 		case <-ctx.Done():
 			ch.Close()
 		}
-	}, wg.Done)
+	}, func() { close(d.shut) })
 	wg.Go(func() {
 		strangers := &d.control.strangers
 		hs := &http.Server{Handler: d.handler(), ConnContext: withVisitor, ConnState: func(c net.Conn, state http.ConnState) {
@@ -78,6 +90,13 @@ func (d *httpDoor) start(ctx context.Context, wg *sync.WaitGroup) {
 			d.env.Log.Error("http is served no longer: restart chardevd", "error", err)
 		}
 	})
+}
+
+// stop closes the address. Who is attached there is told why; requests have a second to
+// end, and are not waited for.
+func (d *httpDoor) stop(why error) {
+	d.ask(why)
+	<-d.shut
 }
 
 // httpConns are the connections of a door as net/http wants them.
@@ -139,9 +158,9 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
 			return
-		case !channel.HostAllowed(r.Host, d.hosts):
+		case !channel.HostAllowed(r.Host, d.control.sites.Load().hosts):
 			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
-		case !channel.OriginAllowed(r, d.control.origins):
+		case !channel.OriginAllowed(r, d.control.origins()):
 			why = fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin"))
 		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
 			why = "a page of another site may not have this changed"

@@ -43,7 +43,7 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	if err := folder.AddUser("alice", alicesPassword, []string{"staff"}); err != nil {
 		t.Fatal(err)
 	}
-	con := &console{name: "vm1", hub: r.hub, device: newDevice(r.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
+	con := consoleOf(r.hub, "vm1", &Endpoint{Address: channel.MustParseAddress("null:")})
 	s := serverOf(con)
 	s.accounts.store = accounts.NewStore(folder.Dir, nil)
 	if _, err := s.accounts.store.Reload(time.Now()); err != nil {
@@ -52,7 +52,8 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	t.Cleanup(func() { s.sessions.endAll(func(*webSession) bool { return true }, errLoggedOut) })
 	_, r.ch = channel.Pipe(1)
 	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
-	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, origins: []string{"https://ops.example"}, ctx: r.ctx}, hosts: []string{"chardevd.example"}}
+	s.sites.Store(&sites{[]string{"https://ops.example"}, []string{"chardevd.example"}})
+	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, sites: &s.sites, ctx: r.ctx}}
 	return r
 }
 

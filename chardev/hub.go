@@ -34,10 +34,11 @@ type hub struct {
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
-	input  string  // shared, exclusive, off
 	name   string  // the chardev's
 	audit  auditor
 	gate   *gate // who may what
+
+	input atomic.Pointer[string] // shared, exclusive, off; changed with the pen and mu held
 
 	device  atomic.Pointer[session] // nil: down
 	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
@@ -56,6 +57,7 @@ type hub struct {
 	posts   atomic.Int32 // requests that type
 
 	helpers sync.WaitGroup // of publish
+	here    sync.WaitGroup // of clients and requests; grows only with mu held, and not once it is retired
 
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
@@ -64,6 +66,7 @@ type hub struct {
 	mu        sync.Mutex            // never held over a system call
 	clients   []*client             // all that are attached
 	requests  map[*request]struct{} // requests that are being served
+	retired   error                 // why nobody comes any more; nil: who may does
 	live      []*client             // those that keep up
 	changed   bool                  // live is not writing any more
 	lagging   int                   // how many lag
@@ -81,8 +84,13 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	return &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), input: input, room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h.input.Store(&input)
+	return h
 }
+
+// inputMode is how the chardev takes input: shared, exclusive, off.
+func (h *hub) inputMode() string { return *h.input.Load() }
 
 // A state is who moves a client's cursor.
 type state int
@@ -97,15 +105,21 @@ const (
 // attach makes c one of the clients and starts it replay bytes before the head
 // or, if from is not negative, at that offset. No byte is missing or twice
 // between what was and what comes, because the head does not move meanwhile. Who
-// may not read is not attached; the error is a *notPermitted.
+// may not read is not attached, and the error is a *notPermitted; nobody is to a chardev
+// that is going away.
 func (h *hub) attach(c *client, replay int, from int64) error {
 	c.mu.Lock() // the hello goes before the bytes
 	defer c.mu.Unlock()
 	h.mu.Lock()
+	if err := h.retired; err != nil {
+		h.mu.Unlock()
+		return err
+	}
 	if err := h.admit(c); err != nil {
 		h.mu.Unlock()
 		return err
 	}
+	h.here.Add(1)
 	head := h.hist.Head()
 	at := max(head-int64(replay), h.oldest())
 	if from >= 0 {

@@ -42,11 +42,11 @@ func identify(ch channel.Channel) access.Identity {
 // this host is known as the daemon's user, who was told to open it.
 func (f *frontend) identify(a *arrival) access.Identity {
 	who := a.shown.And(identify(a.ch))
-	switch at := f.cfg.Address; {
+	switch at := f.ep.Address; {
 	case len(who.Names) > 0:
-	case f.cfg.Listen && at.Transport == "pty":
+	case f.ep.Listen && at.Transport == "pty":
 		return ttyIdentity(at.Where)
-	case !f.cfg.Listen && !at.Network():
+	case !f.ep.Listen && !at.Network():
 		return access.Identity{Names: userNames(uint32(os.Geteuid()))}
 	}
 	return who

@@ -10,9 +10,10 @@ import (
 // info is the chardev as the API shows it, with its events if they are wanted.
 func (c *console) info(events bool) Info {
 	h := c.hub
-	state, err, since := c.device.state()
+	d := c.device.Load()
+	state, err, since := d.state()
 	i := Info{
-		Name: c.name, State: state, Error: err, Since: since, Device: c.device.ep.Address.String(), Input: h.input,
+		Name: c.name, State: state, Error: err, Since: since, Device: d.ep.Address.String(), Input: h.inputMode(),
 		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.gaps.Load(), LastByte: h.lastByte(),
 		Frontends: []FrontendInfo{},
 	}
@@ -22,7 +23,7 @@ func (c *console) info(events bool) Info {
 	for why, name := range reasons {
 		i.Refused[name] = h.refused[why].Load()
 	}
-	for _, f := range c.fronts {
+	for _, f := range c.frontends() {
 		i.Frontends = append(i.Frontends, f.info())
 	}
 	i.Journal = c.journalInfo()
@@ -71,8 +72,8 @@ func (c *console) journalInfo() *JournalInfo {
 func (f *frontend) info() FrontendInfo {
 	state, err, _ := f.status.get()
 	return FrontendInfo{
-		Address: f.cfg.Address.String(), State: state, Error: err, Mode: f.cfg.Mode,
-		Reach: reach(f.cfg), Clients: int(f.clients.Load()),
+		Address: f.ep.Address.String(), State: state, Error: err, Mode: f.cfg.Load().Mode,
+		Reach: reach(f.ep), Clients: int(f.clients.Load()),
 	}
 }
 

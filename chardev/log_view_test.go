@@ -112,12 +112,12 @@ func TestAttachBegins(t *testing.T) {
 		{"0lines", "", start{from: 1000}},
 		{"9999lines", "", start{from: 0}},
 	} {
-		got, err := con.start(c.since, c.epoch)
+		got, err := con.startAt(c.since, c.epoch)
 		if err != nil || got.replay != c.want.replay || got.from != c.want.from || !strings.HasPrefix(got.note, c.want.note) || (got.note == "") != (c.want.note == "") {
 			t.Errorf("since=%s of %q: %+v, %v; want %+v", c.since, c.epoch, got, err, c.want)
 		}
 	}
-	if _, err := con.start("64KiB", ""); err == nil || err.Status != http.StatusBadRequest || !strings.Contains(err.Reason, `since=64KiB: want `+PlaceForms) {
+	if _, err := con.startAt("64KiB", ""); err == nil || err.Status != http.StatusBadRequest || !strings.Contains(err.Reason, `since=64KiB: want `+PlaceForms) {
 		t.Errorf("a bad one: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestAttachBeginsWhereNothingCanBeRead(t *testing.T) {
 		defer unread(t, s)()
 	}
 	con := &console{name: "vm1", hub: b.hub, epoch: "E"}
-	if _, err := con.start("9999999lines", ""); err == nil || err.Status != http.StatusInternalServerError || !strings.Contains(err.Reason, "since=9999999lines: ") {
+	if _, err := con.startAt("9999999lines", ""); err == nil || err.Status != http.StatusInternalServerError || !strings.Contains(err.Reason, "since=9999999lines: ") {
 		t.Errorf("%v", err)
 	}
 }

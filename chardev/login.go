@@ -50,7 +50,7 @@ func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	}
 	stop := context.AfterFunc(ctx, func() { a.ch.SetReadDeadline(time.Unix(1, 0)) })
 	d := &dialog{arrival: a, vouch: f.vouch, echo: io.Discard}
-	if f.cfg.Address.Has("telnet") || f.cfg.Address.Has("ws") {
+	if f.ep.Address.Has("telnet") || f.ep.Address.Has("ws") {
 		d.echo = a.ch // the other end is a terminal; behind a raw one is often a terminal's line, which shows itself
 	}
 	err := d.run(ctx)
@@ -61,8 +61,8 @@ func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	if err == nil {
 		return true
 	}
-	f.hub.noteSome(&f.hub.denied, "refused", peerName(f.identify(a), a.ch)+" on "+f.cfg.Address.String()+": "+reason(err))
-	f.hub.audit.didNot(comer{frontend: f.cfg.Address.String(), peer: addrText(a.ch.RemoteAddr())}, "to log in", err)
+	f.hub.noteSome(&f.hub.denied, "refused", peerName(f.identify(a), a.ch)+" on "+f.ep.Address.String()+": "+reason(err))
+	f.hub.audit.didNot(comer{frontend: f.ep.Address.String(), peer: addrText(a.ch.RemoteAddr())}, "to log in", err)
 	io.WriteString(a.ch, "\r\n"+reason(err)+"\r\n") // whoever is gone does not read it
 	closeWith(a.ch, err)
 	return false

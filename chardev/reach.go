@@ -12,20 +12,24 @@ import (
 // Reach tells, in lines for people, how every chardev is reached from this host.
 func (s *Server) Reach() []string {
 	var lines []string
-	for _, c := range s.consoles {
-		state, err, _ := c.device.state()
-		lines = append(lines, fmt.Sprintf("%s: device %s is %s%s", c.name, c.device.ep.Address, state, because(err)))
+	for _, c := range s.all() {
+		d := c.device.Load()
+		state, err, _ := d.state()
+		lines = append(lines, fmt.Sprintf("%s: device %s is %s%s", c.name, d.ep.Address, state, because(err)))
 		lines = append(lines, "  chardevd attach "+c.name)
-		for _, f := range c.fronts {
+		for _, f := range c.frontends() {
 			state, err, _ := f.status.get()
-			line := reach(f.cfg)
+			line := reach(f.ep)
 			if line == "" || state != StateUp {
-				line = fmt.Sprintf("# %s is %s%s", f.cfg.Address, state, because(err))
+				line = fmt.Sprintf("# %s is %s%s", f.ep.Address, state, because(err))
 			}
 			lines = append(lines, "  "+line)
 		}
 	}
-	for _, d := range s.doors {
+	s.changing.Lock()
+	doors := s.doors
+	s.changing.Unlock()
+	for _, d := range doors {
 		state, err, _ := d.status.get()
 		line := "pages and API: " + d.url()
 		if d.url() == "" || state != StateUp {
@@ -45,9 +49,9 @@ func because(err string) string {
 
 // reach is a command line that reaches a listening frontend from this host, or
 // "" where nothing that everybody has would do.
-func reach(f *FrontendConfig) string {
-	a := f.Address
-	if !f.Listen {
+func reach(ep *Endpoint) string {
+	a := ep.Address
+	if !ep.Listen {
 		return ""
 	}
 	host := a.Host()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,17 +28,15 @@ import (
 // A Server is the daemon: all chardevs of a configuration, and the control
 // socket.
 type Server struct {
-	cfg      *Config
 	log      *slog.Logger
+	file     string // the config's
+	state    string // folder
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
-	consoles []*console
-	doors    []*httpDoor
 	lull     lull
 	board    board
 	lock     *os.File
 	keeper   *journal.Keeper
 	gate     gate
-	ruled    bool           // there were rules; owned by ReloadAccess
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
 	audit    auditor
@@ -50,18 +49,19 @@ type Server struct {
 	keyring  *keyring
 	accounts *accountKeeper
 
+	sites    atomic.Pointer[sites]      // of [http]
+	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
+
+	// changing is held by whoever changes what follows, the consoles and what is in them:
+	// one at a time.
+	changing sync.Mutex
+	cfg      *Config // what is in force
+	ruled    bool    // there were access rules
+	doors    []*httpDoor
+	run      *running // nil: Run has not begun, or ends
+
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
-}
-
-// A console is one chardev at run time.
-type console struct {
-	name   string
-	hub    *hub
-	device *device
-	fronts []*frontend
-	epoch  string
-	noLog  error // why it has no journal; nil: it has, or none is wanted
 }
 
 // unwrittenMost is how many bytes that are not in the journals yet are held beyond the
@@ -79,7 +79,7 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, log: log, epoch: rand.Text(), lock: lock,
+		cfg: cfg, file: cfg.File, state: cfg.State, log: log, epoch: rand.Text(), lock: lock,
 		keeper: journal.NewKeeper(cfg.Journal.MaxTotal, cfg.Journal.Sync, log),
 		spare:  history.NewSpare(unwrittenMost),
 		desks:  make(desks, deskCount),
@@ -95,9 +95,12 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
+	var all []*console
 	for i := range cfg.Chardevs {
-		s.consoles = append(s.consoles, s.newConsole(&cfg.Chardevs[i]))
+		all = append(all, s.newConsole(&cfg.Chardevs[i]))
 	}
+	s.consoles.Store(&all)
+	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
 	for i := range cfg.HTTP.Listen {
 		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
 	}
@@ -120,7 +123,7 @@ func (s *Server) Close() error {
 	select {
 	case err = <-done:
 	case <-grace.C:
-		err = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.cfg.State, closeGrace)
+		err = fmt.Errorf("state folder %s: its disk did not take the end of the journals within %v: they go on behind a gap", s.state, closeGrace)
 	}
 	return errors.Join(err, s.lock.Close())
 }
@@ -129,20 +132,16 @@ func (s *Server) Close() error {
 const closeGrace = 10 * time.Second
 
 func (s *Server) closeJournals() error {
-	var all sync.WaitGroup
-	failed := make([]error, len(s.consoles)+1)
-	for i, c := range s.consoles {
-		if c.hub.scribe == nil {
-			continue
+	var closing sync.WaitGroup
+	all := s.all()
+	failed := make([]error, len(all)+1)
+	for i, con := range all {
+		if con.hub.scribe != nil {
+			closing.Go(func() { failed[i] = con.close() })
 		}
-		all.Go(func() {
-			if err := c.hub.scribe.close(); err != nil {
-				failed[i] = fmt.Errorf("chardev %s: the end of what it printed is not written down: %w", c.name, err)
-			}
-		})
 	}
-	all.Wait()
-	failed[len(s.consoles)] = s.keeper.Close()
+	closing.Wait()
+	failed[len(all)] = s.keeper.Close()
 	return errors.Join(failed...)
 }
 
@@ -186,54 +185,14 @@ func lockSoon(f *os.File) error {
 	}
 }
 
-func (s *Server) newConsole(cc *ChardevConfig) *console {
-	log := s.log.With("chardev", cc.Name)
-	con := &console{name: cc.Name, epoch: s.epoch}
-	h := s.newHub(con, cc, log)
-	h.writer.idle = cc.WriterIdle
-	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
-	h.sign = s.board.add()
-	env := s.newEnv(log)
-	env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
-	con.hub, con.device = h, newDevice(h, env, &cc.Device)
-	front := *env
-	front.Admit = s.admit
-	for i := range cc.Frontends {
-		con.fronts = append(con.fronts, newFrontend(h, &front, &cc.Frontends[i]))
-		con.fronts[i].vouch = s.vouch
-	}
-	return con
-}
-
 // newEnv is what addresses of the config leave to the daemon.
 func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 	return &channel.Env{
-		Dir:         filepath.Dir(s.cfg.File),
+		Dir:         filepath.Dir(s.file),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
 		Log:         log,
 	}
-}
-
-// newHub returns the console's hub, which goes on where its journal ends.
-func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub {
-	if !cc.Log.Enabled {
-		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
-	}
-	j, err := journal.Open(filepath.Join(s.cfg.State, cc.Name), cc.Name, journal.Options{
-		MaxSize: cc.Log.MaxSize, MaxSpan: cc.Log.MaxSpan, Keep: cc.Log.Keep,
-		MaxAge: cc.Log.MaxAge, MaxTotal: cc.Log.MaxTotal, Compress: cc.Log.Compress,
-	}, s.keeper)
-	if err != nil {
-		log.Error("nothing will be written down of this chardev", "error", err)
-		con.noLog = err
-		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
-	}
-	con.epoch = j.Epoch()
-	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
-	h.scribe = newScribe(h, j, s.desks)
-	h.found(j.Found())
-	return h
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {
@@ -249,13 +208,23 @@ func (s *Server) selfSigned() (cert *tls.Certificate, err error) {
 	s.certMu.Lock()
 	defer s.certMu.Unlock()
 	if s.cert == nil {
-		s.cert, err = channel.SelfSigned(s.cfg.State)
+		s.cert, err = channel.SelfSigned(s.state)
 	}
 	return s.cert, err
 }
 
+// all are the consoles that there are now, in the order of the config. The slice is not
+// to be changed, and is of this moment: consoles come and go.
+func (s *Server) all() []*console {
+	if all := s.consoles.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// console returns the one of a name, nil if there is none.
 func (s *Server) console(name string) *console {
-	for _, c := range s.consoles {
+	for _, c := range s.all() {
 		if c.name == name {
 			return c
 		}
@@ -267,29 +236,20 @@ func (s *Server) console(name string) *console {
 // have what was printed so far, for up to a second, and closes everything.
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	l, err := new(channel.Env).Listen(ctx, s.cfg.Control)
+	control := s.config().Control
+	l, err := new(channel.Env).Listen(ctx, control)
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", s.cfg.Control, err)
+		return fmt.Errorf("control socket %s: %w", control, err)
 	}
 	defer l.Close()
 	defer s.lull.stop()
 
-	var fronts, devices sync.WaitGroup
+	var work sync.WaitGroup
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
-	s.accounts.start(ctx, &fronts) // before anybody can show a secret
-	for _, c := range s.consoles {
-		c.device.start(away, &devices)
-		for _, f := range c.fronts {
-			f.start(ctx, &fronts)
-		}
-	}
-	for _, d := range s.doors {
-		d.start(ctx, &fronts)
-	}
-	s.keyring.start(ctx, &fronts)
+	s.begin(&running{ctx, away, &work})
 	var failed error
-	fronts.Go(func() {
+	work.Go(func() {
 		if failed = s.serveControl(ctx, l); failed != nil {
 			s.log.Error("the control socket is served no longer: restart chardevd to have list and attach again", "error", failed)
 		}
@@ -298,13 +258,40 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		ready()
 	}
 	<-ctx.Done()
-	fronts.Wait() // clients first: they get what the devices said
-	for _, c := range s.consoles {
-		c.hub.writer.timing.Wait() // nobody has an input any more
+	s.changing.Lock()
+	s.run = nil // nothing comes any more
+	s.changing.Unlock()
+	work.Wait()
+	for _, c := range s.all() { // clients first: they get what the devices said
+		c.empty()
 	}
 	goAway()
-	devices.Wait()
+	for _, c := range s.all() {
+		c.device.Load().work.Wait()
+	}
 	return failed
+}
+
+// begin opens all that there is.
+func (s *Server) begin(run *running) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.run = run
+	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	for _, c := range s.all() {
+		c.start(run)
+	}
+	for _, d := range s.doors {
+		d.start(run)
+	}
+	s.keyring.start(run.ctx, run.work)
+}
+
+// config is the configuration that is in force.
+func (s *Server) config() *Config {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	return s.cfg
 }
 
 // awaitFirst waits until every endpoint was tried once: those that listen for as
@@ -327,16 +314,19 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 		}
 		return true
 	}
-	for _, d := range s.doors {
+	s.changing.Lock()
+	doors := s.doors
+	s.changing.Unlock()
+	for _, d := range doors {
 		if !await(&d.supervisor) {
 			return false
 		}
 	}
-	for _, c := range s.consoles {
-		if !await(&c.device.supervisor) {
+	for _, c := range s.all() {
+		if !await(&c.device.Load().supervisor) {
 			return false
 		}
-		for _, f := range c.fronts {
+		for _, f := range c.frontends() {
 			if !await(&f.supervisor) {
 				return false
 			}

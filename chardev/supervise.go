@@ -146,6 +146,7 @@ func (r *retry) ended(after time.Duration) {
 // A supervisor keeps one endpoint open: it listens or opens, and again when
 // that fails or ends, until its context ends.
 type supervisor struct {
+	life
 	env    *channel.Env
 	ep     *Endpoint
 	retry  retry // owned by who opens or listens

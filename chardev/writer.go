@@ -50,7 +50,7 @@ func (h *hub) mayHold(c *client) (why int, ok bool) {
 		return refusedAccess, false
 	case c.readOnly:
 		return refusedReadOnly, false
-	case h.input == "off":
+	case h.inputMode() == "off":
 		return refusedOff, false
 	}
 	return 0, true
@@ -58,7 +58,7 @@ func (h *hub) mayHold(c *client) (why int, ok bool) {
 
 // mayType says whether a client's input would go to the device, or why not.
 func (h *hub) mayType(c *client) (why int, ok bool) {
-	if why, ok = h.mayHold(c); !ok || h.input != "exclusive" {
+	if why, ok = h.mayHold(c); !ok || h.inputMode() != "exclusive" {
 		return why, ok
 	}
 	h.mu.Lock()
@@ -69,7 +69,7 @@ func (h *hub) mayType(c *client) (why int, ok bool) {
 // takeWriter is mayType for one who types now: with an exclusive input, who types
 // while it is free has it.
 func (h *hub) takeWriter(c *client) (why int, ok bool) {
-	if h.input != "exclusive" {
+	if h.inputMode() != "exclusive" {
 		return h.mayHold(c)
 	}
 	w := &h.writer
@@ -93,7 +93,7 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 // mayGive says whether a client's input may still go to the device, or why not: to
 // wait for the device may take long. Called with the pen held, until it has.
 func (h *hub) mayGive(c *client) (why int, ok bool) {
-	if h.input != "exclusive" {
+	if h.inputMode() != "exclusive" {
 		return h.mayHold(c)
 	}
 	h.mu.Lock()
@@ -184,8 +184,8 @@ func (h *hub) expire(turn int64) {
 // changeWriter calls change with the pen and mu held, and notes the event that it
 // returns, if any. Where the input is not exclusive it returns a *notExclusive.
 func (h *hub) changeWriter(change func() (event handOver, err error)) error {
-	if h.input != "exclusive" {
-		return &notExclusive{h.input}
+	if h.inputMode() != "exclusive" {
+		return &notExclusive{h.inputMode()}
 	}
 	h.writer.pen.Lock()
 	h.mu.Lock()
@@ -241,7 +241,7 @@ func (w *writer) text() string {
 // something. However often the input changes hands meanwhile, that is one message, so
 // nobody's goodbye is that others fight for the keyboard. Called with mu held.
 func (h *hub) owe(c *client) {
-	if c.person == nil || h.input != "exclusive" {
+	if c.person == nil || h.inputMode() != "exclusive" {
 		return
 	}
 	c.owed.Store(true)
@@ -290,7 +290,7 @@ func (h *hub) standing(c *client) string {
 // writerInfo is who has the input. Called with mu held.
 func (h *hub) writerInfo() WriterInfo {
 	w := &h.writer
-	i := WriterInfo{Input: h.input, Turn: w.turn, Why: w.why, Asked: []WriterClient{}}
+	i := WriterInfo{Input: h.inputMode(), Turn: w.turn, Why: w.why, Asked: []WriterClient{}}
 	if w.holder != nil {
 		i.Holder = new(w.holder.asWriter())
 	}

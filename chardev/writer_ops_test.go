@@ -95,7 +95,7 @@ func TestChangesOfTheInputAreLimited(t *testing.T) {
 func TestWriterOverTheAPI(t *testing.T) {
 	b := newBench(t, 16<<10, "exclusive")
 	b.hub.name = "vm1"
-	con := &console{name: "vm1", hub: b.hub, device: newDevice(b.hub, outboxes, &Endpoint{Address: channel.MustParseAddress("null:")})}
+	con := consoleOf(b.hub, "vm1", &Endpoint{Address: channel.MustParseAddress("null:")})
 	api := &control{server: serverOf(con), ctx: b.ctx}
 	far, c := b.attach(4<<10, 0, nil)
 	b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
@@ -138,7 +138,7 @@ func TestWriterOverTheAPI(t *testing.T) {
 		return json.Unmarshal([]byte(body), &w) == nil && w.Holder == nil && w.Turn == 5
 	})
 	for _, input := range []string{"shared", "off"} {
-		b.hub.input = input
+		b.hub.input.Store(&input)
 		if code, body := ask("POST", `{"op":"force","client":"3"}`); code != 409 || !strings.Contains(body, "types here (input = ") {
 			t.Errorf("%s: %d %s", input, code, body)
 		}

@@ -1,0 +1,203 @@
+package chardev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/access"
+	"chardevd/chardev/internal/history"
+	"chardevd/chardev/internal/journal"
+)
+
+// A console is one chardev at run time. It comes and goes while the daemon runs, and so
+// do its frontends; its device may be given another address. Who changes any of that
+// holds Server.changing.
+type console struct {
+	// fixed
+	name  string
+	hub   *hub
+	epoch string
+	noLog error        // why it has no journal; nil: it has, or none is wanted
+	env   *channel.Env // of the device
+	front *channel.Env // of the frontends
+	vouch func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
+
+	device atomic.Pointer[device]
+	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place
+}
+
+// A running is what lasts from the beginning of Run to its end.
+type running struct {
+	ctx  context.Context // of all that people come by
+	away context.Context // of the devices, which go last
+	work *sync.WaitGroup // of what ends with ctx, but for consoles
+}
+
+// newConsole makes a console ready to start. Its journal is open from now on.
+func (s *Server) newConsole(cc *ChardevConfig) *console {
+	log := s.log.With("chardev", cc.Name)
+	con := &console{name: cc.Name, epoch: s.epoch, vouch: s.vouch}
+	h := s.newHub(con, cc, log)
+	h.writer.idle = cc.WriterIdle
+	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
+	con.hub = h
+	con.env = s.newEnv(log)
+	con.env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
+	front := *con.env
+	front.Admit = s.admit
+	con.front = &front
+	con.device.Store(newDevice(h, con.env, &cc.Device))
+	var fronts []*frontend
+	for i := range cc.Frontends {
+		fronts = append(fronts, con.newFrontend(&cc.Frontends[i]))
+	}
+	con.fronts.Store(&fronts)
+	h.sign = s.board.add(con) // and whoever watches looks at it at once
+	return con
+}
+
+func (con *console) newFrontend(cfg *FrontendConfig) *frontend {
+	f := newFrontend(con.hub, con.front, cfg)
+	f.vouch = con.vouch
+	return f
+}
+
+// newHub returns the console's hub, which goes on where its journal ends.
+func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub {
+	if !cc.Log.Enabled {
+		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
+	}
+	j, err := journal.Open(filepath.Join(s.state, cc.Name), cc.Name, cc.Log.options(), s.keeper)
+	if err != nil {
+		log.Error("nothing will be written down of this chardev", "error", err)
+		con.noLog = err
+		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
+	}
+	con.epoch = j.Epoch()
+	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
+	h.scribe = newScribe(h, j, s.desks)
+	h.found(j.Found())
+	return h
+}
+
+// options are the limits as the journal wants them.
+func (c LogConfig) options() journal.Options {
+	return journal.Options{
+		MaxSize: c.MaxSize, MaxSpan: c.MaxSpan, Keep: c.Keep,
+		MaxAge: c.MaxAge, MaxTotal: c.MaxTotal, Compress: c.Compress,
+	}
+}
+
+// frontends are the ways in, as they are now.
+func (con *console) frontends() []*frontend {
+	if all := con.fronts.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// start opens the device and the frontends, and keeps them open until run ends, or stop
+// is called.
+func (con *console) start(run *running) {
+	d := con.device.Load()
+	d.start(d.begin(run.away))
+	for _, f := range con.frontends() {
+		f.start(f.begin(run.ctx))
+	}
+}
+
+// stop ends the console: nobody comes any more, who is there is told why, and has got
+// what was printed so far or up to finishTime; then the device is closed. It is off the
+// board, and only its journal is still open.
+func (con *console) stop(why error) {
+	con.hub.retire(why)
+	for _, f := range con.frontends() {
+		f.ask(why)
+	}
+	con.empty()
+	con.device.Load().stop(why)
+	con.hub.sign.remove()
+}
+
+// empty returns when nobody is there any more, who all were asked to go.
+func (con *console) empty() {
+	for _, f := range con.frontends() {
+		f.work.Wait()
+	}
+	con.hub.here.Wait()
+	con.hub.writer.timing.Wait() // nobody has an input any more
+}
+
+// close ends the journal, if there is one. The console must be stopped.
+func (con *console) close() error {
+	h := con.hub
+	if h.scribe == nil {
+		return nil
+	}
+	err := h.scribe.close()
+	h.hist.Keep(h.hist.Head()) // what was not written down is in nobody's way any more
+	if err != nil {
+		return fmt.Errorf("chardev %s: the end of what it printed is not written down: %w", con.name, err)
+	}
+	return nil
+}
+
+// addFrontend opens one more way in.
+func (con *console) addFrontend(run *running, cfg *FrontendConfig) {
+	f := con.newFrontend(cfg)
+	con.fronts.Store(new(append(slices.Clone(con.frontends()), f)))
+	f.start(f.begin(run.ctx))
+	con.hub.sign.raise(happened)
+}
+
+// removeFrontend closes a way in. Who came by it is told why.
+func (con *console) removeFrontend(f *frontend, why error) {
+	f.stop(why)
+	con.fronts.Store(new(slices.DeleteFunc(slices.Clone(con.frontends()), func(one *frontend) bool { return one == f })))
+	con.hub.sign.raise(happened)
+}
+
+// setDevice closes the device and has one at another address in its place. Who is
+// attached stays.
+func (con *console) setDevice(run *running, ep *Endpoint, why error) {
+	old := con.device.Load()
+	state, _, _ := old.state()
+	old.stop(why)
+	if state == StateUp {
+		con.hub.note(StateDown, old.ep.Address.String()+": "+why.Error())
+	}
+	d := newDevice(con.hub, con.env, ep)
+	con.device.Store(d)
+	con.hub.sign.raise(happened)
+	d.start(d.begin(run.away))
+}
+
+// retire lets in nobody any more, and asks those who are there to go because of why.
+func (h *hub) retire(why error) {
+	h.mu.Lock()
+	h.retired = why
+	clients := slices.Clone(h.clients)
+	var requests []*request
+	for v := range h.requests {
+		requests = append(requests, v)
+	}
+	h.mu.Unlock()
+	for _, v := range requests {
+		v.end(why)
+	}
+	for _, c := range clients {
+		c.end(why)
+	}
+}
+
+var (
+	errRemoved = errors.New("the chardev was removed")
+	errRemade  = errors.New("the chardev is begun anew, as its config has changed: come back")
+)
