@@ -17,7 +17,7 @@ import (
 // A Parked is a channel or a listener that was parked. It owns descriptors until it
 // is adopted or dropped.
 type Parked struct {
-	FDs []int `json:"-"` // close-on-exec; whoever moves them to another process sets them again
+	FDs []int `json:"fds,omitempty"` // close-on-exec; whoever moves them to another process sees to it that they are the same there
 
 	Unsent []byte `json:"unsent,omitempty"` // was written to an Outbox; the medium has not taken it
 	Unread []byte `json:"unread,omitempty"` // was read from the medium, and by nobody from the channel

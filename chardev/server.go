@@ -46,6 +46,10 @@ type Server struct {
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
 
+	// Successor is what an upgrade needs; nil: there is none. It is set before Run.
+	Successor *Successor
+	upgrading sync.Mutex // held while the successor is asked
+
 	keyring  *keyring
 	accounts *accountKeeper
 
@@ -60,6 +64,11 @@ type Server struct {
 	doors    []*httpDoor
 	run      *running // nil: Run has not begun, or ends
 
+	control  *channel.Parked // the socket to go on with; nil: none
+	inherits *Handover       // what the daemon before has left; nil: nothing
+	leaving  chan struct{}   // has a value when a successor is to take over; capacity 1
+	left     *Handover       // what Run has left; nil: nothing
+
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
 }
@@ -70,7 +79,11 @@ const unwrittenMost = 256 << 20
 
 // NewServer takes the state folder, which one daemon at a time can have, and
 // makes everything ready to Run.
-func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
+func NewServer(cfg *Config, log *slog.Logger) (*Server, error) { return TakeOver(cfg, log, nil) }
+
+// TakeOver is NewServer of a daemon that goes on with what another one has left, and owns
+// that from the call on: what the config has no place for is closed.
+func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -87,6 +100,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		sessions: newWebSessions(),
 
 		keyring: newKeyring(cfg.Credentials, log),
+
+		inherits: from, leaving: make(chan struct{}, 1),
+	}
+	if from != nil {
+		s.epoch = from.Epoch
 	}
 	if cfg.Audit != "" {
 		s.audit.log = audit.Open(cfg.Audit, log)
@@ -102,8 +120,12 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	s.consoles.Store(&all)
 	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
 	for i := range cfg.HTTP.Listen {
-		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
+		d := s.newHTTPDoor(&cfg.HTTP.Listen[i])
+		d.inherited = from.listener(keyOf("http", d.ep.Address))
+		s.doors = append(s.doors, d)
 	}
+	s.control = from.listener(keyOf("control", cfg.Control))
+	from.endRest(s.newEnv(log))
 	return s, nil
 }
 
@@ -236,31 +258,48 @@ func (s *Server) console(name string) *console {
 // have what was printed so far, for up to a second, and closes everything.
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	control := s.config().Control
-	l, err := new(channel.Env).Listen(ctx, control)
+	l, err := s.listenControl(ctx)
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", control, err)
+		return err
 	}
 	defer l.Close()
 	defer s.lull.stop()
 
 	var work sync.WaitGroup
+	out := ctx // ends by itself only
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	api, endAPI := context.WithCancelCause(ctx)
+	defer endAPI(nil)
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
-	s.begin(&running{ctx, away, &work})
+	s.begin(&running{ctx: ctx, api: api, away: away, work: &work})
 	var failed error
 	work.Go(func() {
-		if failed = s.serveControl(ctx, l); failed != nil {
+		if failed = s.serveControl(api, l); failed != nil {
 			s.log.Error("the control socket is served no longer: restart chardevd to have list and attach again", "error", failed)
 		}
 	})
 	if s.awaitFirst(ctx) {
 		ready()
 	}
-	<-ctx.Done()
+	leaving := false
+	select {
+	case <-out.Done():
+	case <-s.leaving:
+		leaving = true
+	}
 	s.changing.Lock()
 	s.run = nil // nothing comes any more
 	s.changing.Unlock()
+	if leaving {
+		control := parkControl(l, s.config().Control, s.log)
+		endAPI(errHandover)
+		s.endUnparked(&work)
+		s.parkDevices()
+		end(errHandover)
+		s.left = &Handover{Version: handoverVersion, Epoch: s.epoch, Listeners: control}
+	}
 	work.Wait()
 	for _, c := range s.all() { // clients first: they get what the devices said
 		c.empty()
@@ -268,6 +307,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	goAway()
 	for _, c := range s.all() {
 		c.device.Load().work.Wait()
+	}
+	if leaving {
+		s.handOver()
 	}
 	return failed
 }

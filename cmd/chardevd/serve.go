@@ -34,7 +34,8 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. SIGHUP reads
+all of it could be written to the journals; a second one ends at once. SIGUSR2 is
+"chardevd upgrade". SIGHUP reads
 the [[access]] rules of the config file again, which then hold for those who are
 attached too; if they are wrong, nobody may anything but the operator at the control
 socket, until they are right.`,
@@ -42,6 +43,10 @@ socket, until they are right.`,
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := chardev.Inherited()
+			if err != nil {
+				return err
+			}
 			cfg, err := load(file)
 			if err != nil {
 				return err
@@ -52,9 +57,9 @@ socket, until they are right.`,
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
-			ctx, hangups, stop := untilSignal(cmd.Context(), log)
+			ctx, signals, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups)
+			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from)
 		},
 	}
 	configFlag(cmd, &file)
@@ -77,14 +82,13 @@ func newLog(w io.Writer, level, format string) *slog.Logger {
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
-// second ends the program. hangups has a value after SIGHUP. stop gives the signals
-// back.
-func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, hangups <-chan os.Signal, stop func()) {
+// second ends the program. stop gives the signals back.
+func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, _ *daemonSignals, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	hangup := make(chan os.Signal, 1) // several that wait are one
-	signal.Notify(hangup, syscall.SIGHUP)
+	d := &daemonSignals{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	d.hear()
 	// Whoever reads the log may go; the consoles stay. (Ignoring the signal would
 	// be inherited by the commands of exec:, see os/signal.)
 	broken := make(chan os.Signal, 1)
@@ -104,9 +108,10 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 			}
 		}
 	}()
-	return ctx, hangup, func() {
+	return ctx, d, func() {
 		signal.Stop(signals)
-		signal.Stop(hangup)
+		signal.Stop(d.hangups)
+		signal.Stop(d.upgrades)
 		signal.Stop(broken)
 		close(stopped)
 		<-done
@@ -114,18 +119,57 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the access rules
-// again.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal) (err error) {
-	s, err := chardev.NewServer(cfg, log)
+// daemonSignals have a value after SIGHUP and SIGUSR2; several that wait are one.
+type daemonSignals struct{ hangups, upgrades chan os.Signal }
+
+// hear has the signals come.
+func (d *daemonSignals) hear() {
+	signal.Notify(d.hangups, syscall.SIGHUP)
+	signal.Notify(d.upgrades, syscall.SIGUSR2)
+}
+
+// serveOn runs the daemon until ctx ends, or until its successor takes over. If that can
+// not be started then the daemon itself is its successor.
+func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover) error {
+	info := chardev.UpgradeInfo{PID: os.Getpid(), Version: version()}
+	for {
+		if from != nil {
+			info.Taken = from.Taken
+		}
+		left, err := serve(ctx, cfg, log, stdout, signals, from, info)
+		if left == nil || err != nil {
+			return err
+		}
+		path, err := program()
+		if err == nil {
+			lines.Flush()
+			left.Taken++
+			err = left.Exec(path, os.Args)
+			left.Taken--
+		}
+		log.Error("no upgrade: the daemon goes on as it was", "error", err)
+		info.Failed = err.Error()
+		signals.hear()
+		from = left
+	}
+}
+
+// serve runs the daemon, which goes on with what another one has left (nil: nothing),
+// until ctx ends, or until it is to be replaced: then it returns what it has left itself.
+// With SIGHUP it reads the access rules again.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo) (left *chardev.Handover, err error) {
+	s, err := chardev.TakeOver(cfg, log, from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Pages = web.Handler()
+	s.Successor = &chardev.Successor{Info: info, Check: func() error { return askSuccessor(cfg.File) }}
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
-			err = cmp.Or(err, errTold)
+			if left == nil {
+				err = cmp.Or(err, errTold)
+			}
 		}
 	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
@@ -137,7 +181,9 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	reloads.Go(func() {
 		for {
 			select {
-			case <-hangups:
+			case <-signals.upgrades:
+				s.Upgrade() // its error is logged
+			case <-signals.hangups:
 				if err := s.ReloadAccess(); err != nil {
 					log.Error("SIGHUP", "error", err)
 				}
@@ -146,7 +192,8 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 			}
 		}
 	})
-	return s.Run(ctx, func() {
+	err = s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 	})
+	return s.Left(), err
 }
