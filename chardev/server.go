@@ -319,14 +319,14 @@ func (s *Server) begin(run *running) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.run = run
-	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
+	s.accounts.start(run.api, run.work) // before anybody can show a secret
 	for _, c := range s.all() {
 		c.start(run)
 	}
 	for _, d := range s.doors {
 		d.start(run)
 	}
-	s.keyring.start(run.ctx, run.work)
+	s.keyring.start(run.api, run.work)
 }
 
 // config is the configuration that is in force.

@@ -143,9 +143,9 @@ func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout 
 		path, err := program()
 		if err == nil {
 			lines.Flush()
-			left.Taken++
+			left.Taken = info.Taken + 1
 			err = left.Exec(path, os.Args)
-			left.Taken--
+			left.Taken = info.Taken
 		}
 		log.Error("no upgrade: the daemon goes on as it was", "error", err)
 		info.Failed = err.Error()
