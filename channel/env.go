@@ -27,6 +27,10 @@ type Env struct {
 	// network) that names no credentials; nil: such a listener is an error.
 	SelfSigned func() (*tls.Certificate, error)
 
+	// Inherited are sockets that are to be listened on instead of making them; nil:
+	// none are.
+	Inherited *Inherited
+
 	// Below, if not nil, wraps each transport channel before the first layer is
 	// put on it. It owns the channel from then on.
 	Below func(Channel) Channel

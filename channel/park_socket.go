@@ -110,7 +110,7 @@ func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 		l.Close()
 		return nil, nil, errNotParked
 	}
-	return newTCPListener(e, tl, from), nil, nil
+	return newTCPListener(e, inheritedTCP{tl}, from), nil, nil
 }
 
 // Park makes a listener a Parker; its name stays.

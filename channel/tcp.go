@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -103,15 +104,14 @@ func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 	if err != nil {
 		return nil, err
 	}
-	lc := net.ListenConfig{KeepAlive: -1} // Accept sets it
-	l, err := lc.Listen(ctx, "tcp", a.Where)
+	l, err := makeTCP(ctx, e, a)
 	if err != nil {
-		return nil, plain("listen", err)
+		return nil, err
 	}
-	return newTCPListener(e, l.(*net.TCPListener), from), nil
+	return newTCPListener(e, l, from), nil
 }
 
-func newTCPListener(e *Env, l *net.TCPListener, from []netip.Prefix) *tcpListener {
+func newTCPListener(e *Env, l tcpSocket, from []netip.Prefix) *tcpListener {
 	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}
 }
 
@@ -128,11 +128,34 @@ func fromNetworks(a Address) ([]netip.Prefix, error) {
 	return from, nil
 }
 
+// A tcpSocket is what a tcpListener accepts from.
+type tcpSocket interface {
+	net.Listener
+	syscall.Conn
+	AcceptTCP() (*net.TCPConn, error)
+}
+
+// makeTCP makes the socket, or takes the inherited one.
+func makeTCP(ctx context.Context, e *Env, a Address) (tcpSocket, error) {
+	l, err := e.Inherited.listener(a)
+	if err != nil {
+		return nil, err
+	}
+	if l != nil {
+		return inheritedTCP{l.(*net.TCPListener)}, nil
+	}
+	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
+	if l, err = lc.Listen(ctx, "tcp", a.Where); err != nil {
+		return nil, plain("listen", err)
+	}
+	return l.(*net.TCPListener), nil
+}
+
 var errNotFrom = errors.New("from= of the listener does not have its address")
 
 type tcpListener struct {
 	restingListener
-	l    *net.TCPListener
+	l    tcpSocket
 	from []netip.Prefix // allowed networks; empty: all
 	env  *Env
 }
@@ -148,22 +171,12 @@ func (l *tcpListener) Accept() (Channel, error) {
 			c.Close()
 			continue
 		}
-		ch, err := acceptedTCP(c)
+		ch, err := newTCP(c)
 		if err != nil { // the peer is gone already
 			continue
 		}
 		return ch, nil
 	}
-}
-
-// acceptedTCP is newTCP of one that was accepted, by a listener that may have been
-// adopted, so that no option can be left to it.
-func acceptedTCP(c *net.TCPConn) (Channel, error) {
-	if err := c.SetKeepAliveConfig(tcpKeepAlive); err != nil {
-		c.Close()
-		return nil, plain("setsockopt", err)
-	}
-	return newTCP(c)
 }
 
 func (l *tcpListener) allowed(remote net.Addr) bool {

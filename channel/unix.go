@@ -104,9 +104,16 @@ func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
 // listenUnix makes the socket under a name of its own, with its mode and owner,
 // and gives it its real name when it listens: whoever sees the name can
 // connect, and nobody ever could who may not.
-func listenUnix(ctx context.Context, _ *Env, a Address) (accepter, error) {
+func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 	if err := checkSocketPath(a.Where); err != nil {
 		return nil, err
+	}
+	switch l, err := e.Inherited.listener(a); {
+	case err != nil:
+		return nil, err
+	case l != nil:
+		ul := l.(*net.UnixListener)
+		return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: l.Addr()}, nil
 	}
 	if strings.HasPrefix(a.Where, "@") {
 		l, err := new(net.ListenConfig).Listen(ctx, "unix", a.Where)
@@ -196,7 +203,7 @@ type unixListener struct {
 	restingListener
 	l    *net.UnixListener
 	addr net.Addr
-	path string      // "" if abstract
+	path string      // "" if abstract or inherited
 	node fs.FileInfo // what was put there
 
 	once sync.Once

@@ -24,6 +24,9 @@ import "time"
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
 //	POST   /api/v1/ticket                       TicketInfo
 //	GET    /openapi.json                        all this for programs (OpenAPI 3.1)
+//	GET    /metrics                             for Prometheus: see METRICS.md
+//	GET    /healthz                             200 while the daemon serves, for anybody
+//	GET    /readyz                              Readiness: 200 if Ready, else 503, for anybody
 //
 // The same API is served at the addresses of [http]. There the caller is whoever its
 // certificate or UNIX socket tells, and whoever the request shows: by a header
@@ -65,7 +68,10 @@ import "time"
 // objects of format=json: with that format one for each line, else, or with format=raw,
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
 // of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
-// events=true. The ID of an event is where to go on behind it, which Last-Event-ID does
+// events=true. Where names=true is given they have the console's name. With format=text, which
+// has to be said, the data are a JSON string: what format=text shows without, of one line
+// that is whole now; or, in an event without ID, more of the one that is not, so that who
+// goes on behind the last ID gets what came in events without one again. The ID of an event is where to go on behind it, which Last-Event-ID does
 // (and since and lines do not count then): the offset of the next byte; with +K behind
 // it, if K of the things that happened there were told; and with @EPOCH, where no journal
 // is kept and offsets end with the daemon. An ID of another epoch is answered with 409.
@@ -102,7 +108,7 @@ const (
 type Info struct {
 	Name      string           `json:"name"`
 	State     string           `json:"state"`           // of the device: up, down, opening
-	Since     time.Time        `json:"since"`           // when it came to that state
+	Since     time.Time        `json:"since"`           // when it came up or, if it is down or opening, went down
 	Error     string           `json:"error,omitempty"` // why it is not up
 	Device    string           `json:"device"`          // its address
 	Input     string           `json:"input"`           // shared, exclusive, off

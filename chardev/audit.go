@@ -115,6 +115,9 @@ func (rt *route) audited() bool {
 // audit, and the first of them into the log. stir is told of each, as a handshake leaves
 // garbage as a client does.
 func (a auditor) refusals(env *channel.Env, ep *Endpoint, stir func()) *channel.Env {
+	if !ep.Listen || len(ep.Address.Layers) == 0 && ep.Address.Get("from") == "" {
+		return env // which lets in whoever comes, so the thousands of them share it
+	}
 	told := flood{most: crowdMost}
 	own := *env
 	own.Refused = func(peer net.Addr, err error) {

@@ -112,6 +112,7 @@ func (b *board) raiseAll() {
 // A watcher is somebody who is told of changes, one goroutine.
 type watcher struct {
 	board *board
+	least change        // what is less is not marked
 	wake  chan struct{} // has a value when there is a greater mark somewhere; capacity 1
 
 	marks map[*sign]change // guarded by board.mu
@@ -120,16 +121,27 @@ type watcher struct {
 	told map[*sign]time.Time // when it was told of a console
 }
 
-// watch returns a new watcher, for whom all consoles have changed. leave must be
-// called at its end.
-func (b *board) watch() *watcher {
-	w := &watcher{board: b, wake: make(chan struct{}, 1), marks: map[*sign]change{}, told: map[*sign]time.Time{}}
+// watch returns a new watcher of such changes and greater ones, for whom all consoles
+// have changed. leave must be called at its end.
+func (b *board) watch(least change) *watcher {
+	w := &watcher{board: b, least: least, wake: make(chan struct{}, 1), marks: map[*sign]change{}, told: map[*sign]time.Time{}}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w.markAll()
 	b.watchers = append(b.watchers, w)
 	b.watched.Add(1)
 	return w
+}
+
+// clear takes all marks away: whoever looks at the consoles after that sees what was
+// marked.
+func (w *watcher) clear() {
+	w.board.mu.Lock()
+	defer w.board.mu.Unlock()
+	for s := range w.marks {
+		s.raised.Store(int32(unchanged)) // before the mark is gone: see raise
+	}
+	clear(w.marks)
 }
 
 func (w *watcher) leave() {
@@ -149,7 +161,7 @@ func (w *watcher) markAll() {
 
 // mark notes a change. Called with board.mu held.
 func (w *watcher) mark(s *sign, what change) {
-	if w.marks[s] >= what {
+	if w.marks[s] >= what || what < w.least {
 		return
 	}
 	w.marks[s] = what

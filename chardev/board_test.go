@@ -35,7 +35,7 @@ func TestNoChangeIsMissed(t *testing.T) {
 		watching.Go(func() {
 			now := time.Now() // runs ahead, so that a round costs no time
 			for last := false; !last; {
-				w := b.watch()
+				w := b.watch(printed)
 				var seen [consoles]int64
 				for more := true; more; more = !last && rand.IntN(1000) > 0 {
 					select {
@@ -74,7 +74,7 @@ func TestNoChangeIsMissed(t *testing.T) {
 func TestWatcherIsPaced(t *testing.T) {
 	var b board
 	one, two := b.add(nil), b.add(nil)
-	w := b.watch()
+	w := b.watch(printed)
 	defer w.leave()
 	now := time.Now()
 	takes := func(after time.Duration, wait time.Duration, want ...*sign) {
@@ -116,7 +116,7 @@ func TestWatcherIsPaced(t *testing.T) {
 func TestAConsoleIsRemoved(t *testing.T) {
 	var b board
 	old := b.add(nil)
-	w := b.watch()
+	w := b.watch(printed)
 	defer w.leave()
 	now := time.Now()
 	w.take(nil, now)

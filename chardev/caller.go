@@ -17,16 +17,19 @@ import (
 
 type peerKey struct{}
 
-// A peer is the other end of a connection to the API.
+// A peer is the other end of a connection to the API, or whoever is behind it if that is
+// a proxy.
 type peer struct {
-	ch  channel.Channel
-	who access.Identity
+	ch     channel.Channel
+	who    access.Identity
+	place  place
+	prefix string // of the paths that he sees, before those of the API: "" or like "/consoles"
 }
 
 // withPeer keeps who is at the other end of the control socket.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	ch := c.(channel.Channel)
-	return context.WithValue(ctx, peerKey{}, peer{ch, operatorIdentity(ch)})
+	return context.WithValue(ctx, peerKey{}, peer{ch: ch, who: operatorIdentity(ch), place: placeOf(ch)})
 }
 
 // withVisitor is withPeer at [http], where nobody is the operator.
@@ -34,7 +37,7 @@ func withVisitor(ctx context.Context, c net.Conn) context.Context {
 	ch := c.(channel.Channel)
 	who := identify(ch)
 	who.Guest = len(who.Names) == 0
-	return context.WithValue(ctx, peerKey{}, peer{ch, who})
+	return context.WithValue(ctx, peerKey{}, peer{ch: ch, who: who, place: placeOf(ch)})
 }
 
 type callerKey struct{}
@@ -82,13 +85,13 @@ func (c *control) identified(next http.Handler) http.Handler {
 		from := caller{}
 		if !logsIn(r) {
 			var refusal *channel.HandshakeError
-			if from, refusal = c.shown(p.ch, r); refusal != nil {
+			if from, refusal = c.shown(p.place, r); refusal != nil {
 				refuse(w, refusal)
 				return
 			}
 		}
 		from.who = from.shown.And(p.who)
-		from.peer = peerName(from.who, p.ch)
+		from.peer = nameAt(from.who, p.place.name)
 		if from.who.Guest && !isSafe(r.Method) && !logsIn(r) {
 			c.server.audit.didNot(from, r.Method+" "+r.URL.Path, errUnknown)
 			refuse(w, &channel.HandshakeError{Status: http.StatusUnauthorized, Reason: errUnknown.Error()})
@@ -110,9 +113,9 @@ func (c *control) identified(next http.Handler) http.Handler {
 }
 
 // shown tells who what comes with a request shows its sender to be.
-func (c *control) shown(ch channel.Channel, r *http.Request) (caller, *channel.HandshakeError) {
+func (c *control) shown(at place, r *http.Request) (caller, *channel.HandshakeError) {
 	var from caller
-	who, refusal := c.server.authorized(r.Context(), ch, r)
+	who, refusal := c.server.authorized(r.Context(), at, r)
 	if refusal != nil {
 		return from, refusal
 	}

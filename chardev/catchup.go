@@ -33,8 +33,10 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
+	case n == 0 && err != nil:
+		return c.miss(missing, droppedUnreadable)
 	case n == 0:
-		return c.miss(missing)
+		return c.miss(missing, droppedOverrun)
 	case !c.give([][]byte{buf[:n]}) && c.dead != nil:
 		c.hub.abandon(c)
 		return true, ""
@@ -42,16 +44,16 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 	return false, ""
 }
 
-// miss deals with bytes at the cursor that are not held any more: the client
-// goes on behind them, or ends. Called with mu held.
-func (c *client) miss(missing int64) (done bool, gap string) {
+// miss deals with bytes at the cursor that are not held any more, for one of the
+// reasons: the client goes on behind them, or ends. Called with mu held.
+func (c *client) miss(missing int64, why int) (done bool, gap string) {
 	at := c.cursor.Load()
 	if c.onLag == "skip" {
-		missing = c.hub.hist.Head() - at
+		missing, why = c.hub.hist.Head()-at, droppedSkipped
 	}
 	c.cursor.Add(missing)
 	c.missed.Add(missing)
-	c.hub.gaps.Add(missing)
+	c.hub.dropped[why].Add(missing)
 	c.untold += missing
 	if now := time.Now(); now.Sub(c.told) >= gapQuiet || c.onLag == "close" {
 		gap = c.gapText()

@@ -26,6 +26,8 @@ type HTTPConfig struct {
 	Listen  []Endpoint
 	Origins []string // sites whose pages may use the API, besides that which Host names
 	Hosts   []string // names by which browsers may call it, besides localhost and addresses
+	Base    string   // path below which it is for browsers: "" or like "/consoles"
+	Proxies Proxies
 }
 
 // A CredentialsConfig is one [credentials.NAME].

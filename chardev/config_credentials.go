@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +69,9 @@ func (l *loader) loadCredentials(t *table) (*credentials, *CredentialsConfig) {
 			right = false
 			return
 		}
-		*to = absolute(path, t.src)
+		if *to, ok = v.credentialPath(path, t.src); !ok {
+			right = false
+		}
 		parts[key] = v
 	}
 	const pem = `a PEM file, like "server.pem"`
@@ -108,4 +111,23 @@ func (l *loader) loadCredentials(t *table) (*credentials, *CredentialsConfig) {
 	}
 	config.Loaded = loaded
 	return &credentials{loaded: loaded}, config
+}
+
+// passedCredentials begins the path of a file that systemd passes: LoadCredential= and
+// the like of systemd.exec(5).
+const passedCredentials = "$CREDENTIALS_DIRECTORY/"
+
+// credentialPath resolves the path of a file or folder of credentials. One that systemd
+// passes is in the folder that the environment names.
+func (v *value) credentialPath(path string, src *source) (string, bool) {
+	name, passed := strings.CutPrefix(path, passedCredentials)
+	if !passed {
+		return absolute(path, src), true
+	}
+	dir := environmentDir("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		v.failf("CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit with LoadCredential=%s:/its/path; to check this file by hand, set it to a folder with the same names", name)
+		return "", false
+	}
+	return filepath.Join(dir, name), true
 }

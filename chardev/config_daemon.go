@@ -106,6 +106,15 @@ func (l *loader) http(t *table) {
 	}
 	l.cfg.HTTP.Origins = h.checked("origin", `["https://ops.example"]`, channel.CheckOrigin)
 	l.cfg.HTTP.Hosts = h.checked("host", `["ops.example"]`, channel.CheckHostName)
+	l.cfg.HTTP.Proxies = parseProxies(h.checked("proxies", `["127.0.0.1", "10.0.0.0/8", "unix"]`, checkProxy))
+	if v, ok := h.get("base"); ok {
+		if text, ok := v.text(`a path, like "/consoles"`); ok {
+			if err := checkBase(text); err != nil {
+				v.failf("%s", err)
+			}
+			l.cfg.HTTP.Base = text
+		}
+	}
 	h.done()
 }
 

@@ -74,6 +74,7 @@ type loader struct {
 	rules       []access.Rule
 	ons         []*value // of which chardevs the rules are
 	holes       bool     // chardevs may be missing, because something could not be read
+	grows       bool     // chardevs may come in files that are not there yet
 }
 
 func (l *loader) mistake(at spot, format string, args ...any) {
@@ -194,7 +195,7 @@ func (l *loader) main(t *table) {
 			t.done()
 		})
 	}
-	if len(l.cfg.Chardevs) == 0 && !l.holes {
+	if len(l.cfg.Chardevs) == 0 && !l.holes && !l.grows {
 		l.mistake(spot{t.src, 0}, `no [[chardev]] in the configuration: give one, with name = "…" and device = "…"`)
 	}
 }
@@ -242,6 +243,7 @@ func (l *loader) include(v *value, content func(*table)) {
 			continue
 		}
 		literal := !strings.ContainsAny(pattern, `*?[\`)
+		l.grows = l.grows || !literal
 		if literal && seen[files[0].path] {
 			e.failf("%q is read already; include it once", pattern)
 			continue

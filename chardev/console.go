@@ -27,7 +27,7 @@ type console struct {
 	noLog error        // why it has no journal; nil: it has, or none is wanted
 	env   *channel.Env // of the device
 	front *channel.Env // of the frontends
-	vouch func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
+	vouch func(ctx context.Context, from place, user, password string) (access.Identity, error)
 
 	device atomic.Pointer[device]
 	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place

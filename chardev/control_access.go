@@ -57,6 +57,9 @@ func (c *control) routes() []route {
 		{pattern: "POST " + sessionPath, own: c.logIn, about: about{does: "Log in", takes: jsonOf(SessionRequest{}), gives: jsonOf(SessionInfo{})}},
 		{pattern: "DELETE " + sessionPath, own: c.logOut, about: about{does: "Log out"}},
 		{pattern: "POST /api/v1/ticket", own: c.issueTicket, about: about{does: "A ticket to attach with, once", gives: jsonOf(TicketInfo{})}},
+		{pattern: "GET " + metricsPath, needs: access.Read, all: c.metrics, about: about{does: "Metrics, for Prometheus", gives: contentOf("text/plain", "application/openmetrics-text")}},
+		{pattern: "GET " + healthPath, own: c.health, about: about{does: "200 while the daemon serves", gives: contentOf("text/plain")}},
+		{pattern: "GET " + readyPath, own: c.ready, about: about{does: "200 when all that could be opened was open once, 503 before; and what is not open now", gives: jsonOf(Readiness{})}},
 		{pattern: "GET " + openAPIPath, own: c.openAPI, about: about{does: "This description", gives: contentOf("application/json")}},
 	}
 }

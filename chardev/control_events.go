@@ -28,7 +28,7 @@ func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
 		return
 	}
 	defer out.end()
-	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch()}
+	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch(printed)}
 	defer v.leave()
 	if err := v.run(); r.Context().Err() == nil {
 		c.server.log.Debug("events", "error", err)

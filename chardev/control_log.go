@@ -94,7 +94,7 @@ func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
 	}
 	defer out.end()
 	if sse {
-		q.Name, q.Wait = "", func(_ context.Context, beyond int64) error {
+		q.Wait = func(_ context.Context, beyond int64) error {
 			return out.keptAlive(func(ctx context.Context) error { return src.Wait(ctx, beyond) })
 		}
 	}
@@ -126,15 +126,17 @@ func acceptsSSE(r *http.Request) bool {
 }
 
 // asSSE makes the request one for server-sent events: of the bytes, or of lines with
-// format=json. Who comes again with the ID of the last event goes on behind that.
+// format=json or format=text. Who comes again with the ID of the last event goes on behind that.
 func (q *logRequest) asSSE(r *http.Request, con *console) error {
 	switch r.URL.Query().Get("format") {
 	case "", "raw":
 		q.Format = transcript.SSE
 	case "json":
 		q.Format = transcript.SSELines
+	case "text":
+		q.Format = transcript.SSEText
 	default:
-		return fmt.Errorf("format: server-sent events are raw, as without it, or json: have %q", q.Format)
+		return fmt.Errorf("format: server-sent events are raw, as without it, json or text: have %q", q.Format)
 	}
 	if con.hub.scribe == nil { // the offsets end with the daemon
 		q.Epoch = con.epoch

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"chardevd/channel"
-	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/accounts"
 )
 
@@ -22,15 +20,14 @@ const (
 // it needs no other, and one that is over does not matter.
 func logsIn(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Path == sessionPath }
 
-// newCookie is the session's cookie. Over TLS, or for a page that came so through a
-// proxy, it goes only there.
+// newCookie is the session's cookie. It goes to what is served here and, if that came
+// over TLS, or a page did so through a proxy, only so.
 func newCookie(r *http.Request, secret string, maxAge int) *http.Cookie {
 	p, _ := r.Context().Value(peerKey{}).(peer)
-	_, secured := channel.As[channel.Secured](p.ch)
 	return &http.Cookie{
-		Name: sessionCookie, Value: secret, Path: "/", MaxAge: maxAge,
+		Name: sessionCookie, Value: secret, Path: p.prefix + "/", MaxAge: maxAge,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: secured || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
+		Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
 	}
 }
 
@@ -50,7 +47,7 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	c.strangers.remove(p.ch) // of those who wait to be looked at there are few (accounts.Store)
-	who, err := c.server.vouch(r.Context(), p.ch, user, password)
+	who, err := c.server.vouch(r.Context(), p.place, user, password)
 	if err != nil {
 		refuse(w, secretRefusal(err))
 		return
@@ -60,10 +57,10 @@ func (c *control) logIn(w http.ResponseWriter, r *http.Request, from caller) {
 			c.server.sessions.logOut(s)
 		}
 	}
-	secret, s := c.server.sessions.begin(c.ctx, who)
+	secret, s := c.server.sessions.begin(who)
 	http.SetCookie(w, newCookie(r, secret, int(sessionLasts.Seconds())))
 	from.shown, from.who, from.session = who, who.And(from.who), s
-	c.server.log.Info("logged in", "who", who.String(), "peer", peerName(access.Identity{}, p.ch))
+	c.server.log.Info("logged in", "who", who.String(), "peer", p.place.name)
 	answer(w, from.info())
 }
 
@@ -88,7 +85,11 @@ func (c *control) whoAmI(w http.ResponseWriter, _ *http.Request, from caller) {
 // logOut ends the caller's session, if there is one, and cuts who is attached with it.
 func (c *control) logOut(w http.ResponseWriter, r *http.Request, from caller) {
 	if from.session != nil {
-		c.server.sessions.logOut(from.session)
+		select { // so that nothing brings it back
+		case <-c.server.sessions.logOut(from.session):
+		case <-time.After(keepTime):
+			c.server.log.Error("somebody has logged out, and the file of the sessions does not say so yet: its disk takes nothing", "who", from.session.who.String())
+		}
 	}
 	http.SetCookie(w, newCookie(r, "", -1))
 	w.WriteHeader(http.StatusNoContent)

@@ -78,8 +78,7 @@ func TestLogSSERefuses(t *testing.T) {
 		status      int
 		want        string
 	}{
-		{"format=text", "", 400, "format: server-sent events are raw, as without it, or json: have \"text\""},
-		{"grep=x", "", 400, "what matches are lines: give format=json, too"},
+		{"format=asciicast", "", 400, "format: server-sent events are raw, as without it, json or text: have \"asciicast\""},
 		{"", "x", 400, "Last-Event-ID: want the ID of an event, like 4096, have \"x\""},
 		{"", "1@gone", 409, "the offsets of vm1 are those of epoch E, and nothing is held of epoch gone"},
 		{"epoch=gone", "1", 409, "the offsets of vm1 are those of epoch E, and nothing is held of epoch gone"},

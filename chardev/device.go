@@ -29,6 +29,7 @@ type device struct {
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.supervisor = newSupervisor(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
+	d.retry.now = make(chan struct{}, 1)
 	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
@@ -146,12 +147,12 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 
 // begin is session; its result is still to read.
 func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
-	ctx, leave := context.WithCancelCause(ctx)
-	s := &session{hub: h, since: time.Now(), ctx: ctx, leave: leave, turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
-	s.in = newReading(dev, ctx.Done(), s.read)
+	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
+	s.in = newReading(dev, s.going, s.read)
 	s.out, _ = channel.As[*channel.Outbox](dev)
-	s.unwatch = context.AfterFunc(ctx, s.in.end)
+	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
 	h.device.Store(s)
+	h.sessions.Add(1)
 	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
@@ -176,18 +177,28 @@ func (s *session) read() {
 	}
 }
 
+// leave asks the session to end, and says why; only the first call counts.
+func (s *session) leave(why error) {
+	s.goingOne.Do(func() {
+		s.cause = why
+		close(s.going)
+		s.in.end()
+	})
+}
+
 // end is the end of the session, whose device's output ended with err.
 func (s *session) end(err error) {
 	h, dev := s.hub, s.in.ch
 	s.unwatch()
-	if s.ctx.Err() != nil {
-		err = whyEnded(s.ctx)
+	if s.in.isOver() {
+		err = s.cause
 	}
 	h.device.Store(nil)
 	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
-	if s.parkDevice() != nil {
+	if s.parkDevice(err) != nil {
+		h.dropped[droppedDevice].Add(int64(s.out.Kept()))
 		s.out.Abort() // what the device did not take until now it will not
 		dev.Close()
 	}
@@ -195,7 +206,6 @@ func (s *session) end(err error) {
 		err = endOf(dev)
 	}
 	h.tell(Message{Type: "device", State: StateDown, Text: reason(err)})
-	s.leave(nil)
 	s.ended(err)
 }
 

@@ -13,13 +13,16 @@ import (
 // and push out other events. The first few in gapQuiet are noted; the others are
 // counted, and told with the next one that is. (The audit has them all, summed up.)
 type flood struct {
-	most int // that are noted in gapQuiet; 0: floodMost
+	most int32 // that are noted in gapQuiet; 0: floodMost
 
+	noted  int32 // since since
+	untold int32 // were not noted since one was
 	mu     sync.Mutex
-	since  time.Time // the beginning of the gapQuiet under way
-	noted  int       // since then
-	untold int       // were not noted since one was
+	since  time.Duration // from born to the beginning of the gapQuiet under way
 }
+
+// born is when the process began, as each hub has many floods and a time.Time is large.
+var born = time.Now()
 
 const (
 	floodMost = 8
@@ -31,8 +34,8 @@ const (
 func (f *flood) pass(now time.Time) (untold string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Sub(f.since) >= gapQuiet {
-		f.since, f.noted = now, 0
+	if at := now.Sub(born); at-f.since >= gapQuiet {
+		f.since, f.noted = at, 0
 	}
 	if f.noted == cmp.Or(f.most, floodMost) {
 		f.untold++

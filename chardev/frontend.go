@@ -17,7 +17,7 @@ type frontend struct {
 	supervisor
 	hub     *hub
 	cfg     atomic.Pointer[FrontendConfig] // its address is always ep's
-	vouch   func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
+	vouch   func(ctx context.Context, from place, user, password string) (access.Identity, error)
 	logins  waitingConns
 	clients atomic.Int64
 

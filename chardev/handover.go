@@ -49,7 +49,6 @@ type consoleHandover struct {
 	Window  int            `json:"window"` // so many bytes before the head follow the document
 	LastOut int64          `json:"last_out"`
 	BytesIn int64          `json:"bytes_in"`
-	Gaps    int64          `json:"gaps"`
 	Refused []int64        `json:"refused"`
 	LastID  int            `json:"last_id"` // of clients
 	Marks   []journal.Mark `json:"marks"`

@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -101,7 +103,9 @@ func (h *Handover) Exec(program string, args []string) error {
 	// Whatever asks for one more upgrade, or a reload, before the program can hear it
 	// must not kill it.
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
-	env := append(os.Environ(), handoverEnv+"="+strconv.Itoa(fd))
+	// What a service manager has passed is among what is left, as far as it is in use.
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
+	env = append(env, handoverEnv+"="+strconv.Itoa(fd))
 	return fmt.Errorf("%s: %w", program, syscall.Exec(program, args, env))
 }
 

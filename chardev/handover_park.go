@@ -94,9 +94,9 @@ func (c *client) awaitEnd() error {
 	return errHandover
 }
 
-// parkDevice parks the device's channel, or closes it.
-func (s *session) parkDevice() error {
-	if whyEnded(s.ctx) != errHandover {
+// parkDevice parks the device's channel if that is why the session ends.
+func (s *session) parkDevice(why error) error {
+	if why != errHandover {
 		return errors.ErrUnsupported
 	}
 	parked, err := channel.Park(s.in.ch)
@@ -116,7 +116,7 @@ func (con *console) handOver() *consoleHandover {
 	h := con.hub
 	c := &consoleHandover{
 		Name: con.name, Epoch: con.epoch, Head: h.hist.Head(), LastOut: h.lastOut.Load(),
-		BytesIn: h.bytesIn.Load(), Gaps: h.gaps.Load(), LastID: h.nextID,
+		BytesIn: h.bytesIn.Load(), LastID: h.nextID,
 		Marks: h.times.marks, Fresh: h.times.fresh, Events: h.events,
 	}
 	for i := range h.refused {

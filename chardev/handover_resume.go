@@ -45,7 +45,6 @@ func (c *consoleHandover) restored(size int, spare *history.Spare) *history.Hist
 func (h *hub) resume(c *consoleHandover) {
 	h.lastOut.Store(c.LastOut)
 	h.bytesIn.Store(c.BytesIn)
-	h.gaps.Store(c.Gaps)
 	for i := range min(len(c.Refused), len(h.refused)) {
 		h.refused[i].Store(c.Refused[i])
 	}
@@ -254,7 +253,7 @@ func (s *Server) listenControl(ctx context.Context) (channel.Listener, error) {
 		}
 		s.log.Warn("the control socket is listened on anew: it could not be taken over", "error", err)
 	}
-	l, err := new(channel.Env).Listen(ctx, at)
+	l, err := s.newEnv(s.log).Listen(ctx, at)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", at, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	urlpath "path"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +21,8 @@ import (
 type httpDoor struct {
 	supervisor
 	control *control
+	base    string        // of all paths, from who does not strip it; "" or like "/consoles"
+	proxies Proxies       // who are believed about for whom they ask
 	shut    chan struct{} // closed when it listens no more
 	conns   chan net.Conn // to the HTTP server
 	busy    atomic.Int64  // requests that are being served
@@ -33,6 +37,8 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
 		control: &control{server: s, sites: &s.sites, most: mostClients(ep.Address)},
+		base:    s.cfg.HTTP.Base,
+		proxies: s.cfg.HTTP.Proxies,
 		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
@@ -124,18 +130,24 @@ type httpAddr struct{ channel.Address }
 
 func (a httpAddr) Network() string { return a.Transport }
 
-// handler is the API below /api/, and the pages.
+// besideAPI are the paths of routes that are not below /api/.
+var besideAPI = []string{openAPIPath, metricsPath, healthPath, readyPath}
+
+// handler is the API, and the pages.
 func (d *httpDoor) handler() http.Handler {
 	mux := http.NewServeMux()
 	api := d.control.handler()
+	mux.Handle("/api", api) // and not led to /api/
 	mux.Handle("/api/", api)
-	mux.Handle(openAPIPath, api)
+	for _, path := range besideAPI {
+		mux.Handle(path, api)
+	}
 	if pages := d.control.server.Pages; pages != nil {
 		mux.Handle("/", pages)
 	} else {
 		mux.Handle("/", api)
 	}
-	return d.guarded(mux)
+	return d.guarded(d.below(mux))
 }
 
 // guarded refuses what is too much, and what a web page of somebody else can have a
@@ -150,6 +162,10 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		p, known := r.Context().Value(peerKey{}).(peer)
 		if known {
 			r.TLS = channel.TLSOf(p.ch)
+			asked := r.Host
+			if p, r = d.proxies.forwarded(p, r); !channel.HostAllowed(asked, d.control.sites.Load().hosts) {
+				r.Host = asked // a proxy that does not look at it may send a page's own X-Forwarded-Host along
+			}
 		}
 		why := ""
 		switch {
@@ -169,9 +185,35 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			return
 		}
 		if known {
-			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: addrText(p.ch.RemoteAddr())}, r.Method+" "+r.URL.Path, errors.New(why))
+			d.control.server.audit.didNot(comer{frontend: d.ep.Address.String(), peer: p.place.name}, r.Method+" "+r.URL.Path, errors.New(why))
 		}
 		problem(w, http.StatusForbidden, why)
+	})
+}
+
+// below serves what is below the door's base, as it would be served without one; and what
+// is not, as a proxy may have stripped it.
+func (d *httpDoor) below(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest, under := strings.CutPrefix(r.URL.Path, d.base)
+		p, _ := r.Context().Value(peerKey{}).(peer)
+		switch {
+		case d.base == "" || !under || rest != "" && rest[0] != '/':
+			next.ServeHTTP(w, r)
+			return
+		case rest == "":
+			to := url.URL{Path: p.prefix + d.base + "/", RawQuery: r.URL.RawQuery}
+			http.Redirect(w, r, to.String(), http.StatusPermanentRedirect)
+			return
+		case urlpath.Clean(rest) != strings.TrimSuffix(rest, "/") && rest != "/": // ServeMux would lead to the clean one, without the base
+			problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
+			return
+		}
+		p.prefix += d.base
+		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, p))
+		r.URL = new(*r.URL)
+		r.URL.Path, r.URL.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, d.base)
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -194,5 +236,5 @@ func (d *httpDoor) url() string {
 	if scheme == "" {
 		return ""
 	}
-	return scheme + "://" + net.JoinHostPort(host, a.Port()) + "/"
+	return scheme + "://" + net.JoinHostPort(host, a.Port()) + d.base + "/"
 }

@@ -41,21 +41,22 @@ type hub struct {
 
 	input atomic.Pointer[string] // shared, exclusive, off; changed with the pen and mu held
 
-	device  atomic.Pointer[session] // nil: down
-	lastOut atomic.Int64            // when the device last printed, Unix ns; 0: never
-	bytesIn atomic.Int64            // taken by the device
-	gaps    atomic.Int64            // bytes that clients could not have
-	refused [len(reasons)]atomic.Int64
-	room    chan struct{} // a lagging client moved; capacity 1
-	line    lineWatch
-	writer  writer
-	lost    flood        // events of bytes that the journal lacks
-	unread  flood        // events of bytes that the journal has and does not give
-	denied  flood        // events of people who may not
-	came    flood        // events of clients that are attached
-	left    flood        // events of those that go
-	reopens flood        // events of who has the device opened anew
-	posts   atomic.Int32 // requests that type
+	device   atomic.Pointer[session] // nil: down
+	lastOut  atomic.Int64            // when the device last printed, Unix ns; 0: never
+	bytesIn  atomic.Int64            // taken by the device
+	refused  [len(reasons)]atomic.Int64
+	dropped  [len(drops)]atomic.Int64
+	sessions atomic.Int64  // of the device, begun
+	room     chan struct{} // a lagging client moved; capacity 1
+	line     lineWatch
+	writer   writer
+	lost     flood        // events of bytes that the journal lacks
+	unread   flood        // events of bytes that the journal has and does not give
+	denied   flood        // events of people who may not
+	came     flood        // events of clients that are attached
+	left     flood        // events of those that go
+	reopens  flood        // events of who has the device opened anew
+	posts    atomic.Int32 // requests that type
 
 	parking atomic.Bool     // input that is not given to the device is for the daemon's successor
 	parked  *channel.Parked // the device's channel; set by the end of the session
@@ -82,6 +83,7 @@ type hub struct {
 	unwritten []Event       // those that are not in the journal yet
 	unkept    int           // those that never will be, as the disk took none for long; not told yet
 	times     times
+	gone      map[string]traffic // of clients that are gone, by their frontend
 }
 
 // maxEvents is how many events are kept for whoever asks.
@@ -237,6 +239,7 @@ func (h *hub) detach(c *client) {
 	h.setState(c, detached)
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
+		h.remain(c)
 	}
 	h.mu.Unlock()
 	h.sign.raise(happened)
@@ -309,11 +312,11 @@ var errTakenOver = errors.New("taken over")
 func (h *hub) readDevice(s *session) error {
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(s.ctx, len(space)); err != nil {
+		if err := h.waitRoom(s.going, len(space)); err != nil {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.await(s.ctx, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(s.going, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}

@@ -199,7 +199,7 @@ func TestAStoppedClientIsFeltByNobody(t *testing.T) {
 		}
 		at++
 	}
-	if sc.missed.Load() == 0 || sc.missed.Load() != b.hub.gaps.Load() || sc.missed.Load()+sc.got.Load() != total {
+	if sc.missed.Load() == 0 || sc.missed.Load() != b.hub.missed() || sc.missed.Load()+sc.got.Load() != total {
 		t.Errorf("missed %d, got %d of %d", sc.missed.Load(), sc.got.Load(), total)
 	}
 }

@@ -156,16 +156,25 @@ func ttyIdentity(path string) access.Identity {
 // peerName is how somebody at the other end of a channel is called in events, the log
 // and lists.
 func peerName(who access.Identity, ch channel.Channel) string {
-	name := ""
+	return nameAt(who, placeName(ch))
+}
+
+// nameAt is peerName of somebody who comes from a place of this name.
+func nameAt(who access.Identity, name string) string {
 	if len(who.Names) > 0 {
-		name = who.String() + " "
+		return who.String() + " " + name
 	}
+	return name
+}
+
+// placeName is how the other end of a channel is called, whoever is there.
+func placeName(ch channel.Channel) string {
 	if l, ok := channel.As[channel.Local](ch); ok {
 		if p, err := l.PeerCred(); err == nil {
-			return name + fmt.Sprintf("pid=%d", p.PID)
+			return fmt.Sprintf("pid=%d", p.PID)
 		}
 	}
-	return name + addrText(ch.RemoteAddr())
+	return addrText(ch.RemoteAddr())
 }
 
 func addrText(a net.Addr) string { return cmp.Or(a.String(), a.Network()) }

@@ -14,7 +14,7 @@ func (c *console) info(events bool) Info {
 	state, err, since := d.state()
 	i := Info{
 		Name: c.name, State: state, Error: err, Since: since, Device: d.ep.Address.String(), Input: h.inputMode(),
-		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.gaps.Load(), LastByte: h.lastByte(),
+		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.missed(), LastByte: h.lastByte(),
 		Frontends: []FrontendInfo{},
 	}
 	if l, err := lineOf[channel.LineKnower](h); err == nil {
@@ -62,7 +62,7 @@ func (c *console) journalInfo() *JournalInfo {
 	}
 	behind, err := s.state()
 	size, segments := s.j.Size()
-	i := &JournalInfo{Bytes: size, Segments: segments, Behind: behind, Lost: s.lost.Load()}
+	i := &JournalInfo{Bytes: size, Segments: segments, Behind: behind, Lost: c.hub.dropped[droppedJournal].Load()}
 	if err != nil {
 		i.Error = err.Error()
 	}

@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"sync"
 	"time"
@@ -45,10 +44,12 @@ type session struct {
 	hub     *hub
 	since   time.Time
 	out     *channel.Outbox // below all layers of the device
-	ctx     context.Context // asks it to end
-	leave   context.CancelCauseFunc
-	unwatch func() bool // nobody acts on that any more
+	going   chan struct{}   // closed when its end has come
+	unwatch func() bool     // nobody acts on the end of its context any more
 	ended   func(error)
+
+	goingOne sync.Once
+	cause    error // why its end has come; before going is closed
 
 	in reading // owned by read
 

@@ -3,6 +3,8 @@ package chardev
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,6 +97,16 @@ func (k *keyring) keep(ctx context.Context, changed <-chan struct{}) {
 			// New files may be there that were not valid yet, or on a file system
 			// that tells nothing.
 			k.reload(true)
+		}
+	}
+}
+
+// expiries calls f with when each of them ends, as a Unix time, by name; but for those
+// that never do.
+func (k *keyring) expiries(f func(name string, at float64)) {
+	for _, name := range slices.Sorted(maps.Keys(k.byName)) {
+		if at := k.byName[name].now.Load().Expiry(); !at.IsZero() {
+			f(name, float64(at.Unix()))
 		}
 	}
 }

@@ -72,7 +72,7 @@ func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 // password's line is typed at the console.
 type dialog struct {
 	*arrival
-	vouch func(ctx context.Context, ch channel.Channel, user, password string) (access.Identity, error)
+	vouch func(ctx context.Context, from place, user, password string) (access.Identity, error)
 	echo  io.Writer // gets what is typed, but for passwords
 	came  int       // bytes
 }
@@ -88,7 +88,7 @@ func (d *dialog) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.shown, err = d.vouch(ctx, d.ch, user, password)
+		d.shown, err = d.vouch(ctx, placeOf(d.ch), user, password)
 		if !errors.Is(err, accounts.ErrWrong) {
 			return err
 		}

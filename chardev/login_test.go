@@ -18,7 +18,7 @@ import (
 // loginOf is a frontend that asks for alice's password, which is éa.
 func loginOf(b *bench, address string) *frontend {
 	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: channel.MustParseAddress(address), Listen: true}, Login: true})
-	f.vouch = func(_ context.Context, _ channel.Channel, user, password string) (access.Identity, error) {
+	f.vouch = func(_ context.Context, _ place, user, password string) (access.Identity, error) {
 		switch {
 		case user == "late":
 			return access.Identity{}, errSecretLate

@@ -52,7 +52,7 @@ var logParameters = []parameter{
 	{"lines", "integer", "only so many of the last lines, or of those that match"},
 	{"grep", "string", "only lines that match this regular expression (RE2)"},
 	{"context", "integer", "so many lines before and behind each that matches"},
-	{"format", "string", "text, raw, json or asciicast; of server-sent events raw or json"},
+	{"format", "string", "text, raw, json or asciicast; of server-sent events raw, json or text"},
 	{"size", "string", "of the recording's terminal, like 80x24"},
 	{"epoch", "string", "the one whose offsets since and until are: 409 if it is not the present one"},
 	flagOf("timestamps", "lines of text begin with the time at which they came"),
@@ -180,8 +180,12 @@ func logMedia() []string {
 
 // openAPI answers with the description of all routes, which is made when it is asked
 // for.
-func (c *control) openAPI(w http.ResponseWriter, _ *http.Request, _ caller) {
-	text, err := json.Marshal(describeAPI(c.routes()))
+func (c *control) openAPI(w http.ResponseWriter, r *http.Request, _ caller) {
+	doc := describeAPI(c.routes())
+	if p, _ := r.Context().Value(peerKey{}).(peer); p.prefix != "" {
+		doc.Servers = []*huma.Server{{URL: p.prefix}}
+	}
+	text, err := json.Marshal(doc)
 	if err != nil {
 		problem(w, http.StatusInternalServerError, err.Error())
 		return

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"time"
 )
 
@@ -69,8 +68,9 @@ func (t *turn) liveFor(now time.Time) time.Duration {
 	return t.total
 }
 
-// waitRoom waits until n more bytes cost nobody with a say anything.
-func (h *hub) waitRoom(ctx context.Context, n int) error {
+// waitRoom waits until n more bytes cost nobody with a say anything. It returns errGone
+// if going is closed before.
+func (h *hub) waitRoom(going <-chan struct{}, n int) error {
 	var timer *time.Timer
 	waited := time.Duration(0)
 	for {
@@ -88,8 +88,8 @@ func (h *hub) waitRoom(ctx context.Context, n int) error {
 		select {
 		case <-h.room:
 		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-going:
+			return errGone
 		}
 		waited = time.Since(began)
 	}

@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -82,7 +81,6 @@ type scribe struct {
 	slow     atomic.Bool   // it is not waited for until it has written all
 	overdue  atomic.Bool   // the timer went off while the device's goroutine wrote
 	news     chan struct{} // the cursor or the reserve moved, or it does not; capacity 1
-	lost     atomic.Int64  // bytes that the disk did not take in time
 
 	mu    sync.Mutex
 	doing atomic.Int32 // changed under mu
@@ -363,7 +361,7 @@ func (s *scribe) finish() error {
 // them in time. The journal states the gap at the next Append.
 func (s *scribe) lose(missing int64) {
 	at := s.cursor.Add(missing)
-	s.lost.Add(missing)
+	s.hub.dropped[droppedJournal].Add(missing)
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()
@@ -398,8 +396,9 @@ func (s *scribe) ready(to int64) bool {
 	return s.slow.Load() || to <= s.reserved.Load() && to-s.cursor.Load() < scribeLag
 }
 
-// await waits until offsets up to the given one may be given out.
-func (s *scribe) await(ctx context.Context, to int64) error {
+// await waits until offsets up to the given one may be given out. It returns errGone if
+// going is closed before.
+func (s *scribe) await(going <-chan struct{}, to int64) error {
 	if s.ready(to) {
 		return nil
 	}
@@ -415,8 +414,8 @@ func (s *scribe) await(ctx context.Context, to int64) error {
 		case <-s.news:
 		case <-grace.C:
 			s.slow.Store(true)
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-going:
+			return errGone
 		}
 	}
 	return nil

@@ -307,7 +307,7 @@ func TestAFailingDiskIsFeltByNobody(t *testing.T) {
 	await(t, "the journal to be written again", func() bool { return state() == nil })
 	printed(1 << 20)
 	awaitWritten(t, b)
-	lost := s.lost.Load()
+	lost := s.hub.dropped[droppedJournal].Load()
 	if lost == 0 || lost > 22<<20-history.KeepMost+scribeChunk {
 		t.Errorf("%d bytes were lost", lost)
 	}
@@ -406,8 +406,8 @@ func TestAHangingDiskIsFeltByNobody(t *testing.T) {
 	printing.Wait()
 	close(release)
 	awaitWritten(t, b)
-	if got := readPast(t, b.hub, 0, b.printed); s.lost.Load() > 0 || !bytes.Equal(got, numbers(0, b.printed)) {
-		t.Errorf("%d bytes were lost, or others are there", s.lost.Load())
+	if got := readPast(t, b.hub, 0, b.printed); s.hub.dropped[droppedJournal].Load() > 0 || !bytes.Equal(got, numbers(0, b.printed)) {
+		t.Errorf("%d bytes were lost, or others are there", s.hub.dropped[droppedJournal].Load())
 	}
 }
 

@@ -25,25 +25,26 @@ const secretTime = 8 * time.Second
 
 var errSecretLate = fmt.Errorf("too many log in at the same time: it was not looked at within %v; try again", secretTime)
 
-// vouch tells who it is that shows a secret over ch. It costs time, of passwords.
-func (s *Server) vouch(ctx context.Context, ch channel.Channel, user, password string) (who access.Identity, err error) {
+// vouch tells who it is that shows a secret from a place. It costs time, of passwords.
+func (s *Server) vouch(ctx context.Context, from place, user, password string) (who access.Identity, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, secretTime, errSecretLate)
 	defer cancel()
 	if user == accounts.TokenUser {
-		who, err = s.accounts.store.Token(ctx, password, sourceOf(ch))
+		who, err = s.accounts.store.Token(ctx, password, from.source)
 	} else {
-		who, err = s.accounts.store.Password(ctx, user, password, sourceOf(ch))
+		who, err = s.accounts.store.Password(ctx, user, password, from.source)
 	}
+	s.logins[loginResult(err)].Add(1)
 	if err == nil {
-		s.audit.did(comer{who: who, peer: peerName(who, ch)}, audit.Login, "")
+		s.audit.did(comer{who: who, peer: nameAt(who, from.name)}, audit.Login, "")
 		return who, nil
 	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	s.audit.didNot(comer{peer: peerName(access.Identity{}, ch)}, "to be "+user, err)
+	s.audit.didNot(comer{peer: from.name}, "to be "+user, err)
 	if untold, ok := s.wrongs.pass(time.Now()); ok {
-		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", peerName(access.Identity{}, ch), "error", err)
+		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", from.name, "error", err)
 	}
 	return access.Identity{}, err
 }
@@ -65,7 +66,7 @@ func secretRefusal(err error) *channel.HandshakeError {
 // authorized tells who an Authorization header shows its sender to be: Bearer has a
 // token, and Basic a user and a password (RFC 6750 section 2.1, RFC 7617). Without one
 // it is nobody.
-func (s *Server) authorized(ctx context.Context, ch channel.Channel, r *http.Request) (access.Identity, *channel.HandshakeError) {
+func (s *Server) authorized(ctx context.Context, from place, r *http.Request) (access.Identity, *channel.HandshakeError) {
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
 		return access.Identity{}, nil
@@ -82,7 +83,7 @@ func (s *Server) authorized(ctx context.Context, ch channel.Channel, r *http.Req
 			return access.Identity{}, unusable
 		}
 	}
-	who, err := s.vouch(ctx, ch, user, password)
+	who, err := s.vouch(ctx, from, user, password)
 	if err != nil {
 		return who, secretRefusal(err)
 	}
@@ -92,7 +93,7 @@ func (s *Server) authorized(ctx context.Context, ch channel.Channel, r *http.Req
 // admit is channel.Env's Admit, of frontends: it tells the access.Identity that a
 // websocket's request shows. Who shows none may come as whoever it is else.
 func (s *Server) admit(ctx context.Context, under channel.Channel, r *http.Request) (any, *channel.HandshakeError) {
-	who, refusal := s.authorized(ctx, under, r)
+	who, refusal := s.authorized(ctx, placeOf(under), r)
 	if refusal != nil {
 		if refusal.Status == http.StatusUnauthorized {
 			refusal.Header["Www-Authenticate"] = []string{`Basic realm="chardevd", charset="UTF-8"`, `Bearer realm="chardevd"`}

@@ -42,16 +42,23 @@ type Server struct {
 	audit    auditor
 	sessions *webSessions
 	wrongs   flood // of secrets
+	logins   [len(loginResults)]atomic.Int64
+	scraping *scraping
+	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
 	Pages http.Handler
+
+	// Version is what the metrics tell of the build. It is set before Run.
+	Version string
 
 	// Successor is what an upgrade needs; nil: there is none. It is set before Run.
 	Successor *Successor
 	upgrading sync.Mutex // held while the successor is asked
 
-	keyring  *keyring
-	accounts *accountKeeper
+	keyring   *keyring
+	accounts  *accountKeeper
+	inherited channel.Inherited
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -98,6 +105,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 		desks:  make(desks, deskCount),
 
 		sessions: newWebSessions(),
+		scraping: newScraping(),
 
 		keyring: newKeyring(cfg.Credentials, log),
 
@@ -111,6 +119,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
+	s.sessions.keeping = keeping{folder: Accounts{Dir: cfg.State}, store: s.accounts.store, log: log}
 	s.gate.rules.Store(cfg.Access)
 	s.ruled = cfg.Access.Len() > 0
 	var all []*console
@@ -137,6 +146,7 @@ func (s *Server) Close() error {
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.audit.log.Close(closeGrace / 2)
+		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
 	grace := time.NewTimer(closeGrace)
@@ -213,6 +223,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Dir:         filepath.Dir(s.file),
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
+		Inherited:   &s.inherited,
 		Log:         log,
 	}
 }
@@ -281,6 +292,8 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		}
 	})
 	if s.awaitFirst(ctx) {
+		s.opened.Store(true)
+		s.tellUnused()
 		ready()
 	}
 	leaving := false
@@ -320,6 +333,7 @@ func (s *Server) begin(run *running) {
 	defer s.changing.Unlock()
 	s.run = run
 	s.accounts.start(run.api, run.work) // before anybody can show a secret
+	s.sessions.resume(run.api)
 	for _, c := range s.all() {
 		c.start(run)
 	}

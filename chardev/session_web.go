@@ -13,7 +13,8 @@ import (
 	"chardevd/chardev/internal/access"
 )
 
-// Sessions of the HTTP API, and tickets. Both are in memory: a restart ends them.
+// Sessions of the HTTP API, and tickets. Sessions are kept in the state folder
+// (session_kept.go); tickets are in memory, and a restart ends them.
 
 const (
 	sessionIdle  = 12 * time.Hour     // a session ends when nothing was asked or attached with it for so long,
@@ -51,20 +52,25 @@ type webSessions struct {
 	mu       sync.Mutex
 	sessions map[secretHash]*webSession
 	tickets  map[secretHash]ticket
+	ctx      context.Context // all end with it at the latest
+	keeping  keeping
 }
 
 // A webSession is somebody who has logged in over HTTP.
 type webSession struct {
-	who  access.Identity
-	ctx  context.Context // ends with it, and with the daemon
-	end  context.CancelCauseFunc
-	ends time.Time
+	who   access.Identity
+	ctx   context.Context // ends with it, and with the daemon
+	end   context.CancelCauseFunc
+	ends  time.Time
+	stamp string // of its account (accounts.Store.Stamp)
 
 	all *webSessions
 
 	// guarded by all.mu
+	over bool      // it was dropped
 	held int       // requests and clients that are served with it
 	used time.Time // when one of them has begun or ended
+	kept time.Time // what the file says of used
 }
 
 // A ticket stands for somebody, once.
@@ -75,23 +81,39 @@ type ticket struct {
 }
 
 func newWebSessions() *webSessions {
-	return &webSessions{sessions: map[secretHash]*webSession{}, tickets: map[secretHash]ticket{}}
+	return &webSessions{sessions: map[secretHash]*webSession{}, tickets: map[secretHash]ticket{}, ctx: context.Background()}
 }
 
-// begin begins a session of somebody, and returns its secret. It ends with ctx at the
-// latest.
-func (a *webSessions) begin(ctx context.Context, who access.Identity) (string, *webSession) {
+// begin begins a session of somebody, and returns its secret.
+func (a *webSessions) begin(who access.Identity) (string, *webSession) {
 	now := time.Now()
-	s := &webSession{who: who, all: a, used: now, ends: now.Add(sessionLasts)}
-	lasting, stop := context.WithDeadlineCause(ctx, s.ends, errSessionOver)
-	ended, end := context.WithCancelCause(lasting)
-	s.ctx, s.end = ended, func(why error) { end(why); stop() }
 	secret, key := newSecret()
+	stamp := a.keeping.stamp(who)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.sweep(now, who)
-	a.sessions[key] = s
+	s := a.add(key, who, stamp, now, now.Add(sessionLasts))
+	a.changed()
 	return secret, s
+}
+
+// add adds a session of somebody. Called with mu held.
+func (a *webSessions) add(key secretHash, who access.Identity, stamp string, used, ends time.Time) *webSession {
+	s := &webSession{who: who, stamp: stamp, all: a, used: used, kept: used, ends: ends}
+	lasting, stop := context.WithDeadlineCause(a.ctx, ends, errSessionOver)
+	ended, end := context.WithCancelCause(lasting)
+	s.ctx, s.end = ended, func(why error) { end(why); stop() }
+	a.sessions[key] = s
+	return s
+}
+
+// drop ends a session. Called with mu held.
+func (a *webSessions) drop(key secretHash, why error) {
+	s := a.sessions[key]
+	delete(a.sessions, key)
+	s.over = true
+	s.end(why)
+	a.changed()
 }
 
 // sweep ends the sessions that are over, and one more if there is no room for another of
@@ -100,8 +122,7 @@ func (a *webSessions) sweep(now time.Time, who access.Identity) {
 	var all, own idlest
 	for key, s := range a.sessions {
 		if s.isOver(now) {
-			delete(a.sessions, key)
-			s.end(errSessionOver)
+			a.drop(key, errSessionOver)
 			continue
 		}
 		all.see(key, s.held > 0, s.used)
@@ -115,8 +136,7 @@ func (a *webSessions) sweep(now time.Time, who access.Identity) {
 	case all.n < sessionsMost:
 		return
 	}
-	a.sessions[all.key].end(errCrowded)
-	delete(a.sessions, all.key)
+	a.drop(all.key, errCrowded)
 }
 
 // An idlest is of many things the one that is to give way: one with which nothing is
@@ -136,9 +156,10 @@ func (i *idlest) see(key secretHash, held bool, used time.Time) {
 	i.n++
 }
 
-// isOver is called with all.mu held.
+// isOver is called with all.mu held. A session that is served no longer as the daemon ends
+// is not over.
 func (s *webSession) isOver(now time.Time) bool {
-	return s.ctx.Err() != nil || s.who.Ended() != "" || s.held == 0 && now.Sub(s.used) >= sessionIdle
+	return s.over || !now.Before(s.ends) || s.who.Ended() != "" || s.held == 0 && now.Sub(s.used) >= sessionIdle
 }
 
 // find returns the session of a secret.
@@ -148,8 +169,7 @@ func (a *webSessions) find(secret string) (*webSession, *channel.HandshakeError)
 	defer a.mu.Unlock()
 	s := a.sessions[key]
 	if s != nil && s.isOver(now) {
-		delete(a.sessions, key)
-		s.end(errSessionOver)
+		a.drop(key, errSessionOver)
 		s = nil
 	}
 	if s == nil {
@@ -165,31 +185,28 @@ func (s *webSession) hold() (release func()) {
 		defer s.all.mu.Unlock()
 		s.held += n
 		s.used = time.Now()
+		if s.used.Sub(s.kept) >= usedKept && !s.over {
+			s.all.changed()
+		}
 	}
 	note(1)
 	return func() { note(-1) }
 }
 
-// logOut ends a session.
-func (a *webSessions) logOut(s *webSession) {
-	a.endAll(func(one *webSession) bool { return one == s }, errLoggedOut)
-}
-
-// endAll ends the sessions of which which is true, and their tickets. Who is attached
-// with one is cut.
-func (a *webSessions) endAll(which func(*webSession) bool, why error) {
-	var over []*webSession
+// logOut ends a session and its tickets. Who is attached with it is cut. What is returned
+// is closed when the session is not in the file any more either.
+func (a *webSessions) logOut(s *webSession) (kept <-chan struct{}) {
 	a.mu.Lock()
-	for key, s := range a.sessions {
-		if which(s) {
-			delete(a.sessions, key)
-			over = append(over, s)
+	defer a.mu.Unlock()
+	for key, one := range a.sessions {
+		if one == s {
+			a.drop(key, errLoggedOut)
 		}
 	}
-	a.mu.Unlock()
-	for _, s := range over {
-		s.end(why)
+	if a.keeping.writing == nil {
+		return over
 	}
+	return a.keeping.writing
 }
 
 // issue returns a ticket for somebody, and until when it can be used.

@@ -14,14 +14,25 @@ var alice = access.Identity{Names: []access.Name{{Kind: access.User, Text: "alic
 
 func (a *webSessions) has(secret string) bool { s, _ := a.find(secret); return s != nil }
 
+// endAll logs everybody out.
+func (a *webSessions) endAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key := range a.sessions {
+		a.drop(key, errLoggedOut)
+	}
+}
+
 // A session ends when nothing was done with it for long, after its longest time, when
-// it is logged out, with its account, and with the daemon; and so does what it serves.
+// it is logged out, and with its account; and so does what it serves, which the daemon's
+// end ends too.
 func TestSessionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		all := newWebSessions()
-		idle, _ := all.begin(ctx, alice)
-		kept, of := all.begin(ctx, alice)
+		all.ctx = ctx
+		idle, _ := all.begin(alice)
+		kept, of := all.begin(alice)
 		release := of.hold()
 		time.Sleep(sessionIdle - time.Second)
 		if !all.has(idle) {
@@ -40,7 +51,7 @@ func TestSessionsEnd(t *testing.T) {
 			t.Error("one that was in use just now is over")
 		}
 
-		long, s := all.begin(ctx, alice)
+		long, s := all.begin(alice)
 		defer s.hold()()
 		time.Sleep(sessionLasts - time.Second)
 		if !all.has(long) || s.ctx.Err() != nil {
@@ -52,23 +63,23 @@ func TestSessionsEnd(t *testing.T) {
 			t.Errorf("one lasts longer than one may: %v", context.Cause(s.ctx))
 		}
 
-		out, s := all.begin(ctx, alice)
+		out, s := all.begin(alice)
 		all.logOut(s)
 		if all.has(out) || context.Cause(s.ctx) != errLoggedOut {
 			t.Errorf("logged out: %v", context.Cause(s.ctx))
 		}
 
 		account := new(access.Account)
-		gone, _ := all.begin(ctx, access.Identity{Names: alice.Names, Accounts: []*access.Account{account}})
+		gone, _ := all.begin(access.Identity{Names: alice.Names, Accounts: []*access.Account{account}})
 		account.End("gone")
 		if all.has(gone) {
 			t.Error("one outlives its account")
 		}
 
-		last, s := all.begin(ctx, alice)
+		last, s := all.begin(alice)
 		stop()
-		if all.has(last) || whyEnded(s.ctx) != errShutdown {
-			t.Errorf("one outlives the daemon: %v", whyEnded(s.ctx))
+		if !all.has(last) || whyEnded(s.ctx) != errShutdown {
+			t.Errorf("at the daemon's end one is there %v, and ends what it serves with %v", all.has(last), whyEnded(s.ctx))
 		}
 	})
 }
@@ -82,13 +93,14 @@ func one(i int) access.Identity {
 func TestNobodyLogsOutOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newWebSessions()
-		defer all.endAll(func(*webSession) bool { return true }, errLoggedOut)
-		hers, _ := all.begin(t.Context(), alice)
+		all.ctx = t.Context()
+		defer all.endAll()
+		hers, _ := all.begin(alice)
 		ticket, _ := all.issue(alice, nil)
-		first, _ := all.begin(t.Context(), one(1))
+		first, _ := all.begin(one(1))
 		time.Sleep(time.Second)
 		for range sessionsMost {
-			all.begin(t.Context(), one(1))
+			all.begin(one(1))
 		}
 		if n := len(all.sessions); !all.has(hers) || all.has(first) || n != 1+sessionsEach {
 			t.Errorf("%d sessions; hers %v, the first of his %v", n, all.has(hers), all.has(first))
@@ -110,11 +122,12 @@ func TestNobodyLogsOutOthers(t *testing.T) {
 func TestSessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newWebSessions()
-		held, h := all.begin(t.Context(), alice)
+		all.ctx = t.Context()
+		held, h := all.begin(alice)
 		defer h.hold()()
 		time.Sleep(time.Second)
-		first, _ := all.begin(t.Context(), alice)
-		second, _ := all.begin(t.Context(), alice)
+		first, _ := all.begin(alice)
+		second, _ := all.begin(alice)
 		time.Sleep(time.Second)
 		s, _ := all.find(first)
 		s.hold()()
@@ -124,7 +137,7 @@ func TestSessionsAreBounded(t *testing.T) {
 			another.who = one(len(all.sessions))
 			all.sessions[key] = &another
 		}
-		all.begin(t.Context(), alice)
+		all.begin(alice)
 		if n := len(all.sessions); n != sessionsMost || !all.has(held) || !all.has(first) || all.has(second) {
 			t.Errorf("%d sessions; the one held %v, the first %v, the second %v", n, all.has(held), all.has(first), all.has(second))
 		}
@@ -141,7 +154,7 @@ func TestSessionsAreBounded(t *testing.T) {
 		if len(all.tickets) != 1 {
 			t.Errorf("%d tickets are kept", len(all.tickets))
 		}
-		all.endAll(func(*webSession) bool { return true }, errLoggedOut)
+		all.endAll()
 	})
 }
 
@@ -149,7 +162,8 @@ func TestSessionsAreBounded(t *testing.T) {
 func TestTickets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all := newWebSessions()
-		_, s := all.begin(t.Context(), alice)
+		all.ctx = t.Context()
+		_, s := all.begin(alice)
 		account := new(access.Account)
 		good, _ := all.issue(alice, s)
 		late, _ := all.issue(alice, nil)

@@ -18,8 +18,9 @@ type status struct {
 	mu    sync.Mutex
 	state string
 	err   string
-	since time.Time
+	since time.Time     // when it came up, or went down
 	first chan struct{} // closed when the first try is over
+	ups   int64         // how often it went up
 }
 
 // over is such a channel that is closed, the same for all.
@@ -49,8 +50,11 @@ func (s *status) set(state string, err error) bool {
 		text = s.err // why it is not up is still the last failure
 	}
 	news := state != s.state && state != StateOpening && !(s.state == StateOpening && state == StateDown) || !sameReason(text, s.err)
-	if state != s.state {
+	if (state == StateUp) != (s.state == StateUp) { // a try to open it changes nothing of how long it is down
 		s.since = time.Now()
+		if state == StateUp {
+			s.ups++
+		}
 	}
 	s.state, s.err = state, text
 	return news
@@ -76,6 +80,13 @@ func (s *status) tried() <-chan struct{} {
 	return s.first
 }
 
+// opened is how often it was open.
+func (s *status) opened() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ups
+}
+
 func (s *status) get() (state, err string, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +97,7 @@ func (s *status) get() (state, err string, since time.Time) {
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
 	Reconnect
-	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1
+	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
 	wait time.Duration
 }
 
@@ -160,7 +171,7 @@ type supervisor struct {
 }
 
 func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
-	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r, now: make(chan struct{}, 1)}, status: newStatus(), news: news}
+	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
 }
 
 func (s *supervisor) set(state string, err error) {

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"container/list"
 	"net"
 	"sync"
@@ -13,6 +14,8 @@ const waitingMost = 1024
 
 // waitingConns are such connections. The zero value has none.
 type waitingConns struct {
+	most int // 0: waitingMost
+
 	mu     sync.Mutex
 	oldest list.List // of net.Conn, the oldest first
 	where  map[net.Conn]*list.Element
@@ -28,7 +31,7 @@ func (w *waitingConns) add(c net.Conn) (cut net.Conn) {
 		w.where = map[net.Conn]*list.Element{}
 	}
 	w.where[c] = w.oldest.PushBack(c)
-	if w.oldest.Len() > waitingMost {
+	if w.oldest.Len() > cmp.Or(w.most, waitingMost) {
 		cut = w.oldest.Front().Value.(net.Conn)
 		w.forget(cut)
 	}

@@ -55,8 +55,13 @@ func startBrowser(t testing.TB) *browser {
 			syscall.Kill(-started.Process.Pid, syscall.SIGKILL) // what did not go with it
 		}
 	})
+	return newTab(t, ctx) // the browser lives as long as this context
+}
+
+func newTab(t testing.TB, ctx context.Context) *browser {
+	t.Helper()
 	b := &browser{t, ctx}
-	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as this context
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("the browser does not start: %v", err)
 	}
 	if _, err := chromedp.Call(ctx, cdp.AddScriptToEvaluateOnNewDocument, cdp.AddScriptToEvaluateOnNewDocumentParams{Source: listens}); err != nil {

@@ -54,6 +54,12 @@ func TestBrowserStays(t *testing.T) {
 		n := b.is("pieces.length").(float64)
 		b.until(fmt.Sprintf("pieces.length > %v + 10", n))
 	}
+	b.sleeps(w.cut) // the tab, and the network meanwhile
+	grows()
+	b.network(false)
+	b.until("document.querySelector('.bar').textContent.includes('the network is gone')")
+	b.network(true)
+	grows()
 	for range rounds {
 		w.cut()
 		grows()
@@ -110,13 +116,24 @@ func TestBrowserLooksBack(t *testing.T) {
 	b.shows("line 000777")
 }
 
+// questions are what a terminal may be asked, each of which one of them answers.
+var questions = strings.Join([]string{
+	"\x05", "\x1bZ", "\x1b[c", "\x1b[>c", "\x1b[=c", "\x1b[>q", "\x1b[x", // who and what it is (ENQ, DECID, DA1 to DA3, XTVERSION, DECREQTPARM)
+	"\x1b[5n", "\x1b[6n", "\x1b[?6n", "\x1b[?15n", "\x1b[?25n", "\x1b[?996n", // DSR
+	"\x1b]4;1;?\x07", "\x1b]10;?\x07", "\x1b]11;?\x1b\\", "\x1b]12;?\x07", "\x1b]52;c;?\x07", "\x1b]10;?;?;?\x07", // colours, the clipboard
+	"\x1bP$qm\x1b\\", "\x1bP$qr\x1b\\", "\x1bP$q\"p\x1b\\", "\x1bP$q q\x1b\\", // DECRQSS
+	"\x1bP+q544e;436f\x1b\\",              // XTGETTCAP
+	"\x1b[?2026$p", "\x1b[4$p", "\x1b[?u", // modes: DECRQM, of the keyboard
+	"\x1b[14t", "\x1b[18t", "\x1b[20t", "\x1b[21t", // sizes and titles (XTWINOPS)
+}, "")
+
 // What a console prints is shown, and does nothing else.
 func TestBrowserIsNotScripted(t *testing.T) {
 	hostile := strings.Join([]string{
 		"\x1b]0;<script>document.title='pwned'</script>\x07", "\x1b]2;pwned\x1b\\\\", // titles
-		"\x1b]52;c;cHduZWQ=\x07",                                                                     // the clipboard
-		"\x1b]8;;javascript:window.pwned=1\x07a link\x1b]8;;\x07\n",                                  // a link
-		"\x1b[c\x1b[>c\x1b[6n\x1b[?6n\x1b[5n\x1b]10;?\x07\x1b]4;1;?\x07\x1bP$qm\x1b\\\\\x1b[?2026$p", // questions
+		"\x1b]52;c;cHduZWQ=\x07",                                    // the clipboard
+		"\x1b]8;;javascript:window.pwned=1\x07a link\x1b]8;;\x07\n", // a link
+		questions,
 		"\xff\xfe\xc3\xe2\x82<img src=x onerror=window.pwned=1>\n", strings.Repeat("x", 1<<14), "\x1bc\x1b[3J", "the end\n",
 	}, "")
 	dir := folder(t)

@@ -23,8 +23,9 @@ type daemon struct {
 	t       testing.TB
 	dir     string
 	config  string
-	control string   // the control socket, from dir
-	prefix  []string // what runs it, like nsenter and its arguments
+	control string     // the control socket, from dir
+	prefix  []string   // what runs it, like nsenter and its arguments
+	files   []*os.File // descriptors that it gets, from 3 on
 	api     *http.Client
 }
 
@@ -68,7 +69,9 @@ func (d *daemon) command(args ...string) *exec.Cmd {
 // run starts the daemon without waiting for anything.
 func (d *daemon) run() {
 	d.t.Helper()
-	d.prog = startCmd(d.t, d.command("serve", "-c", d.config))
+	cmd := d.command("serve", "-c", d.config)
+	cmd.ExtraFiles = d.files
+	d.prog = startCmd(d.t, cmd)
 	p := d.prog
 	d.t.Cleanup(func() {
 		if p.running() {

@@ -18,7 +18,7 @@ import (
 const guessTime = 4 * time.Second
 
 // asFrom is a client of HTTP at an address of this host, which is a source of its own.
-func asFrom(t *testing.T, ip string) *http.Client {
+func asFrom(t testing.TB, ip string) *http.Client {
 	tr := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}).DialContext}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Timeout: patience, Transport: tr}

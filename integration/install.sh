@@ -30,9 +30,12 @@ need xz-utils xz
 need zstd zstdcat                       # the journal
 need asciinema asciinema
 need curl curl                          # the API
+need nginx-light nginx                  # before [http]
 need chromium chromium                  # the pages
 need nodejs node                        # builds them
 need npm npm
+need systemd systemd-analyze            # the units
+need man-db man                         # the pages of the package
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 /usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"

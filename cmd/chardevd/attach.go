@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"chardevd/channel"
 	"chardevd/chardev"
 	"chardevd/cmd/chardevd/internal/attach"
 )
@@ -60,8 +59,7 @@ stderr.`,
 			dial := func(ctx context.Context, at attach.At, onMessage func(chardev.Message)) (attach.Stream, error) {
 				return c.Attach(ctx, args[0], o.readOnly, at, onMessage)
 			}
-			watch := func() (<-chan struct{}, func()) { return watchSocket(c.Place.Address) }
-			if err := runAttach(cmd.Context(), args[0], dial, watch, o); err != nil {
+			if err := runAttach(cmd.Context(), args[0], dial, c.Place.Watch, o); err != nil {
 				return fmt.Errorf("attach %s: %w", args[0], err)
 			}
 			return nil
@@ -159,18 +157,6 @@ func untilKilled(parent context.Context) (ctx context.Context, stop func()) {
 		<-done
 		cancel(nil)
 	}
-}
-
-// watchSocket tells when the daemon's socket appears, where that is a file.
-func watchSocket(a channel.Address) (<-chan struct{}, func()) {
-	if a.File() == "" {
-		return nil, func() {}
-	}
-	w, err := channel.WatchPath(a.File())
-	if err != nil {
-		return nil, func() {} // it is dialled again every second anyway
-	}
-	return w.C, w.Close
 }
 
 // escapeFlag is the value of --escape.

@@ -30,7 +30,8 @@ A PLACE is one of
   5m         so long ago: ms s m h d
   2026-11-23T01:02:03Z, "2026-11-23 01:02", 2026-11-23: a time, local without a zone
 
-Where no daemon runs, the journal is read from its files.`,
+With --follow it goes on with what comes, over restarts of the daemon too: nothing is
+missing then or there twice. Where no daemon runs, the journal is read from its files.`,
 		Example: `  chardevd log router --lines 50
   chardevd log router --since 10m --timestamps --events
   chardevd log router --grep 'panic|oops' --context 5
@@ -57,12 +58,16 @@ Where no daemon runs, the journal is read from its files.`,
 			if err != nil {
 				return err
 			}
+			say := func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: log %s: %s\n", args[0], text) }
+			if q.Follow {
+				if err := logs.follow(cmd.Context(), args[0], q, cmd.OutOrStdout(), say); err != nil {
+					return fmt.Errorf("log %s: %w", args[0], err)
+				}
+				return nil
+			}
 			result, err := logs.show(cmd.Context(), args[0], q, cmd.OutOrStdout())
 			if raw && result.Lost > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: log %s: at most %d bytes of it are missing\n", args[0], result.Lost)
-			}
-			if err == nil && q.Follow {
-				err = stopped(result)
+				say(fmt.Sprintf("at most %d bytes of it are missing", result.Lost))
 			}
 			if err != nil {
 				return fmt.Errorf("log %s: %w", args[0], err)
@@ -77,11 +82,6 @@ Where no daemon runs, the journal is read from its files.`,
 	o.add(cmd)
 	daemon.add(cmd)
 	return cmd
-}
-
-// stopped is the error of following a console that nobody ended here.
-func stopped(result chardev.LogResult) error {
-	return fmt.Errorf("the daemon stopped: go on with --since %d", result.Next)
 }
 
 // logOptions are what log and search have in common.

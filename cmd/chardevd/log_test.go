@@ -22,6 +22,10 @@ func (d *testDaemon) log(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(chardev.Problem{Title: "Bad Request", Status: 400, Detail: "until=1 stands before since=2"})
 		return
 	}
+	if r.Header.Get("Accept") == "text/event-stream" {
+		d.followed(w, r)
+		return
+	}
 	w.Header().Add("Trailer", chardev.TrailerNext)
 	w.Header().Add("Trailer", chardev.TrailerLost)
 	w.Header().Add("Trailer", chardev.TrailerFound)
@@ -41,6 +45,73 @@ func (d *testDaemon) log(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// followed is a daemon that is followed: it cuts the connection within a line, after a
+// restart sees where one goes on, and then has the chardev no longer.
+func (d *testDaemon) followed(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	begin, at := "", r.Header.Get("Last-Event-ID")
+	if at == "" {
+		at = "10@E"
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	line := func(id, text string) {
+		if id != "" {
+			fmt.Fprintf(w, "id: %s\n", id)
+		}
+		if q.Get("format") == "raw" {
+			data, _ := json.Marshal(map[string]any{"offset": 5, "base64": []byte(text)})
+			fmt.Fprintf(w, "data: %s\n\n", data)
+		} else {
+			fmt.Fprintf(w, "data: %q\n\n", text)
+		}
+	}
+	switch {
+	case at == "20":
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		json.NewEncoder(w).Encode(chardev.Problem{Status: 404, Detail: "it is gone"})
+		return
+	case at == "15": // a second time, what was begun comes again
+		begin = "tw"
+	default:
+		if q.Get("format") == "raw" {
+			fmt.Fprintf(w, "event: gap\nid: 11\ndata: {\"offset\":5,\"gap\":6}\n\n")
+		}
+		line(at, r.PathValue("name")+"?"+r.URL.RawQuery+"\n")
+		line("15", "one\n")
+		if q.Get("format") != "raw" {
+			line("", "t")
+			line("", "w")
+			fmt.Fprint(w, "data: \"not whole")
+		}
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	if q.Get("format") != "raw" {
+		line("15", "")
+		line("", begin)
+		line("20", "o\n")
+	} else {
+		line("20", "two\n")
+	}
+}
+
+// Who follows goes on where the connection broke, within a line too, until the daemon
+// refuses.
+func TestLogFollows(t *testing.T) {
+	d := newTestDaemon(t, nil)
+	const away = "chardevd: log demo: the daemon went away, or cut the connection; going on where that was when it is there\n"
+	for _, c := range []struct{ args, stdout, stderr string }{
+		{"-f", "demo?follow=true&format=text&lines=10\none\ntwo\n", away + away + "chardevd: log demo: it is gone\n"},
+		{"-f --raw --since 0", "demo?follow=true&format=raw&since=0\none\ntwo\n", "chardevd: log demo: at most 6 bytes are missing at offset 5\n" + away + away + "chardevd: log demo: it is gone\n"},
+	} {
+		code, stdout, stderr := chardevd(append(strings.Fields("log demo --control "+d.path), strings.Fields(c.args)...)...)
+		if code != 1 || stdout != c.stdout || stderr != c.stderr {
+			t.Errorf("%s: exit %d\nstdout %q\n  want %q\nstderr %q\n  want %q", c.args, code, stdout, c.stdout, stderr, c.stderr)
+		}
+	}
+}
+
 func TestLogs(t *testing.T) {
 	t.Setenv("TZ", "UTC")
 	d := newTestDaemon(t, nil)
@@ -56,8 +127,7 @@ func TestLogs(t *testing.T) {
 			"demo?colour=true&context=2&events=true&grep=a%2B&lines=5&offsets=true&since=10m&timestamps=true&until=-64KiB\n", ""},
 		{"log demo --json --since 2026-11-23T01:02:03+02:00", 0, "demo?format=json&since=2026-11-23T01%3A02%3A03%2B02%3A00\n", ""},
 		{"log demo --raw", 0, "demo?format=raw\n", "chardevd: log demo: at most 56 bytes of it are missing\n"},
-		{"log demo -f", 1, "demo?follow=true&lines=10\n", "chardevd: log demo: the daemon stopped: go on with --since 1234\n"},
-		{"log demo -f --since 0", 1, "demo?follow=true&since=0\n", "chardevd: log demo: the daemon stopped: go on with --since 1234\n"},
+		{"log demo -f -g refused", 1, "", "chardevd: log demo: until=1 stands before since=2\n"},
 		{"log demo -g nothing", 0, "demo?grep=nothing\n", ""},
 		{"log demo -g damaged", 1, "demo?grep=damaged\n", "chardevd: log demo: journal x: input/output error\n"},
 		{"log demo -g refused", 1, "", "chardevd: log demo: until=1 stands before since=2\n"},

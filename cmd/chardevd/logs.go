@@ -21,6 +21,8 @@ type logs interface {
 	// show writes what is asked for of a console; the result tells what that was, also
 	// with an error.
 	show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error)
+	// follow writes that, and goes on with what comes; say is told what happens beside.
+	follow(ctx context.Context, name string, q chardev.LogQuery, w io.Writer, say func(string)) error
 }
 
 // logs finds them, and says so if no daemon runs.
@@ -69,6 +71,13 @@ func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w
 	return l.c.Log(ctx, name, q, w)
 }
 
+func (l daemonLogs) follow(ctx context.Context, name string, q chardev.LogQuery, w io.Writer, say func(string)) error {
+	if !slices.Contains(l.all, name) {
+		return &control.Unknown{Name: name, Names: l.all}
+	}
+	return l.c.Follow(ctx, name, q, w, say)
+}
+
 // fileLogs are journals in a state folder.
 type fileLogs string
 
@@ -76,4 +85,10 @@ func (l fileLogs) names() ([]string, error) { return chardev.Journals(string(l))
 
 func (l fileLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
 	return chardev.ViewJournal(ctx, string(l), name, q, w)
+}
+
+// follow fails: nothing comes while no daemon runs.
+func (l fileLogs) follow(ctx context.Context, name string, q chardev.LogQuery, w io.Writer, _ func(string)) error {
+	_, err := l.show(ctx, name, q, w)
+	return err
 }

@@ -59,7 +59,7 @@ on. Gaps are markers in it, and so are events with --events.`,
 				return nil // that is how it ends
 			}
 			if q.Follow && err == nil {
-				err = stopped(result)
+				err = fmt.Errorf("the daemon stopped: go on with --since %d", result.Next)
 			}
 			if err != nil {
 				return fmt.Errorf("record %s: %w", args[0], err)

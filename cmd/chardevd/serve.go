@@ -17,6 +17,7 @@ import (
 
 	"chardevd/chardev"
 	"chardevd/chardev/web"
+	"chardevd/cmd/chardevd/internal/systemd"
 )
 
 // errTold is an error that the log tells.
@@ -47,6 +48,10 @@ socket, until they are right.`,
 			if err != nil {
 				return err
 			}
+			manager, err := systemd.FromEnvironment()
+			if err != nil {
+				return err
+			}
 			cfg, err := load(file)
 			if err != nil {
 				return err
@@ -59,7 +64,7 @@ socket, until they are right.`,
 			}
 			ctx, signals, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from)
+			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from, manager)
 		},
 	}
 	configFlag(cmd, &file)
@@ -130,13 +135,13 @@ func (d *daemonSignals) hear() {
 
 // serveOn runs the daemon until ctx ends, or until its successor takes over. If that can
 // not be started then the daemon itself is its successor.
-func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover) error {
+func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover, manager *systemd.Service) error {
 	info := chardev.UpgradeInfo{PID: os.Getpid(), Version: version()}
 	for {
 		if from != nil {
 			info.Taken = from.Taken
 		}
-		left, err := serve(ctx, cfg, log, stdout, signals, from, info)
+		left, err := serve(ctx, cfg, log, stdout, signals, from, info, manager)
 		if left == nil || err != nil {
 			return err
 		}
@@ -156,14 +161,17 @@ func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout 
 
 // serve runs the daemon, which goes on with what another one has left (nil: nothing),
 // until ctx ends, or until it is to be replaced: then it returns what it has left itself.
-// With SIGHUP it reads the access rules again.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo) (left *chardev.Handover, err error) {
+// With SIGHUP it reads the access rules again. The service manager hears of all that, but
+// of being replaced: the process is the same.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo, manager *systemd.Service) (left *chardev.Handover, err error) {
 	s, err := chardev.TakeOver(cfg, log, from)
 	if err != nil {
 		return nil, err
 	}
-	s.Pages = web.Handler()
+	s.Pages, s.Version = web.Handler(), release()
 	s.Successor = &chardev.Successor{Info: info, Check: func() error { return askSuccessor(cfg.File) }}
+	m := managed{manager, s, log}
+	m.takeSockets()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
@@ -174,26 +182,30 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
-	ctx, cancel := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer reloads.Wait()
+	running, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	defer cancel()
-	reloads.Go(func() {
+	beside.Go(func() {
 		for {
 			select {
 			case <-signals.upgrades:
 				s.Upgrade() // its error is logged
 			case <-signals.hangups:
-				if err := s.ReloadAccess(); err != nil {
-					log.Error("SIGHUP", "error", err)
+				m.reload(s.ReloadAccess)
+			case <-running.Done():
+				if ctx.Err() != nil {
+					m.stopping()
 				}
-			case <-ctx.Done():
 				return
 			}
 		}
 	})
+	beside.Go(func() { m.Watch(running, s.Alive, log) })
 	err = s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
+		m.ready()
+		beside.Go(func() { m.follow(running) })
 	})
 	return s.Left(), err
 }

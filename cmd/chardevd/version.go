@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -20,12 +21,21 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the build knows about itself: the module's version, and the
-// commit where it was built in a checkout.
+// packaged is the version of the package that the binary is of, set by the linker; "":
+// it is of none.
+var packaged string
+
+// version is release, and what it is built with and for.
 func version() string {
-	v, commit, modified := "(unknown)", "", ""
+	return fmt.Sprintf("chardevd %s %s %s/%s", release(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// release is what the build knows about itself: the package's version, else the
+// module's, and the commit where it was built in a checkout.
+func release() string {
+	v, commit, modified := cmp.Or(packaged, "(unknown)"), "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
+		v = cmp.Or(packaged, info.Main.Version)
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision":
@@ -35,5 +45,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("chardevd %s%s%s %s %s/%s", v, commit, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return v + commit + modified
 }

@@ -14,6 +14,20 @@ import (
 
 // read returns the accounts of a file, which may be missing: then there are none.
 func read[R record](path string) ([]R, error) {
+	text, err := readText(path)
+	if text == nil || err != nil {
+		return nil, err
+	}
+	list, err := parse[R](text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return list, nil
+}
+
+// readText returns the text of a file that nobody else can have written; nil if there is
+// none.
+func readText(path string) ([]byte, error) {
 	// A pipe of that name must not hold anybody up.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,11 +56,7 @@ func read[R record](path string) ([]R, error) {
 	if len(text) > maxFile {
 		return nil, fmt.Errorf("%s: is larger than %d MiB", path, maxFile>>20)
 	}
-	list, err := parse[R](text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return list, nil
+	return text, nil
 }
 
 // ownedRightly refuses a file of a user who need not be trusted: one that is neither root,

@@ -34,6 +34,7 @@ type Log struct {
 	mu      sync.Mutex
 	queue   []Record // the oldest first
 	missing int      // records that were not taken since
+	lost    int64    // that were not taken at all
 	fold    fold
 	closed  bool
 
@@ -77,10 +78,26 @@ func (l *Log) Note(r Record) {
 // add puts a record into the queue. Called with mu held.
 func (l *Log) add(r Record) {
 	if len(l.queue) >= queueMost {
-		l.missing += max(1, r.Count)
+		l.lose(max(1, r.Count))
 		return
 	}
 	l.queue = append(l.queue, r)
+}
+
+// lose counts records that are not written. Called with mu held.
+func (l *Log) lose(n int) {
+	l.missing += n
+	l.lost += int64(n)
+}
+
+// Lost is how many records are not written, for good, since Open.
+func (l *Log) Lost() int64 {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
 }
 
 // take returns what waits, and when the next sum is due.
@@ -133,7 +150,7 @@ func (l *Log) work(w *writer, ending bool) time.Duration {
 		missing, err := w.flush()
 		if missing > 0 {
 			l.mu.Lock()
-			l.missing += missing
+			l.lose(missing)
 			l.mu.Unlock()
 		}
 		if err != nil {

@@ -23,6 +23,7 @@ const (
 
 	SSE      Format = "server-sent events"          // the bytes, each run of them in an object
 	SSELines Format = "server-sent events of lines" // an object for each line, as those of JSON
+	SSEText  Format = "server-sent events of text"  // Text, each line of it, and what is shown of one that is not whole
 )
 
 // MaxContext is how many lines near a match may be asked for.
@@ -64,9 +65,6 @@ func (q *Query) Check() error {
 	}
 	if q.Format == Asciicast && q.Grep != nil {
 		wrong = append(wrong, errors.New("a recording is of all that was printed: leave out grep"))
-	}
-	if q.Format == SSE && q.Grep != nil {
-		wrong = append(wrong, errors.New("what matches are lines: give format=json, too"))
 	}
 	if q.Until != nil && *q.Until == (Since{}) {
 		wrong = append(wrong, errors.New("nothing stands before start: give another until"))
@@ -170,12 +168,15 @@ const followBlock = 16 << 10
 // Write shows what is between two offsets of src, as Range gave them, on w. An
 // error is one of src, of w, or ctx's; the result tells how far it came.
 func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writer) (Result, error) {
-	sink, lines := q.sink(src, w)
+	sink, lines := q.sink(src, w, from)
 	d := drive{
 		src: src, sink: sink, events: q.Events, buf: make([]byte, min(block, max(to-from, followBlock))), at: from,
 		seenAt: q.resumed.Offset, seen: q.resumed.Events,
 	}
-	err := d.through(ctx, to)
+	err := q.recall(ctx, src, lines)
+	if err == nil {
+		err = d.through(ctx, to)
+	}
 	if err == nil && q.Follow {
 		if err = q.follow(ctx, &d); ctx.Err() != nil {
 			err = nil
@@ -184,7 +185,11 @@ func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writ
 	if err == nil {
 		err = d.settle()
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case q.Follow && (q.Format == SSE || q.Format == SSELines || q.Format == SSEText):
+		err = sink.idle() // a line that is not whole is given when who comes again follows
+	default:
 		err = sink.end()
 	}
 	r := Result{Next: d.at, Lost: d.lost}
@@ -194,8 +199,39 @@ func (q *Query) Write(ctx context.Context, src Source, from, to int64, w io.Writ
 	return r, err
 }
 
-// sink makes what shows the stream, and the splitter in it if it is shown by lines.
-func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
+// recall makes of lines what it was when it had given what is before the place where the
+// query goes on: it may owe lines that stand near a match.
+func (q *Query) recall(ctx context.Context, src Source, lines *splitter) error {
+	if q.Context == 0 || q.Grep == nil || q.resumed == (Place{}) {
+		return nil
+	}
+	to := q.resumed.Offset
+	// Those of the second half are near what matches in the first.
+	from, err := lastLines(src, min(src.Oldest(), to), to, 2*int64(q.Context))
+	if err != nil {
+		return err
+	}
+	show := lines.sink
+	lines.sink = &matchSink{}
+	d := drive{src: src, sink: lines, buf: make([]byte, followBlock), at: from}
+	err = d.through(ctx, to)
+	if err == nil {
+		err = d.settle()
+	}
+	if err == nil {
+		err = lines.breakLine(true)
+	}
+	if q.resumed.Events == 0 { // behind a line that was given, as none before it will be
+		lines.before.clear()
+		lines.shown, lines.shownTo = true, to
+	}
+	lines.sink, lines.count = show, 0
+	return err
+}
+
+// sink makes what shows the stream from an offset on, and the splitter in it if it is
+// shown by lines.
+func (q *Query) sink(src Source, w io.Writer, from int64) (sink, *splitter) {
 	out, when := output{w: w}, clock{src: src}
 	var show lineSink
 	switch {
@@ -203,20 +239,24 @@ func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
 		return &castSink{output: out, clock: when, cols: q.Cols, rows: q.Rows, title: q.Name}, nil
 	case q.Format == Raw && q.Grep == nil:
 		return &rawSink{out}, nil
-	case q.Format == SSE:
+	case q.Format == SSE && q.Grep == nil:
 		return &sseBytes{q.events(out, when)}, nil
+	case q.Format == SSE:
+		show = &sseRaw{q.events(out, when)}
 	case q.Format == SSELines:
 		show = new(q.events(out, when))
 	case q.Format == Raw:
 		show = &rawLines{out}
 	case q.Format == JSON:
 		show = &jsonLines{output: out, clock: when, name: q.Name}
-	default:
-		t := &textLines{output: out, clock: when, offsets: q.Offsets, times: q.Timestamps, colour: q.Colour}
-		if q.Names {
-			t.name = q.Name
+	case q.Format == SSEText:
+		next := Place{Offset: from, Epoch: q.Epoch}
+		if from == q.resumed.Offset {
+			next.Events = q.resumed.Events
 		}
-		show = t
+		show = newSSEText(q.text(output{}, when), out, next)
+	default:
+		show = new(q.text(out, when))
 	}
 	var m *matcher
 	if q.Grep != nil {
@@ -226,9 +266,21 @@ func (q *Query) sink(src Source, w io.Writer) (sink, *splitter) {
 	return s, s
 }
 
+func (q *Query) text(out output, when clock) textLines {
+	t := textLines{output: out, clock: when, offsets: q.Offsets, times: q.Timestamps, colour: q.Colour}
+	if q.Names {
+		t.name = q.Name
+	}
+	return t
+}
+
 func (q *Query) events(out output, when clock) sseLines {
 	next := Place{Offset: q.resumed.Offset, Events: q.resumed.Events, Epoch: q.Epoch}
-	return sseLines{jsonLines{output: out, clock: when}, next}
+	lines := jsonLines{output: out, clock: when}
+	if q.Names {
+		lines.name = q.Name
+	}
+	return sseLines{lines, next}
 }
 
 // follow shows what comes.

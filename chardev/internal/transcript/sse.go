@@ -20,9 +20,7 @@ type sseLines struct {
 
 // begin begins an event behind which one goes on at an offset.
 func (s *sseLines) begin(kind string, next int64) {
-	if next != s.next.Offset {
-		s.next.Offset, s.next.Events = next, 0
-	}
+	s.next.to(next)
 	if kind != "" {
 		s.buf = append(append(append(s.buf, "event: "...), kind...), '\n')
 	}
@@ -48,12 +46,7 @@ func (s *sseLines) gap(at, size int64) error {
 }
 
 func (s *sseLines) event(e journal.Event) error {
-	if e.Offset >= s.next.Offset { // else in a gap that was told
-		if e.Offset > s.next.Offset {
-			s.next.Offset, s.next.Events = e.Offset, 0
-		}
-		s.next.Events++
-	}
+	s.next.happened(e)
 	s.begin("event", s.next.Offset)
 	return s.finish(s.jsonLines.event(e))
 }
@@ -81,12 +74,38 @@ func (s *sseBytes) bytes(at int64, p []byte) error {
 
 func (s *sseBytes) idle() error { return s.flush() }
 
+// sseRaw is sseLines with the bytes of each line.
+type sseRaw struct{ sseLines }
+
+func (s *sseRaw) line(l line) error {
+	s.sseLines.begin("", l.at+int64(len(l.raw)))
+	s.jsonLines.begin(l.at, s.when(l.at))
+	s.buf = base64.StdEncoding.AppendEncode(append(s.buf, `,"base64":"`...), l.raw)
+	s.buf = append(s.buf, '"')
+	return s.finish(s.jsonLines.finish())
+}
+
 // A Place is where somebody who was given a stream goes on. As text it is OFFSET,
 // OFFSET+EVENTS, or either with @EPOCH behind it.
 type Place struct {
 	Offset int64
 	Events int    // so many of what happened at that offset are known
 	Epoch  string // "": that of the console, for ever
+}
+
+// to goes on to an offset.
+func (p *Place) to(offset int64) {
+	if offset != p.Offset {
+		p.Offset, p.Events = offset, 0
+	}
+}
+
+// happened goes on behind an event.
+func (p *Place) happened(e journal.Event) {
+	if e.Offset >= p.Offset { // else in a gap that was told
+		p.to(e.Offset)
+		p.Events++
+	}
 }
 
 func (p Place) append(dst []byte) []byte {

@@ -4,7 +4,7 @@
 import { chardev, isGone, request, url } from "./api";
 import { h, say } from "./dom";
 import type { Screen } from "./screen";
-import { clock, count } from "./words";
+import { clock, count, plain } from "./words";
 
 const foundMax = 200; // lines of the log: the newest
 
@@ -82,7 +82,7 @@ export class Find {
       say(this.result, lines.length === foundMax ? `the last ${foundMax} lines` : count(lines.length, "line"));
       this.found.replaceChildren(...lines.reverse().map((line) => {
         const when = line.time ? clock(new Date(line.time)) : `offset ${line.offset}`;
-        return h("li", {}, h("button", { onclick: () => this.jump(line.offset, when) }, h("time", {}, when), h("span", {}, line.line!)));
+        return h("li", {}, h("button", { onclick: () => this.jump(line.offset, when) }, h("time", {}, when), h("span", {}, plain(line.line!))));
       }));
     } catch (e) {
       if (!isGone(e)) say(this.result, (e as Error).message);

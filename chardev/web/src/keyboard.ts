@@ -4,6 +4,7 @@
 
 import { ask, h, say } from "./dom";
 import type { Message, WriterClient } from "./stream";
+import { person } from "./words";
 
 export interface Owner {
   anonymous(): boolean; // nobody is known on this page
@@ -39,8 +40,8 @@ export class Keyboard {
     this.holder = m.writer?.holder ?? undefined;
     this.asked = m.writer?.asked ?? [];
     this.paint();
-    if (m.type === "writer" && had !== (this.you === "has")) this.owner.remark(m.writer?.why || (had ? "you have the keyboard no longer" : "you have the keyboard"));
-    else if (m.type === "writer" && this.you === "has" && this.asked[0]) this.owner.remark(`${this.asked[0].name} asks for the keyboard`);
+    if (m.type === "writer" && had !== (this.you === "has")) this.owner.remark(this.changed(m.writer?.why ?? ""));
+    else if (m.type === "writer" && this.you === "has" && this.asked[0]) this.owner.remark(`${person(this.asked[0].who)} asks for the keyboard`);
     this.owner.changed();
   }
 
@@ -50,11 +51,17 @@ export class Keyboard {
     if (this.mode !== "read-write") return "you may look at this console, not type into it";
     if (this.input === "off") return "this console takes no input";
     if (this.input !== "exclusive" || this.you === "has") return "";
-    return this.holder ? `${this.holder.who} has the keyboard` : "take the keyboard to type";
+    return this.holder ? `${person(this.holder.who)} has the keyboard` : "take the keyboard to type";
   }
 
   get holderID(): string {
     return this.holder?.client ?? "";
+  }
+
+  // changed says that the keyboard came here, or went.
+  private changed(why: string): string {
+    if (this.you === "has") return "you have the keyboard";
+    return this.holder ? `${person(this.holder.who)} has the keyboard now` : why || "you have the keyboard no longer";
   }
 
   private op(text: string, client?: string): void {
@@ -82,7 +89,7 @@ export class Keyboard {
       this.op("release");
       return;
     }
-    const who = this.holder?.who ?? "somebody";
+    const who = person(this.holder?.who ?? "somebody");
     const body = h("p", {}, `${who} is typing into this console now, and is told that you took it away. What he has begun stays as it is.`);
     if (await ask("Take the keyboard away?", body, [{ value: "", label: "Leave it" }, { value: "force", label: "Take it", main: true }]) === "force") {
       this.op("force");
@@ -103,8 +110,8 @@ export class Keyboard {
     if (login) say(this.main, "Log in to type");
     else if (this.mode !== "read-write") say(this.main, this.mode ? "Read only" : "…");
     else if (this.input === "off") say(this.main, "No input");
-    else if (this.you === "has") say(this.main, this.asked[0] ? `Give it to ${this.asked[0].who}` : "Release the keyboard");
-    else if (this.you === "asked") say(this.main, `Asked ${this.holder?.who ?? ""}…`);
-    else say(this.main, this.holder ? `${this.holder.who} types · Ask` : "Take the keyboard");
+    else if (this.you === "has") say(this.main, this.asked[0] ? `Give it to ${person(this.asked[0].who)}` : "Release the keyboard");
+    else if (this.you === "asked") say(this.main, `Asked ${person(this.holder?.who ?? "")}…`);
+    else say(this.main, this.holder ? `${person(this.holder.who)} types · Ask` : "Take the keyboard");
   }
 }

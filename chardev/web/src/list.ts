@@ -3,7 +3,7 @@
 import { Until, type View, h, say } from "./dom";
 import { type Summary, watch } from "./events";
 import { account } from "./session";
-import { ago, count, minute } from "./words";
+import { ago, count, minute, person } from "./words";
 
 // A Row is a console in the list.
 interface Row {
@@ -57,7 +57,7 @@ export function list(go: (path: string) => void): View {
     const since = minute(new Date(info.since), new Date(now));
     let state = "";
     if (info.state === "down") state = `down since ${since}`;
-    if (info.state === "opening") state = "reconnecting";
+    if (info.state === "opening") state = `reconnecting, down since ${since}`;
     say(row.state, state || "up");
     row.state.title = info.error ?? `since ${since}`;
     say(row.last, info.last_line || (info.state === "up" ? "" : info.error ?? ""));
@@ -65,8 +65,8 @@ export function list(go: (path: string) => void): View {
     say(row.when, last ? ago(last, now) : "");
     row.when.title = last ? "printed " + new Date(last).toLocaleString() : "has printed nothing yet";
     row.link.classList.toggle("fresh", now - last < 2000);
-    say(row.people, info.writer ? info.writer + " types" : info.clients ? count(info.clients, "person", "people") : "");
-    row.people.title = info.attached.join(", ");
+    say(row.people, info.writer ? person(info.writer) + " types" : info.clients ? count(info.clients, "person", "people") : "");
+    row.people.title = info.attached.map(person).join(", ");
     row.text = [info.name, state || "up", info.writer ?? "", info.last_line, info.device, ...info.attached].join("\n").toLowerCase();
   }
 

@@ -20,8 +20,8 @@ export interface Owner {
 
 export function menu(o: Owner): { button: HTMLElement; panel: HTMLElement } {
   const panel = h("div", { id: "more", popover: "auto", class: "panel", role: "dialog", "aria-label": "More" });
-  const item = (label: string, what: () => void, hint = "") =>
-    h("button", { class: "item", onclick: () => { panel.hidePopover(); what(); } }, label, hint ? h("kbd", {}, hint) : null);
+  const item = (label: string, what: () => void | Promise<unknown>) =>
+    h("button", { class: "item", onclick: () => { panel.hidePopover(); void Promise.resolve(what()).then(o.focus); } }, label);
   const download = (label: string, format: string, ending: string) =>
     h("a", { class: "item", href: url(chardev(o.name, "log"), { format }).href, download: `${o.name}.${ending}` }, label);
 
@@ -52,18 +52,18 @@ export function menu(o: Owner): { button: HTMLElement; panel: HTMLElement } {
     if ((e as ToggleEvent).newState !== "open") return;
     panel.replaceChildren(
       h("p", { class: "field" }, h("span", {}, "Text"), h("span", { class: "pair" },
-        h("button", { "aria-label": "Smaller text", onclick: () => scale(-1) }, "A−"), h("button", { "aria-label": "Larger text", onclick: () => scale(1) }, "A+"))),
+        h("button", { "aria-label": "A−, smaller text", onclick: () => scale(-1) }, "A−"), h("button", { "aria-label": "A+, larger text", onclick: () => scale(1) }, "A+"))),
       h("p", { class: "field" }, h("label", { for: "size" }, "Size"), sizes),
       item("Send the size to the guest", o.sendSize),
       h("hr"),
-      item("Paste…", () => void pasteBox(o.sender)),
+      item("Paste…", () => pasteBox(o.sender)),
       item("Send a file…", () => o.sender.file()),
-      item("Copy what is selected, or shown", () => void copyShown(o)),
-      item("Copy a link to this place", () => void copied(o.link()).then((did) => did && o.remark("the link is copied"))),
+      item("Copy what is selected, or shown", () => copyShown(o)),
+      item("Copy a link to this place", () => copied(o.link()).then((did) => did && o.remark("the link is copied"))),
       h("hr"),
-      item("Send a break", () => void sendBreak(o.name, o.remark)),
-      o.serial() ? item("Serial line…", () => void lineDialog(o.name, o.remark)) : "",
-      item("Open the device anew", () => void reopen()),
+      item("Send a break", () => sendBreak(o.name, o.remark)),
+      o.serial() ? item("Serial line…", () => lineDialog(o.name, o.remark)) : "",
+      item("Open the device anew", () => reopen()),
       h("hr"),
       download("Download the log as text", "text", "txt"),
       download("Download every byte", "raw", "log"),
@@ -85,5 +85,4 @@ async function copyShown(o: Owner): Promise<void> {
     text = lines.join("\n").trimEnd() + "\n";
   }
   if (await copied(text)) o.remark("copied");
-  o.focus();
 }

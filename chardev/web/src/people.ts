@@ -2,7 +2,7 @@
 
 import { type Client, chardev, get, isGone, request, url } from "./api";
 import { ask, h, say } from "./dom";
-import { ago, size } from "./words";
+import { ago, person, size } from "./words";
 
 export class People {
   readonly button = h("button", { popovertarget: "people", class: "quiet" }, "…");
@@ -38,16 +38,16 @@ export class People {
 
   private one(c: Client): HTMLElement {
     const me = c.id === this.me();
-    const facts = [c.mode === "read-only" ? "looks" : "may type", c.frontend === "attach" ? "" : "on " + c.frontend, ago(Date.parse(c.since)), c.lag > 0 ? size(c.lag) + " behind" : ""];
+    const facts = [nameOf(c) === c.peer ? "" : c.peer, c.mode === "read-only" ? "looks" : "may type", c.frontend === "attach" ? "" : "on " + c.frontend, ago(Date.parse(c.since)), c.lag > 0 ? size(c.lag) + " behind" : ""];
     if (c.writer === "has") facts.unshift("has the keyboard");
     if (c.writer === "asked") facts.unshift("asks for the keyboard");
     return h("li", {},
-      h("span", {}, h("b", {}, me ? "You" : c.peer || c.who || "somebody"), " ", h("span", { class: "muted" }, facts.filter(Boolean).join(" · "))),
+      h("span", {}, h("b", {}, me ? "You" : nameOf(c)), " ", h("span", { class: "muted" }, facts.filter(Boolean).join(" · "))),
       me ? null : h("button", { class: "quiet", onclick: () => void this.cut(c) }, "Disconnect"));
   }
 
   private async cut(c: Client): Promise<void> {
-    const body = h("p", {}, `${c.peer || c.who || "Somebody"} loses the connection, and may come back.`);
+    const body = h("p", {}, `${nameOf(c)} loses the connection, and may come back.`);
     if (await ask("Disconnect?", body, [{ value: "", label: "Cancel" }, { value: "cut", label: "Disconnect", main: true }]) !== "cut") return;
     try {
       await request("DELETE", url(chardev(this.name, "clients/" + encodeURIComponent(c.id))));
@@ -55,4 +55,9 @@ export class People {
       this.trouble((e as Error).message);
     }
   }
+}
+
+// nameOf is what a client is called: by its name, or by where it comes from.
+function nameOf(c: Client): string {
+  return c.who === "anonymous" ? c.peer || "somebody" : person(c.who);
 }

@@ -90,12 +90,17 @@ export class Reader implements Hearer {
   }
 
   bytes(data: Uint8Array, at: number, shown: () => void): void {
-    this.screen.host.dispatchEvent(new CustomEvent("console-bytes", { bubbles: true, detail: { data, at } }));
-    if (this.past) shown();
+    const tell = (what: string) => this.screen.host.dispatchEvent(new CustomEvent(what, { bubbles: true, detail: { data, at } }));
+    tell("console-bytes");
+    const done = () => {
+      tell("console-shown");
+      shown();
+    };
+    if (this.past) done();
     else if (this.paused || this.loading) {
-      this.queue.push({ data, at, shown });
+      this.queue.push({ data, at, shown: done });
       if (this.paused) this.watcher.changed();
-    } else this.show({ data, at, shown });
+    } else this.show({ data, at, shown: done });
   }
 
   private show({ data, at, shown }: Chunk): void {

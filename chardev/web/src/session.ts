@@ -2,6 +2,7 @@
 
 import { get, request, root, url } from "./api";
 import { h, say } from "./dom";
+import { person } from "./words";
 
 export interface Session {
   who: string; // "anonymous" if nobody is known
@@ -31,7 +32,7 @@ export function account(signal: AbortSignal, go: (path: string) => void): HTMLEl
     if (!known(s)) place.replaceChildren(loginLink("Log in"));
     else {
       const name = h("span", { class: "muted", title: s.names.join(", ") });
-      say(name, s.who.replace(/^(user|token|unix|cert):/, ""));
+      say(name, person(s.who));
       place.replaceChildren(name);
       if (s.ends) place.append(h("button", { class: "quiet", onclick: () => void request("DELETE", url("session")).then(() => go("login")) }, "Log out"));
     }

@@ -62,7 +62,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   const people = new People(name, () => client, remark);
   const sender = new Sender({ type, waiting: () => reader.stream.waiting, report: remark }, (text) => screen.term.paste(text));
   const find = new Find(name, screen, (offset, flag) => void reader.jump(offset, flag), focus);
-  const more = menu({ name, screen, sender, remark, focus, serial: () => info?.line !== undefined, sendSize, link: () => linkHere().href });
+  const more = menu({ name, screen, sender, remark, focus, serial: () => info !== undefined && (info.line !== undefined || /(^|\+)rfc2217[:+]/.test(info.device)), sendSize, link: () => linkHere().href });
   screen.mayAnswer = () => keyboard.why === "" && reader.stream.open && document.hasFocus();
 
   const state = h("span", { class: "state" });
@@ -140,7 +140,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         return { kind: "warn", text: "connecting…" };
     }
     if (device.state !== "up") {
-      const what = device.state === "opening" ? "the device is being opened" : "the device is down since " + clock(device.since);
+      const what = "the device is down since " + clock(device.since) + (device.state === "opening" ? "; it is being opened" : "");
       return { kind: "warn", text: what + (device.why ? ": " + device.why : "") };
     }
     if (reader.loading) return { kind: "calm", text: "reading the log…" };

@@ -35,6 +35,18 @@ function moment(then: Date, now: Date, form: Intl.DateTimeFormatOptions): string
   return then.toDateString() === now.toDateString() ? time : `${then.toLocaleDateString()} ${time}`;
 }
 
+// person is who somebody is without how that was proven: of "user:alice" the name, and
+// of a client that is told in one line, like "client 3 user:alice 192.0.2.7:4711", too.
+export function person(who: string): string {
+  return who.replace(/^client \d+ (\S+).*$/, "$1").replace(/^(user|token|unix|cert):/, "");
+}
+
+// plain is a line of a console as text: without its escape sequences (ECMA-48 sections
+// 5.4 and 5.6) and control characters.
+export function plain(line: string): string {
+  return line.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]?|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~]?)/g, "").replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "");
+}
+
 export function count(n: number, one: string, many = one + "s"): string {
   return `${n.toLocaleString()} ${n === 1 ? one : many}`;
 }
