@@ -78,13 +78,21 @@ func (u *upgraded) prints(stop <-chan struct{}) error {
 			return nil
 		case <-tick.C:
 		}
-		fill(buf, u.out.Load())
-		n, err := u.guest.Write(buf)
-		u.out.Add(int64(n))
-		if err != nil {
-			return fmt.Errorf("guest of %s: %w", u.name, err)
+		if err := u.print(buf); err != nil {
+			return err
 		}
 	}
+}
+
+// print prints the next piece of the page.
+func (u *upgraded) print(buf []byte) error {
+	fill(buf, u.out.Load())
+	n, err := u.guest.Write(buf)
+	u.out.Add(int64(n))
+	if err != nil {
+		return fmt.Errorf("guest of %s: %w", u.name, err)
+	}
+	return nil
 }
 
 // A typist is a raw client who reads all the time, and types.
@@ -314,6 +322,11 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	close(stopped)
 	printing.Wait()
 	close(all)
+	for _, u := range consoles { // whoever has all already looks again
+		if err := u.print(make([]byte, 500)); err != nil {
+			t.Error(err)
+		}
+	}
 	done := make(chan struct{})
 	go func() { reading.Wait(); close(done) }()
 	select {
