@@ -130,7 +130,9 @@ func (s *listener) Park() (*Parked, error) {
 		s.Close()
 		return nil, errors.ErrUnsupported
 	}
+	s.mu.Lock()
 	s.cancel(errParked)
+	s.mu.Unlock()
 	parked, err := p.Park()
 	s.wg.Wait()
 	return parked, err

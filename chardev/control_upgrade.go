@@ -44,9 +44,8 @@ var errNoSuccessor = errors.New("this daemon can not be upgraded")
 
 // upgrade answers when the successor can follow, and goes on answering, with nothing more,
 // until it does: whoever asks the next thing is answered by that.
-func (c *control) upgrade(w http.ResponseWriter, r *http.Request, cons []*console) {
-	by := callerOf(r)
-	if !c.administers(by, cons) {
+func (c *control) upgrade(w http.ResponseWriter, r *http.Request, by caller) {
+	if !c.administers(by) {
 		problem(w, http.StatusForbidden, "an upgrade needs the permission admin for every chardev")
 		return
 	}
@@ -59,15 +58,15 @@ func (c *control) upgrade(w http.ResponseWriter, r *http.Request, cons []*consol
 	<-r.Context().Done()
 }
 
-// administers says whether somebody may do what is not of one chardev; cons are those
-// where he is an admin.
-func (c *control) administers(by caller, cons []*console) bool {
-	return by.who.Operator || len(cons) > 0 && len(cons) == len(c.server.all())
+// administers says whether somebody may do what is not of one chardev.
+func (c *control) administers(by caller) bool {
+	n := len(c.where(by.who, access.Admin))
+	return by.who.Operator || n > 0 && n == len(c.server.all())
 }
 
 // upgraded tells which daemon answers.
-func (c *control) upgraded(w http.ResponseWriter, r *http.Request, cons []*console) {
-	if !c.administers(callerOf(r), cons) {
+func (c *control) upgraded(w http.ResponseWriter, _ *http.Request, by caller) {
+	if !c.administers(by) {
 		problem(w, http.StatusForbidden, "that needs the permission "+access.Admin.String()+" for every chardev")
 		return
 	}

@@ -76,8 +76,8 @@ func (f *frontend) resume(was *clientHandover, ch channel.Channel) *client {
 	c := &client{
 		hub: f.hub, ch: ch, frontend: f.ep.Address.String(), via: f,
 		who: access.Identity{Names: was.Names}, peer: was.Peer,
-		readOnly: cfg.Mode == "read-only", onLag: cfg.OnLag, halfClose: cfg.HalfClose,
-		lineEnd: was.LineEnd, id: was.ID, since: was.Since, unread: was.Input,
+		halfClose: cfg.HalfClose,
+		lineEnd:   was.LineEnd, id: was.ID, since: was.Since, unread: was.Input,
 	}
 	if rawToPages(f.ep.Address) {
 		c.guard = new(requestGuard)

@@ -270,7 +270,7 @@ func TestInput(t *testing.T) {
 func TestInputIsRefusedToWhoMayNotType(t *testing.T) {
 	b := newBench(t, 16<<10, "exclusive")
 	b.plug()
-	reader, _ := b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
+	reader, _ := b.attach(4<<10, 0, func(c *client) { c.readOnly.Store(true) })
 	first, _ := b.attach(4<<10, 0, nil)
 	second, sc := b.attach(4<<10, 0, nil)
 	reader.Write([]byte("r"))

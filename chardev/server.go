@@ -40,6 +40,7 @@ type Server struct {
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
 	audit    auditor
+	auditLog atomic.Pointer[audit.Log]
 	sessions *webSessions
 	wrongs   flood // of secrets
 	logins   [len(loginResults)]atomic.Int64
@@ -114,8 +115,9 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	if from != nil {
 		s.epoch = from.Epoch
 	}
+	s.audit.log = &s.auditLog
 	if cfg.Audit != "" {
-		s.audit.log = audit.Open(cfg.Audit, log)
+		s.auditLog.Store(audit.Open(cfg.Audit, log))
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
@@ -145,7 +147,7 @@ func (s *Server) Close() error {
 	s.audit.did(theDaemon{}, audit.Stop, "")
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
-		unaudited := s.audit.log.Close(closeGrace / 2)
+		unaudited := s.auditLog.Load().Close(closeGrace / 2)
 		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
@@ -229,7 +231,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {
-	c, ok := s.keyring.byName[name]
+	c, ok := s.keyring.named()[name]
 	if !ok {
 		return nil, fmt.Errorf("no [credentials.%s]", name)
 	}

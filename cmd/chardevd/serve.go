@@ -26,7 +26,7 @@ var errTold = errors.New("see the log")
 func newServe() *cobra.Command {
 	var file string
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
-	format := choice{"text", []string{"text", "json"}}
+	format := choice{"auto", logFormats}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon in the foreground",
@@ -35,11 +35,9 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. SIGUSR2 is
-"chardevd upgrade". SIGHUP reads
-the [[access]] rules of the config file again, which then hold for those who are
-attached too; if they are wrong, nobody may anything but the operator at the control
-socket, until they are right.`,
+all of it could be written to the journals; a second one ends at once. SIGHUP has the
+config file read again and what has changed there done, as "chardevd reload" has.
+SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
@@ -58,7 +56,7 @@ socket, until they are right.`,
 			}
 			lines := newLogQueue(cmd.ErrOrStderr())
 			defer lines.Close()
-			log := newLog(lines, level.value, format.value)
+			log := newLog(lines, level.value, format.value, cmd.ErrOrStderr())
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -69,21 +67,8 @@ socket, until they are right.`,
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().Var(&level, "log-level", "the least of what is logged")
-	cmd.Flags().Var(&format, "log-format", "how the log is written")
+	cmd.Flags().Var(&format, "log-format", "how the log is written; auto is journal where stderr goes to systemd's journal, else text")
 	return cmd
-}
-
-// newLog makes the daemon's log.
-func newLog(w io.Writer, level, format string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		panic(err) // the flag takes only the four levels
-	}
-	o := &slog.HandlerOptions{Level: l}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
@@ -155,13 +140,16 @@ func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout 
 		log.Error("no upgrade: the daemon goes on as it was", "error", err)
 		info.Failed = err.Error()
 		signals.hear()
+		if now, err := chardev.Load(cfg.File); err == nil { // which may have been reloaded
+			cfg = now
+		}
 		from = left
 	}
 }
 
 // serve runs the daemon, which goes on with what another one has left (nil: nothing),
 // until ctx ends, or until it is to be replaced: then it returns what it has left itself.
-// With SIGHUP it reads the access rules again. The service manager hears of all that, but
+// With SIGHUP it reads the config again. The service manager hears of all that, but
 // of being replaced: the process is the same.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo, manager *systemd.Service) (left *chardev.Handover, err error) {
 	s, err := chardev.TakeOver(cfg, log, from)
@@ -192,7 +180,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 			case <-signals.upgrades:
 				s.Upgrade() // its error is logged
 			case <-signals.hangups:
-				m.reload(s.ReloadAccess)
+				m.reload()
 			case <-running.Done():
 				if ctx.Err() != nil {
 					m.stopping()
