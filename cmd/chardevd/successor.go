@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 
 	"chardevd/chardev"
@@ -16,15 +15,9 @@ import (
 // followTime is how long a program may take to say whether it can follow.
 const followTime = 10 * time.Second
 
-// program is the path of the program that runs, by which its successor is found: an
-// upgrade has put another file there.
-func program() (string, error) {
-	path, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimSuffix(path, " (deleted)"), nil
-}
+// program is where the program was when the process began, by which its successor is
+// found: an upgrade has put another file there.
+func program() (string, error) { return os.Executable() }
 
 // askSuccessor asks the program whether it can follow, with the config of that file.
 func askSuccessor(file string) error {
