@@ -121,6 +121,7 @@ func (d *daemonSignals) hear() {
 // serveOn runs the daemon until ctx ends, or until its successor takes over. If that can
 // not be started then the daemon itself is its successor.
 func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover, manager *systemd.Service) error {
+	program() // as long as it is there
 	info := chardev.UpgradeInfo{PID: os.Getpid(), Version: version()}
 	for {
 		if from != nil {

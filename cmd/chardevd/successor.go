@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"time"
 
 	"chardevd/chardev"
@@ -15,9 +16,9 @@ import (
 // followTime is how long a program may take to say whether it can follow.
 const followTime = 10 * time.Second
 
-// program is where the program was when the process began, by which its successor is
-// found: an upgrade has put another file there.
-func program() (string, error) { return os.Executable() }
+// program is where the program was when it was first asked, which serveOn does at once: by
+// that its successor is found, as an upgrade has put another file there.
+var program = sync.OnceValues(os.Executable)
 
 // askSuccessor asks the program whether it can follow, with the config of that file.
 func askSuccessor(file string) error {
