@@ -21,16 +21,6 @@ func (m *master) Park() (*Parked, error) {
 	}
 }
 
-// isParked says whether the session was parked.
-func (m *master) isParked() bool {
-	select {
-	case <-m.parked:
-		return true
-	default:
-		return false
-	}
-}
-
 // give gives up the pty but for its master, which whoever has it open does not feel,
 // and returns that.
 func (p *ptyPair) give() int {
