@@ -39,5 +39,8 @@
 // only while somebody waits. The package's tests hold every row to the promises of
 // Channel, with package channeltest; a row without an entry there fails them.
 //
+// What is open can be parked and adopted (park.go): its peer does not notice that another
+// process, or another part of this one, goes on with it.
+//
 // This package knows nothing of consoles: it imports no other one of the module.
 package channel

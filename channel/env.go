@@ -154,7 +154,7 @@ func (e *Env) Listen(ctx context.Context, a Address) (Listener, error) {
 // serve runs the handshakes of ls for what l accepts. It owns l.
 func (e *Env) serve(l accepter, ls []Layer) *listener {
 	s := &listener{accepter: l, env: e, layers: ls}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
 }
 
@@ -175,8 +175,8 @@ type listener struct {
 	use    func(Channel)
 	failed func(error)
 
-	ctx    context.Context
-	cancel context.CancelFunc
+	ctx    context.Context // its cause is errParked, or that it is closed
+	cancel context.CancelCauseFunc
 	wg     sync.WaitGroup
 
 	short time.Time // since when there is a shortage; zero: there is none; owned by accept
@@ -225,7 +225,7 @@ func (s *listener) accept() {
 		switch {
 		case s.ctx.Err() != nil:
 			if err == nil {
-				ch.Close()
+				s.late(ch)
 			}
 			s.wg.Done()
 			return
@@ -241,18 +241,32 @@ func (s *listener) accept() {
 			s.env.log().Info("accepting again", "listener", s.Addr().String(), "after", time.Since(s.short).Round(time.Millisecond))
 			s.short = time.Time{}
 		}
-		if s.env.Below != nil {
-			ch = s.env.Below(ch)
-		}
-		if len(s.layers) == 0 {
-			s.use(ch)
-		} else {
-			s.begin(ch)
-		}
+		s.give(ch)
 		if s.rest() {
 			return
 		}
 	}
+}
+
+// give hands out a connection, when its handshakes are done.
+func (s *listener) give(ch Channel) {
+	if s.env.Below != nil {
+		ch = s.env.Below(ch)
+	}
+	if len(s.layers) == 0 {
+		s.use(ch)
+	} else {
+		s.begin(ch)
+	}
+}
+
+// late ends a connection that came at the end, unless it can be parked.
+func (s *listener) late(ch Channel) {
+	if context.Cause(s.ctx) == errParked {
+		s.give(ch)
+		return
+	}
+	ch.Close()
 }
 
 // awaitMeans waits a little for what accept(2) was short of. That is told once:
@@ -335,7 +349,7 @@ func (s *listener) Accept(ctx context.Context) (Channel, error) {
 
 func (s *listener) Close() error {
 	s.mu.Lock()
-	s.cancel()
+	s.cancel(nil)
 	s.mu.Unlock()
 	err := s.accepter.Close()
 	s.wg.Wait()

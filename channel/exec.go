@@ -16,6 +16,8 @@ import (
 var execTransport = &transport{
 	name: "exec", what: "a command", raw: true,
 	dial: dialExec,
+
+	adopt: adoptExec,
 }
 
 // An Exiter runs a command. Exited says how it ended, as in "exit status 1" or
@@ -44,12 +46,14 @@ const (
 type process struct {
 	*master
 
-	cmd    *exec.Cmd
+	proc   *os.Process
 	pid    int           // of the command, its session and its process group
 	exited chan struct{} // closed when it has ended and is reaped
+	handed *Parked       // what Park returns; before over is closed
 
 	reapMu sync.Mutex
-	reaped bool // guarded by reapMu
+	reaped bool             // guarded by reapMu
+	state  *os.ProcessState // how it ended; before exited is closed
 
 	stop    sync.Once
 	stopErr error
@@ -102,9 +106,14 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 		}
 		return nil, fmt.Errorf("start /bin/sh: %w", err)
 	}
-	p := &process{master: m, cmd: cmd, pid: cmd.Process.Pid, exited: make(chan struct{})}
+	return runProcess(m, cmd.Process, pair, slave), nil
+}
+
+// runProcess returns the channel of a command that runs.
+func runProcess(m *master, proc *os.Process, pair *ptyPair, slave *os.File) *process {
+	p := &process{master: m, proc: proc, pid: proc.Pid, exited: make(chan struct{})}
 	go p.run(pair, slave)
-	return p, nil
+	return p
 }
 
 // run is the goroutine that owns the terminal and waits for the command. Close
@@ -112,8 +121,10 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 // its terminal and open it again (login(1) does), which is not the end.
 func (p *process) run(pair *ptyPair, slave *os.File) {
 	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	go func() {
-		p.waitEnd()
+		p.waitEnd(ctx)
 		close(ended)
 	}()
 	select {
@@ -133,13 +144,40 @@ func (p *process) run(pair *ptyPair, slave *os.File) {
 		<-ended
 		p.kill(unix.SIGTERM) // those of the group that outlived the hang-up and their leader
 		p.reap()
+	case <-p.parked:
+		cancel()
+		<-ended // or not: whoever adopts the command looks anew
+		p.stopReading()
+		p.end(nil)
+		if p.handed = p.hand(pair, slave); p.handed != nil {
+			close(p.over)
+			return
+		}
+		pair.close()
+		slave.Close()
+		close(p.over)
+		p.waitEnd(context.Background())
+		p.reap()
 	}
 }
 
-// waitEnd waits until the command has ended and leaves it to be reaped.
-func (p *process) waitEnd() {
+// hand parks the terminal and the command; nil: there is no descriptor left for that.
+func (p *process) hand(pair *ptyPair, slave *os.File) *Parked {
+	own, err := dupOf(slave)
+	if err != nil {
+		return nil
+	}
+	slave.Close()
+	p.proc.Release() // who adopts the command finds it by its number
+	return &Parked{FDs: []int{pair.give(), own}, Name: pair.name, PID: p.pid}
+}
+
+// waitEnd waits until the command has ended, or ctx, and leaves it to be reaped.
+func (p *process) waitEnd(ctx context.Context) {
 	for {
-		err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		err := interruptible(ctx, func() error {
+			return unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		})
 		if err != unix.EINTR {
 			return
 		}
@@ -185,7 +223,7 @@ func (p *process) kill(sig syscall.Signal) {
 // reap takes the status of the command, which has ended, so this never waits.
 func (p *process) reap() {
 	p.reapMu.Lock()
-	p.cmd.Wait() // its error says how the command ended, as ProcessState does
+	p.state, _ = p.proc.Wait()
 	p.reaped = true
 	p.reapMu.Unlock()
 	close(p.exited)
@@ -206,7 +244,7 @@ func (p *process) endedIn(d time.Duration) bool {
 func (p *process) Exited() (string, bool) {
 	select {
 	case <-p.exited:
-		return p.cmd.ProcessState.String(), true
+		return p.state.String(), true
 	default:
 		return "", false
 	}

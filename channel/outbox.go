@@ -29,6 +29,7 @@ type Outbox struct {
 	drained chan struct{} // not nil while something is kept, or held; closed when nothing is
 	half    bool          // CloseWrite was called
 	held    bool          // Hold: what is kept waits
+	parking bool          // what flush could not write stays kept
 	writing bool          // flush runs
 	err     error         // why writes fail from now on
 
@@ -147,12 +148,15 @@ func (o *Outbox) flush() {
 		n, err := o.under.Write(buf)
 		o.mu.Lock()
 		o.kept.Add(-int64(n))
-		if err != nil && o.err == nil {
-			o.err = err
+		if err != nil {
+			o.rest = append(buf[n:len(buf):len(buf)], o.rest...)
+			if o.err == nil {
+				o.err = err
+			}
 		}
 	}
 	o.writing = false
-	if o.held && o.err == nil {
+	if o.parking || o.held && o.err == nil {
 		o.mu.Unlock()
 		return
 	}

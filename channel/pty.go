@@ -16,6 +16,9 @@ var ptyTransport = &transport{
 	name: "pty", what: "a path", file: true, options: fileOptions,
 	dial:   dialPty,
 	listen: listenPty,
+
+	adopt:         adoptPty,
+	adoptListener: adoptPtyListener,
 }
 
 // dialPty opens a tty, raw and without echo. It never waits: what cannot be

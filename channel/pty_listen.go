@@ -39,7 +39,9 @@ type ptyListener struct {
 	opened   chan struct{} // told by watch; capacity 1
 	stopping chan struct{} // closed by Close
 	stop     func()        // closes stopping
-	stopped  chan struct{} // closed by run when the link is gone and nothing is handed out any more
+	parking  chan struct{} // closed by Park
+	park     func()        // closes parking
+	stopped  chan struct{} // closed by run when the link is gone, or all is parked, and nothing is handed out any more
 	failed   chan error    // unbuffered: why there is no session; it is tried again when Accept has it
 
 	// owned by run
@@ -48,31 +50,42 @@ type ptyListener struct {
 	cur     *master        // the session on the pty, or nil
 	next    *master        // the one to hand out: cur, or one that is off the pty already; or nil
 	waiting sync.WaitGroup // the goroutine that waits for cur's hang-up
+	parked  *Parked        // set before stopped is closed; nil: there was no pty
 }
 
 func listenPty(ctx context.Context, _ *Env, a Address) (accepter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	l, err := newPtyListener(a)
+	if err == nil {
+		err = l.renew()
+	}
+	if err != nil {
+		return nil, err
+	}
+	go l.run()
+	return l, nil
+}
+
+// newPtyListener returns a listener without a pty that does not run.
+func newPtyListener(a Address) (*ptyListener, error) {
 	mode, uid, gid, err := fileRights(a)
 	if err != nil {
 		return nil, err
 	}
-	stopping := make(chan struct{})
-	l := &ptyListener{
+	stopping, parking := make(chan struct{}), make(chan struct{})
+	return &ptyListener{
 		link: a.Where, mode: mode, uid: uid, gid: gid,
 		ready:    make(chan *master),
 		opened:   make(chan struct{}, 1),
 		stopping: stopping,
 		stop:     sync.OnceFunc(func() { close(stopping) }),
+		parking:  parking,
+		park:     sync.OnceFunc(func() { close(parking) }),
 		stopped:  make(chan struct{}),
 		failed:   make(chan error),
-	}
-	if err := l.renew(); err != nil {
-		return nil, err
-	}
-	go l.run()
-	return l, nil
+	}, nil
 }
 
 func (l *ptyListener) Addr() net.Addr { return addr{"pty", l.link} }
@@ -100,6 +113,11 @@ func (l *ptyListener) Close() error {
 // for it, or for it to have nothing left but a session that was handed out.
 func (l *ptyListener) run() {
 	l.serve()
+	if l.isParking() {
+		l.handOver()
+		close(l.stopped)
+		return
+	}
 	l.unlink()
 	if l.cur == nil || l.cur == l.next { // nobody has one
 		l.giveUp()
@@ -112,6 +130,8 @@ func (l *ptyListener) run() {
 		case <-l.cur.hungUp:
 			l.left()
 		case <-l.cur.closing:
+			l.giveUp()
+		case <-l.cur.parked:
 			l.giveUp()
 		}
 	}
@@ -139,6 +159,8 @@ func (l *ptyListener) serve() {
 		}
 		select {
 		case <-l.stopping:
+			return
+		case <-l.parking:
 			return
 		case <-l.opened: // begin looks
 		case ready <- l.next:

@@ -30,6 +30,8 @@ type master struct {
 	hungUp  chan struct{} // to the owner: somebody saw a hang-up; capacity 1
 	closing chan struct{} // closed by Close: the owner then ends the session
 	shut    func()        // closes closing
+	parked  chan struct{} // closed by Park: nobody uses it any more, and the pty is to live on
+	leave   func()        // closes parked
 	over    chan struct{} // closed by the owner when the session is off the pty
 
 	mu       sync.Mutex
@@ -61,9 +63,11 @@ func newMaster(p *ptyPair, local, remote net.Addr) (*master, error) {
 		letGo:     sync.OnceFunc(func() { f.Close() }),
 		hungUp:    make(chan struct{}, 1),
 		closing:   make(chan struct{}),
+		parked:    make(chan struct{}),
 		over:      make(chan struct{}),
 	}
 	m.shut = sync.OnceFunc(func() { close(m.closing) })
+	m.leave = sync.OnceFunc(func() { close(m.parked) })
 	if err := m.resumeReading(p); err != nil {
 		m.letGo()
 		return nil, err

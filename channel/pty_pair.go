@@ -57,11 +57,7 @@ func dupOf(f *os.File) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	n := -1
-	if cerr := rc.Control(func(fd uintptr) { n, err = dup(int(fd)) }); cerr != nil {
-		return -1, cerr
-	}
-	return n, err
+	return dupIn(rc)
 }
 
 // dup returns the master as a file of its own, on Go's poller.

@@ -55,6 +55,7 @@ var serialTransport = &transport{
 	},
 	check: checkSerial,
 	dial:  dialSerial,
+	adopt: adoptSerial,
 	watch: watchUSB,
 }
 

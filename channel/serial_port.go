@@ -173,12 +173,9 @@ const serialLinger = time.Second
 // the port. It takes serialLinger at most, and what the driver needs.
 func (p *serialPort) Close() error {
 	p.closing.Do(func() {
-		p.mu.Lock()
-		p.closed = true
-		p.mu.Unlock()
-		p.cancel()
-		p.waits.Wait()
-		own, err := p.keepOpen()
+		p.endWaits()
+		// Another descriptor, for release, when nobody can read and write any more.
+		own, err := dupIn(p.rc)
 		if err != nil { // for want of descriptors; then without linger
 			p.drv.flush(unix.TCIOFLUSH)
 			p.closeErr = p.tty.Close()
@@ -190,13 +187,13 @@ func (p *serialPort) Close() error {
 	return p.closeErr
 }
 
-// keepOpen is another descriptor of the open port, for release, when nobody can
-// read and write any more.
-func (p *serialPort) keepOpen() (fd int, err error) {
-	if cerr := p.rc.Control(func(own uintptr) { fd, err = dup(int(own)) }); cerr != nil {
-		return -1, cerr
-	}
-	return fd, err
+// endWaits ends what waits in the driver, for ever.
+func (p *serialPort) endWaits() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	p.waits.Wait()
 }
 
 // release closes the port, whose last descriptor is fd, or holds it.

@@ -27,6 +27,12 @@ type transport struct {
 	dial   func(context.Context, *Env, Address) (Channel, error)
 	listen func(context.Context, *Env, Address) (accepter, error)
 
+	// What can be parked: the two go on with it, and own it. nil: it cannot. What a
+	// listener of sockets accepts is what dial opens; the channel is the session of a
+	// pty.
+	adopt         func(Address, *Parked) (Channel, error)
+	adoptListener func(*Env, Address, *Parked) (accepter, Channel, error)
+
 	// watch tells when a Where that is no path may be there; nil: nothing does.
 	watch func() (*Watch, error)
 }

@@ -18,6 +18,9 @@ var tcpTransport = &transport{
 	options:  []optionDef{{name: "http", check: isOneOf("allow")}},
 	dial:     dialTCP,
 	listen:   listenTCP,
+
+	adopt:         adoptTCP,
+	adoptListener: adoptTCPListener,
 }
 
 // A peer that is gone without a FIN is noticed after 30 s: by probes where
@@ -45,10 +48,7 @@ type socket struct {
 }
 
 // newSocket makes a socket of a connection, which it owns.
-func newSocket(c interface {
-	net.Conn
-	syscall.Conn
-}) (*socket, error) {
+func newSocket(c conn) (*socket, error) {
 	local, remote := c.LocalAddr(), c.RemoteAddr()
 	h, err := takeHandle(c)
 	if err != nil {
@@ -87,7 +87,7 @@ func plainDial(ctx context.Context, err error) error {
 	return plain("connect", err)
 }
 
-func newTCP(c *net.TCPConn) (Channel, error) {
+func newTCP(c conn) (Channel, error) {
 	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
@@ -100,20 +100,32 @@ func newTCP(c *net.TCPConn) (Channel, error) {
 }
 
 func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
+	from, err := fromNetworks(a)
+	if err != nil {
+		return nil, err
+	}
 	l, err := makeTCP(ctx, e, a)
 	if err != nil {
 		return nil, err
 	}
+	return newTCPListener(e, l, from), nil
+}
+
+func newTCPListener(e *Env, l tcpSocket, from []netip.Prefix) *tcpListener {
+	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}
+}
+
+// fromNetworks are the networks that from= of an address allows.
+func fromNetworks(a Address) ([]netip.Prefix, error) {
 	var from []netip.Prefix
 	for _, f := range a.All("from") {
 		p, err := parsePrefix(f)
 		if err != nil {
-			l.Close()
 			return nil, err
 		}
 		from = append(from, p)
 	}
-	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}, nil
+	return from, nil
 }
 
 // A tcpSocket is what a tcpListener accepts from.

@@ -26,6 +26,9 @@ var unixTransport = &transport{
 	check:   func(a Address) error { return checkSocketPath(a.Where) },
 	dial:    dialUnix,
 	listen:  listenUnix,
+
+	adopt:         adoptUnix,
+	adoptListener: adoptUnixListener,
 }
 
 // MaxSocketPath is how long the path of a UNIX socket may be, in bytes: sun_path
@@ -42,7 +45,7 @@ func checkSocketPath(p string) error {
 // A unixChannel is a socket that knows who is at its other end.
 type unixChannel struct{ *socket }
 
-func newUnix(c *net.UnixConn) (Channel, error) {
+func newUnix(c conn) (Channel, error) {
 	s, err := newSocket(c)
 	if err != nil {
 		return nil, err

@@ -66,9 +66,10 @@ type client struct {
 
 	// owned by read
 	in         reading
-	inputEnded bool  // it said that no more input comes
-	lineEnd    bool  // a line feed that comes first is no input
-	refusedAt  int64 // the writer.turn in which it was last told that another one has the input
+	unread     []byte // read, and to be given to the device by the daemon's successor
+	inputEnded bool   // it said that no more input comes
+	lineEnd    bool   // a line feed that comes first is no input
+	refusedAt  int64  // the writer.turn in which it was last told that another one has the input
 
 	// guarded by hub.mu
 	state       state
@@ -101,6 +102,19 @@ func (c *client) String() string {
 // serve begins the life of a client; it owns the channel. replay and from are
 // those of hub.attach. ended is called when the client is gone.
 func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
+	c.begin(ctx, ended)
+	if err := c.hub.attach(c, replay, from); err != nil {
+		c.turnAway(err)
+		return
+	}
+	c.beside()
+	c.hub.noteSome(&c.hub.came, "attach", c.String())
+	c.hub.audit.did(c, audit.Attach, "")
+	c.read()
+}
+
+// begin makes the client ready to be attached.
+func (c *client) begin(ctx context.Context, ended func(why error)) {
 	c.ended = ended
 	c.out = newOutlet(c.ch)
 	if c.credit != nil {
@@ -110,15 +124,6 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 	c.going, c.mute = make(chan struct{}), make(chan struct{})
 	c.in = newReading(c.ch, c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
-
-	if err := c.hub.attach(c, replay, from); err != nil {
-		c.turnAway(err)
-		return
-	}
-	c.beside()
-	c.hub.noteSome(&c.hub.came, "attach", c.String())
-	c.hub.audit.did(c, audit.Attach, "")
-	c.read()
 }
 
 // read reads the client until it is silent, and is called again when it is not, or
@@ -156,13 +161,18 @@ func (c *client) leave(err error) {
 	if c.in.isOver() {
 		err = c.cause
 	}
-	c.hub.endWriter(c)
 	if err == io.EOF && c.halfClose {
+		c.hub.endWriter(c)
 		select {
 		case <-c.going:
 		case <-c.mute:
 		}
 	}
+	if c.in.isOver() && c.cause == errHandover && c.park() {
+		err = errHandover
+		return
+	}
+	c.hub.endWriter(c)
 	c.hub.finish(c)
 	c.awaitPump()
 	c.hub.detach(c)
@@ -258,6 +268,9 @@ func (c *client) readInput() error {
 			if len(typed) > 0 {
 				c.hub.take(c, typed)
 			}
+			if err := c.awaitEnd(); err != nil {
+				return err
+			}
 		}
 		if err != nil {
 			return err
@@ -279,6 +292,9 @@ func (c *client) readMore(buf []byte) error {
 		n, err := c.in.read(buf)
 		if n > 0 {
 			c.hub.take(c, buf[:n])
+			if err := c.awaitEnd(); err != nil {
+				return err
+			}
 		}
 		if err != nil || n < len(buf) {
 			return err

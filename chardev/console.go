@@ -35,16 +35,18 @@ type console struct {
 
 // A running is what lasts from the beginning of Run to its end.
 type running struct {
-	ctx  context.Context // of all that people come by
+	ctx  context.Context // of the frontends
+	api  context.Context // of what belongs to no console: the API, and what looks after accounts
 	away context.Context // of the devices, which go last
-	work *sync.WaitGroup // of what ends with ctx, but for consoles
+	work *sync.WaitGroup // of what ends with api
 }
 
 // newConsole makes a console ready to start. Its journal is open from now on.
 func (s *Server) newConsole(cc *ChardevConfig) *console {
 	log := s.log.With("chardev", cc.Name)
 	con := &console{name: cc.Name, epoch: s.epoch, vouch: s.vouch}
-	h := s.newHub(con, cc, log)
+	was := s.inherits.console(cc.Name)
+	h := s.newHub(con, cc, was, log)
 	h.writer.idle = cc.WriterIdle
 	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	con.hub = h
@@ -59,6 +61,9 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 		fronts = append(fronts, con.newFrontend(&cc.Frontends[i]))
 	}
 	con.fronts.Store(&fronts)
+	if was != nil {
+		con.takeOver(was)
+	}
 	h.sign = s.board.add(con) // and whoever watches looks at it at once
 	return con
 }
@@ -69,10 +74,11 @@ func (con *console) newFrontend(cfg *FrontendConfig) *frontend {
 	return f
 }
 
-// newHub returns the console's hub, which goes on where its journal ends.
-func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub {
+// newHub returns the console's hub, which goes on where its journal ends; was is what the
+// daemon before has left, nil if that was nothing.
+func (s *Server) newHub(con *console, cc *ChardevConfig, was *consoleHandover, log *slog.Logger) *hub {
 	if !cc.Log.Enabled {
-		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
+		return newHub(log, s.history(con, cc, was, nil), cc.Input)
 	}
 	j, err := journal.Open(filepath.Join(s.state, cc.Name), cc.Name, cc.Log.options(), s.keeper)
 	if err != nil {
@@ -81,7 +87,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, log *slog.Logger) *hub 
 		return newHub(log, history.New(cc.History, 0, nil), cc.Input)
 	}
 	con.epoch = j.Epoch()
-	h := newHub(log, history.New(cc.History, j.Start(), s.spare), cc.Input)
+	h := newHub(log, s.history(con, cc, was, j), cc.Input)
 	h.scribe = newScribe(h, j, s.desks)
 	h.found(j.Found())
 	return h
@@ -106,10 +112,14 @@ func (con *console) frontends() []*frontend {
 // start opens the device and the frontends, and keeps them open until run ends, or stop
 // is called.
 func (con *console) start(run *running) {
+	var read []func()
+	for _, f := range con.frontends() {
+		read = append(read, f.start(f.begin(run.ctx))...)
+	}
 	d := con.device.Load()
 	d.start(d.begin(run.away))
-	for _, f := range con.frontends() {
-		f.start(f.begin(run.ctx))
+	for _, begin := range read {
+		begin()
 	}
 }
 

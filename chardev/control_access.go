@@ -52,6 +52,8 @@ func (c *control) routes() []route {
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach, about: about{
 			does: "Attach, by websocket: subprotocol " + AttachProtocol + " with messages (Message) beside the bytes, " + StreamProtocol + " without", query: attachParameters, status: http.StatusSwitchingProtocols,
 		}},
+		{pattern: "POST /api/v1/upgrade", own: c.upgrade, about: about{does: "Have the daemon replaced by its program as that is now", status: http.StatusAccepted}},
+		{pattern: "GET /api/v1/upgrade", own: c.upgraded, about: about{does: "Which daemon answers", gives: jsonOf(UpgradeInfo{})}},
 		{pattern: "GET " + sessionPath, own: c.whoAmI, about: about{does: "Who the caller is", gives: jsonOf(SessionInfo{})}},
 		{pattern: "POST " + sessionPath, own: c.logIn, about: about{does: "Log in", takes: jsonOf(SessionRequest{}), gives: jsonOf(SessionInfo{})}},
 		{pattern: "DELETE " + sessionPath, own: c.logOut, about: about{does: "Log out"}},

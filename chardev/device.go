@@ -17,6 +17,8 @@ type device struct {
 	supervisor
 	hub *hub
 
+	inherits *channel.Parked // the guest, or what was opened, that start goes on with; nil: nothing
+
 	// of one that is listened for
 	mu    sync.Mutex
 	busy  bool                    // a guest is there, or about to be
@@ -35,8 +37,19 @@ func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 // start keeps the device open until ctx ends. What it starts is counted by wg.
 func (d *device) start(ctx context.Context, wg *sync.WaitGroup) {
 	wg.Add(1)
+	first := d.regain()
 	if d.ep.Listen {
+		if first != nil {
+			d.goOn(ctx, wg, first)
+		}
 		d.listen(ctx, func(ch channel.Channel) { d.come(ctx, wg, ch) }, wg.Done)
+		return
+	}
+	if first != nil {
+		d.goOnWith(ctx, first, func(ctx context.Context, ch channel.Channel, ended func(error)) {
+			s := d.hub.begin(ctx, ch, ended)
+			go s.read()
+		}, d.hub.session, wg.Done)
 		return
 	}
 	d.open(ctx, d.hub.session, wg.Done)
@@ -80,9 +93,16 @@ func (d *device) serveNext(ctx context.Context, wg *sync.WaitGroup) {
 	d.hub.note(StateUp, "a guest came: "+peerName(identify(ch), ch))
 	d.hub.session(guest, ch, func(err error) {
 		leave(nil)
-		d.hub.note(StateDown, "the guest left: "+reason(err))
+		d.guestLeft(err)
 		go d.serveNext(ctx, wg) // not from within the session
 	})
+}
+
+// guestLeft tells that the guest is gone.
+func (d *device) guestLeft(err error) {
+	if err != errHandover {
+		d.hub.note(StateDown, "the guest left: "+reason(err))
+	}
 }
 
 // reopen has the device opened anew: what is open is closed, with a reason, and who
@@ -122,6 +142,11 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or ctx; then ended is called with the reason. It owns dev.
 func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
+	h.begin(ctx, dev, ended).read()
+}
+
+// begin is session; its result is still to read.
+func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
 	s.in = newReading(dev, s.going, s.read)
 	s.out, _ = channel.As[*channel.Outbox](dev)
@@ -131,7 +156,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 	h.sign.raise(happened)
 	h.watchLine()
 	h.tell(Message{Type: "device", State: StateUp})
-	s.read()
+	return s
 }
 
 // read reads the device until it is silent, and is called again when it is not, or
@@ -172,9 +197,11 @@ func (s *session) end(err error) {
 	h.sign.raise(happened)
 	s.endInput()
 	h.helpers.Wait()
-	h.dropped[droppedDevice].Add(int64(s.out.Kept()))
-	s.out.Abort() // what the device did not take until now it will not
-	dev.Close()
+	if s.parkDevice(err) != nil {
+		h.dropped[droppedDevice].Add(int64(s.out.Kept()))
+		s.out.Abort() // what the device did not take until now it will not
+		dev.Close()
+	}
 	if err == io.EOF {
 		err = endOf(dev)
 	}

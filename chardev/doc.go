@@ -96,6 +96,12 @@
 // waiting. Modem lines and breaks of the device go the other way, while a client asks
 // for them.
 //
+// The daemon may hand over to a successor (handover.go): what it holds without layers is
+// parked where it ends because of errHandover (handover_park.go), and with what is known of
+// it taken over by the next Server (handover_resume.go), in the same process after execve(2)
+// (handover_exec.go). First goes what can not be parked, while all else goes on; then the
+// devices, so that nothing more is printed and input is kept; then the clients.
+//
 // # Who owns what
 //
 // Consoles come and go while the daemon runs. The server holds them copy-on-write; a

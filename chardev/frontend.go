@@ -20,6 +20,11 @@ type frontend struct {
 	vouch   func(ctx context.Context, from place, user, password string) (access.Identity, error)
 	logins  waitingConns
 	clients atomic.Int64
+
+	inherits []*clientHandover // whom start goes on with
+
+	leaving sync.Mutex
+	left    []*clientHandover // who was parked; guarded by leaving
 }
 
 // defaultMaxClients is how many a frontend serves at once.
@@ -41,15 +46,12 @@ func (f *frontend) tellNews(state string, err error) {
 }
 
 // start keeps the frontend open until ctx ends. What it starts, its clients too, is
-// counted by wg.
-func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
+// counted by wg. When the device is there, read is to be called: whom the frontend goes
+// on with is attached, and types from then on.
+func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) (read []func()) {
 	wg.Add(1)
 	if !f.ep.Listen {
-		f.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
-			f.clients.Add(1)
-			f.serve(ctx, &arrival{ch: ch}, ended)
-		}, wg.Done)
-		return
+		return f.startOpening(ctx, wg)
 	}
 	f.listen(ctx, func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
@@ -66,6 +68,25 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) {
 			}
 		})
 	}, wg.Done)
+	return f.goOnAll(ctx, wg)
+}
+
+// startOpening is start of a frontend that does not listen.
+func (f *frontend) startOpening(ctx context.Context, wg *sync.WaitGroup) (read []func()) {
+	use := func(ctx context.Context, ch channel.Channel, ended func(error)) {
+		f.clients.Add(1)
+		f.serve(ctx, &arrival{ch: ch}, ended)
+	}
+	for _, was := range f.inherits { // one at most
+		if ch, err := f.regain(was); err == nil {
+			f.goOnWith(ctx, ch, func(ctx context.Context, ch channel.Channel, ended func(error)) {
+				read = append(read, f.goOn(ctx, was, ch, ended))
+			}, use, wg.Done)
+			return read
+		}
+	}
+	f.open(ctx, use, wg.Done)
+	return nil
 }
 
 // come makes an arrival a client, if there is room for one more. wg counts it.

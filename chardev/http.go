@@ -66,7 +66,7 @@ func (c *control) origins() []string {
 // start keeps the address served until run ends, or stop is called. What it starts is
 // counted by run: who is served may be the one who asks for its end.
 func (d *httpDoor) start(run *running) {
-	ctx, _ := d.begin(run.ctx)
+	ctx, _ := d.begin(run.api)
 	wg := run.work
 	d.control.ctx = ctx
 	d.listen(ctx, func(ch channel.Channel) {

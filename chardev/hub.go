@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/history"
 	"chardevd/chardev/internal/journal"
 )
@@ -56,6 +57,9 @@ type hub struct {
 	left     flood        // events of those that go
 	reopens  flood        // events of who has the device opened anew
 	posts    atomic.Int32 // requests that type
+
+	parking atomic.Bool     // input that is not given to the device is for the daemon's successor
+	parked  *channel.Parked // the device's channel; set by the end of the session
 
 	helpers sync.WaitGroup // of publish
 	here    sync.WaitGroup // of clients and requests; grows only with mu held, and not once it is retired
@@ -133,9 +137,11 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 	c.reader = h.hist.Reader()
 	c.cursor.Store(at)
 	c.turn.mute = at < h.hist.Oldest()
-	h.nextID++
-	c.id = h.nextID
-	c.since = time.Now()
+	if c.id == 0 { // else it goes on
+		h.nextID++
+		c.id = h.nextID
+		c.since = time.Now()
+	}
 	h.clients = append(h.clients, c)
 	h.lag(c, lagging)
 	h.mu.Unlock()

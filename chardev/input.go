@@ -75,6 +75,9 @@ func (h *hub) take(c *client, p []byte) (why int, ok bool) {
 		return why, false
 	}
 	s := h.device.Load()
+	if s == nil && h.saves(c, p) {
+		return 0, true
+	}
 	if s == nil {
 		h.refuse(c, refusedDown, len(p))
 		return refusedDown, false
@@ -86,9 +89,15 @@ func (h *hub) take(c *client, p []byte) (why int, ok bool) {
 			h.bytesIn.Add(int64(n))
 			c.typed.Add(int64(n))
 		case errBusy:
+			if h.saves(c, p) {
+				return 0, true
+			}
 			h.refuse(c, refusedBusy, n)
 			why, ok = refusedBusy, false
 		default:
+			if err == errGone && h.saves(c, p) {
+				return 0, true
+			}
 			why = refusedDown
 			if r, is := err.(refusal); is {
 				why = int(r)

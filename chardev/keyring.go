@@ -77,7 +77,7 @@ func (k *keyring) replace(cfg map[string]*CredentialsConfig, run *running) {
 		k.following = nil
 	}
 	k.byName.Store(new(k.keysOf(cfg)))
-	k.start(run.ctx, run.work)
+	k.start(run.api, run.work)
 }
 
 // start follows the files, if there are any, until ctx ends; wg counts it.

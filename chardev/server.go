@@ -53,6 +53,10 @@ type Server struct {
 	// Version is what the metrics tell of the build. It is set before Run.
 	Version string
 
+	// Successor is what an upgrade needs; nil: there is none. It is set before Run.
+	Successor *Successor
+	upgrading sync.Mutex // held while the successor is asked
+
 	keyring   *keyring
 	accounts  *accountKeeper
 	inherited channel.Inherited
@@ -69,6 +73,11 @@ type Server struct {
 	ruled    bool     // there were access rules
 	run      *running // nil: Run has not begun, or ends
 
+	control  *channel.Parked // the socket to go on with; nil: none
+	inherits *Handover       // what the daemon before has left; nil: nothing
+	leaving  chan struct{}   // has a value when a successor is to take over; capacity 1
+	left     *Handover       // what Run has left; nil: nothing
+
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
 	cert   *tls.Certificate // see selfSigned
 }
@@ -79,7 +88,11 @@ const unwrittenMost = 256 << 20
 
 // NewServer takes the state folder, which one daemon at a time can have, and
 // makes everything ready to Run.
-func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
+func NewServer(cfg *Config, log *slog.Logger) (*Server, error) { return TakeOver(cfg, log, nil) }
+
+// TakeOver is NewServer of a daemon that goes on with what another one has left, and owns
+// that from the call on: what the config has no place for is closed.
+func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -97,6 +110,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 		scraping: newScraping(),
 
 		keyring: newKeyring(cfg.Credentials, log),
+
+		inherits: from, leaving: make(chan struct{}, 1),
+	}
+	if from != nil {
+		s.epoch = from.Epoch
 	}
 	s.audit.log = &s.auditLog
 	if cfg.Audit != "" {
@@ -115,9 +133,13 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
 	var doors []*httpDoor
 	for i := range cfg.HTTP.Listen {
-		doors = append(doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
+		d := s.newHTTPDoor(&cfg.HTTP.Listen[i])
+		d.inherited = from.listener(keyOf("http", d.ep.Address))
+		doors = append(doors, d)
 	}
 	s.doors.Store(&doors)
+	s.control = from.listener(keyOf("control", cfg.Control))
+	from.endRest(s.newEnv(log))
 	return s, nil
 }
 
@@ -260,21 +282,25 @@ func (s *Server) console(name string) *console {
 // have what was printed so far, for up to a second, and closes everything.
 // ready is called once, when all that could be opened is open.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	control := s.config().Control
-	l, err := s.newEnv(s.log).Listen(ctx, control)
+	l, err := s.listenControl(ctx)
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", control, err)
+		return err
 	}
 	defer l.Close()
 	defer s.lull.stop()
 
 	var work sync.WaitGroup
+	out := ctx // ends by itself only
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	api, endAPI := context.WithCancelCause(ctx)
+	defer endAPI(nil)
 	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
 	defer goAway()
-	s.begin(&running{ctx, away, &work})
+	s.begin(&running{ctx: ctx, api: api, away: away, work: &work})
 	var failed error
 	work.Go(func() {
-		if failed = s.serveControl(ctx, l); failed != nil {
+		if failed = s.serveControl(api, l); failed != nil {
 			s.log.Error("the control socket is served no longer: restart chardevd to have list and attach again", "error", failed)
 		}
 	})
@@ -283,10 +309,23 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		s.tellUnused()
 		ready()
 	}
-	<-ctx.Done()
+	leaving := false
+	select {
+	case <-out.Done():
+	case <-s.leaving:
+		leaving = true
+	}
 	s.changing.Lock()
 	s.run = nil // nothing comes any more
 	s.changing.Unlock()
+	if leaving {
+		control := parkControl(l, s.config().Control, s.log)
+		endAPI(errHandover)
+		s.endUnparked(&work)
+		s.parkDevices()
+		end(errHandover)
+		s.left = &Handover{Version: handoverVersion, Epoch: s.epoch, Listeners: control}
+	}
 	work.Wait()
 	for _, c := range s.all() { // clients first: they get what the devices said
 		c.empty()
@@ -294,6 +333,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	goAway()
 	for _, c := range s.all() {
 		c.device.Load().work.Wait()
+	}
+	if leaving {
+		s.handOver()
 	}
 	return failed
 }
@@ -303,15 +345,15 @@ func (s *Server) begin(run *running) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.run = run
-	s.accounts.start(run.ctx, run.work) // before anybody can show a secret
-	s.sessions.resume(run.ctx)
+	s.accounts.start(run.api, run.work) // before anybody can show a secret
+	s.sessions.resume(run.api)
 	for _, c := range s.all() {
 		c.start(run)
 	}
 	for _, d := range s.httpDoors() {
 		d.start(run)
 	}
-	s.keyring.start(run.ctx, run.work)
+	s.keyring.start(run.api, run.work)
 }
 
 // config is the configuration that is in force.

@@ -165,6 +165,11 @@ type supervisor struct {
 	retry  retry // owned by who opens or listens
 	status *status
 	news   func(state string, err error) // told about each new state; no lock is held
+
+	// See handover.go.
+	inherited *channel.Parked // the listener to go on with; nil: none
+	session   channel.Channel // of a pty's listener that was taken over; nil: none
+	parked    *channel.Parked // the listener, at the end; nil: none
 }
 
 // init makes the supervisor of ep, which is tried as r says.
@@ -227,6 +232,14 @@ func (n *nodeWatch) news() <-chan struct{} {
 func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
 	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node()}
 	go o.run()
+}
+
+// goOnWith is open that goes on with a channel that is open already, which it gives to
+// begin before it returns.
+func (s *supervisor) goOnWith(ctx context.Context, ch channel.Channel, begin, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node(), began: time.Now()}
+	o.settled = o.up(false)
+	begin(ctx, ch, o.ended)
 }
 
 // An opener is a supervisor that opens. Its fields belong to run, and to ended,
@@ -404,8 +417,11 @@ func (l *listening) run() {
 // of thousands would cost more than they ever need again.
 func (l *listening) try() (err error) {
 	l.set(StateOpening, nil)
-	if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
-		return err
+	var ok bool
+	if l.l, ok = l.inherit(); !ok {
+		if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
+			return err
+		}
 	}
 	l.set(StateUp, nil)
 	l.retry.made()
@@ -428,7 +444,7 @@ func (l *listening) failed(err error) {
 
 // ended is called when ctx has.
 func (l *listening) ended() {
-	l.l.Close()
+	l.shut(l.l, whyEnded(l.ctx))
 	l.done()
 }
 

@@ -12,8 +12,9 @@ import (
 // nobody reads (a pipe that is full, a disk that hangs) stops no console. What
 // does not fit is counted and told when there is room again.
 type logQueue struct {
-	lines chan []byte
-	done  chan struct{}
+	lines   chan []byte
+	flushed chan struct{} // has a value when what came before a nil line is written; capacity 1
+	done    chan struct{}
 
 	mu     sync.Mutex
 	lost   int
@@ -24,7 +25,7 @@ type logQueue struct {
 const logQueueLines = 4096
 
 func newLogQueue(w io.Writer) *logQueue {
-	q := &logQueue{lines: make(chan []byte, logQueueLines), done: make(chan struct{})}
+	q := &logQueue{lines: make(chan []byte, logQueueLines), flushed: make(chan struct{}, 1), done: make(chan struct{})}
 	go q.write(w)
 	return q
 }
@@ -55,7 +56,28 @@ func (q *logQueue) Write(line []byte) (int, error) {
 func (q *logQueue) write(w io.Writer) {
 	defer close(q.done)
 	for line := range q.lines {
-		w.Write(line)
+		if line != nil {
+			w.Write(line)
+			continue
+		}
+		select {
+		case q.flushed <- struct{}{}:
+		default: // nobody waits any more
+		}
+	}
+}
+
+// Flush gives what waits up to a second to be written. One calls it at a time.
+func (q *logQueue) Flush() {
+	late := time.After(time.Second) // the log is stuck
+	select {
+	case q.lines <- nil:
+	case <-late:
+		return
+	}
+	select {
+	case <-q.flushed:
+	case <-late:
 	}
 }
 

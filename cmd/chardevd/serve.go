@@ -36,11 +36,16 @@ tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
 all of it could be written to the journals; a second one ends at once. SIGHUP has the
-config file read again and what has changed there done, as "chardevd reload" has.`,
+config file read again and what has changed there done, as "chardevd reload" has.
+SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := chardev.Inherited()
+			if err != nil {
+				return err
+			}
 			manager, err := systemd.FromEnvironment()
 			if err != nil {
 				return err
@@ -55,9 +60,9 @@ config file read again and what has changed there done, as "chardevd reload" has
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
-			ctx, hangups, stop := untilSignal(cmd.Context(), log)
+			ctx, signals, stop := untilSignal(cmd.Context(), log)
 			defer stop()
-			return serve(ctx, cfg, log, cmd.OutOrStdout(), hangups, manager)
+			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from, manager)
 		},
 	}
 	configFlag(cmd, &file)
@@ -67,14 +72,13 @@ config file read again and what has changed there done, as "chardevd reload" has
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
-// second ends the program. hangups has a value after SIGHUP. stop gives the signals
-// back.
-func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, hangups <-chan os.Signal, stop func()) {
+// second ends the program. stop gives the signals back.
+func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, _ *daemonSignals, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	hangup := make(chan os.Signal, 1) // several that wait are one
-	signal.Notify(hangup, syscall.SIGHUP)
+	d := &daemonSignals{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	d.hear()
 	// Whoever reads the log may go; the consoles stay. (Ignoring the signal would
 	// be inherited by the commands of exec:, see os/signal.)
 	broken := make(chan os.Signal, 1)
@@ -94,9 +98,10 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 			}
 		}
 	}()
-	return ctx, hangup, func() {
+	return ctx, d, func() {
 		signal.Stop(signals)
-		signal.Stop(hangup)
+		signal.Stop(d.hangups)
+		signal.Stop(d.upgrades)
 		signal.Stop(broken)
 		close(stopped)
 		<-done
@@ -104,43 +109,92 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the config again.
-// The service manager hears of all that.
-func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal, manager *systemd.Service) (err error) {
-	s, err := chardev.NewServer(cfg, log)
+// daemonSignals have a value after SIGHUP and SIGUSR2; several that wait are one.
+type daemonSignals struct{ hangups, upgrades chan os.Signal }
+
+// hear has the signals come.
+func (d *daemonSignals) hear() {
+	signal.Notify(d.hangups, syscall.SIGHUP)
+	signal.Notify(d.upgrades, syscall.SIGUSR2)
+}
+
+// serveOn runs the daemon until ctx ends, or until its successor takes over. If that can
+// not be started then the daemon itself is its successor.
+func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover, manager *systemd.Service) error {
+	program() // as long as it is there
+	info := chardev.UpgradeInfo{PID: os.Getpid(), Version: version()}
+	for {
+		if from != nil {
+			info.Taken = from.Taken
+		}
+		left, err := serve(ctx, cfg, log, stdout, signals, from, info, manager)
+		if left == nil || err != nil {
+			return err
+		}
+		path, err := program()
+		if err == nil {
+			lines.Flush()
+			left.Taken = info.Taken + 1
+			err = left.Exec(path, os.Args)
+			left.Taken = info.Taken
+		}
+		log.Error("no upgrade: the daemon goes on as it was", "error", err)
+		info.Failed = err.Error()
+		signals.hear()
+		if now, err := chardev.Load(cfg.File); err == nil { // which may have been reloaded
+			cfg = now
+		}
+		from = left
+	}
+}
+
+// serve runs the daemon, which goes on with what another one has left (nil: nothing),
+// until ctx ends, or until it is to be replaced: then it returns what it has left itself.
+// With SIGHUP it reads the config again. The service manager hears of all that, but
+// of being replaced: the process is the same.
+func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo, manager *systemd.Service) (left *chardev.Handover, err error) {
+	s, err := chardev.TakeOver(cfg, log, from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Pages, s.Version = web.Handler(), release()
+	s.Successor = &chardev.Successor{Info: info, Check: func() error { return askSuccessor(cfg.File) }}
 	m := managed{manager, s, log}
 	m.takeSockets()
 	defer func() {
 		if end := s.Close(); end != nil {
 			log.Error("the end", "error", end) // and not by main: stderr may be a pipe that nobody reads
-			err = cmp.Or(err, errTold)
+			if left == nil {
+				err = cmp.Or(err, errTold)
+			}
 		}
 	}()
 	out := newLogQueue(stdout) // which may be a pipe that nobody reads
 	defer out.Close()
-	ctx, cancel := context.WithCancel(ctx)
+	running, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() {
 		for {
 			select {
-			case <-hangups:
+			case <-signals.upgrades:
+				s.Upgrade() // its error is logged
+			case <-signals.hangups:
 				m.reload()
-			case <-ctx.Done():
-				m.stopping()
+			case <-running.Done():
+				if ctx.Err() != nil {
+					m.stopping()
+				}
 				return
 			}
 		}
 	})
-	beside.Go(func() { m.Watch(ctx, s.Alive, log) })
-	return s.Run(ctx, func() {
+	beside.Go(func() { m.Watch(running, s.Alive, log) })
+	err = s.Run(ctx, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 		m.ready()
-		beside.Go(func() { m.follow(ctx) })
+		beside.Go(func() { m.follow(running) })
 	})
+	return s.Left(), err
 }

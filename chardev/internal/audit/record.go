@@ -18,6 +18,7 @@ type What string
 const (
 	Start   What = "start"   // the daemon
 	Stop    What = "stop"    // the daemon, in order; a start without one before it: it was killed
+	Upgrade What = "upgrade" // somebody had the daemon replaced by its program as that is now
 	Attach  What = "attach"  // a client came
 	Detach  What = "detach"  // it went: how long it was there, and how many bytes it had
 	Refused What = "refused" // somebody was not let in, or may not do something, or no longer

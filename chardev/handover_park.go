@@ -1,0 +1,211 @@
+package chardev
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"chardevd/channel"
+)
+
+// What a daemon leaves: each part is parked where it ends because of errHandover.
+
+// parks says whether the endpoint lives on when the daemon hands over.
+func (s *supervisor) parks() bool { return s.ep.Address.Parks() }
+
+// shut closes a listener, or parks it for a successor.
+func (s *supervisor) shut(l channel.Listener, why error) {
+	p, ok := l.(channel.Parker)
+	if !ok || why != errHandover {
+		l.Close()
+		return
+	}
+	parked, err := p.Park()
+	if err != nil {
+		s.env.Log.Warn("it will be listened on anew", "endpoint", s.ep.Address.String(), "error", err)
+		return
+	}
+	s.parked = parked
+}
+
+// park is the end of a client that goes on with the successor. It returns false if that
+// can not be: the client is to be told. What it typed is kept, and not what it is owed:
+// that is in the history.
+func (c *client) park() bool {
+	// Whoever logged in has an account, which the successor does not know of.
+	if c.via == nil || !c.via.parks() || len(c.who.Accounts) > 0 {
+		return false
+	}
+	c.out.abort()
+	c.pumps.Wait()
+	writer := c.hub.unhand(c)
+	c.hub.detach(c)
+	parked, err := channel.Park(c.ch)
+	if err != nil {
+		c.hub.note("detach", c.String()+": "+reason(err))
+		c.ch.Close()
+		return true
+	}
+	left := &clientHandover{
+		ID: c.id, Since: c.since, Names: c.who.Names, Peer: c.peer, Cursor: c.cursor.Load(),
+		Typed: c.typed.Load(), Got: c.got.Load(), Missed: c.missed.Load(), Refused: c.refused.Load(),
+		Input: c.unread, LineEnd: c.lineEnd, Writer: writer, Parked: *parked,
+	}
+	if c.guard != nil {
+		left.Guard = c.guard.head[:c.guard.n]
+	}
+	c.via.leaving.Lock()
+	defer c.via.leaving.Unlock()
+	c.via.left = append(c.via.left, left)
+	return true
+}
+
+// unhand takes the input from c without telling anybody, and says whether c had it.
+func (h *hub) unhand(c *client) bool {
+	h.writer.pen.Lock()
+	defer h.writer.pen.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writer.holder != c {
+		return false
+	}
+	h.writer.holder = nil
+	h.writer.disarm()
+	return true
+}
+
+// saves keeps input of c that the device can not be given any more, for the successor;
+// false: it is not handed over.
+func (h *hub) saves(c *client, p []byte) bool {
+	if !h.parking.Load() || c.via == nil || !c.via.parks() {
+		return false
+	}
+	c.unread = append(c.unread, p...)
+	return true
+}
+
+// awaitEnd waits, with input that was saved, for the client's end, which is near.
+func (c *client) awaitEnd() error {
+	if c.unread == nil {
+		return nil
+	}
+	<-c.going
+	return errHandover
+}
+
+// parkDevice parks the device's channel if that is why the session ends.
+func (s *session) parkDevice(why error) error {
+	if why != errHandover {
+		return errors.ErrUnsupported
+	}
+	parked, err := channel.Park(s.in.ch)
+	if err != nil {
+		return err
+	}
+	if older := s.hub.parked; older != nil {
+		older.Drop() // a newer guest took its place
+	}
+	s.hub.parked = parked
+	return nil
+}
+
+// handOver is what the console leaves, whose device and frontends have all ended. Its
+// journal is still open.
+func (con *console) handOver() *consoleHandover {
+	h := con.hub
+	c := &consoleHandover{
+		Name: con.name, Epoch: con.epoch, Head: h.hist.Head(), LastOut: h.lastOut.Load(),
+		BytesIn: h.bytesIn.Load(), LastID: h.nextID,
+		Marks: h.times.marks, Fresh: h.times.fresh, Events: h.events,
+	}
+	for i := range h.refused {
+		c.Refused = append(c.Refused, h.refused[i].Load())
+	}
+	r := h.hist.Reader()
+	bufs, _ := r.Next(h.hist.Oldest(), int(c.Head-h.hist.Oldest()))
+	c.window = slices.Concat(bufs...)
+	r.Release()
+	c.Window = len(c.window)
+
+	d := con.device.Load()
+	c.Device = endpointHandover{Address: d.ep.Address.String(), Listens: d.ep.Listen, Listener: d.parked, Channel: h.parked}
+	for _, f := range con.frontends() {
+		c.Frontends = append(c.Frontends, endpointHandover{Address: f.ep.Address.String(), Listens: f.ep.Listen, Listener: f.parked, Clients: f.left})
+	}
+	return c
+}
+
+// parkControl parks the control socket.
+func parkControl(l channel.Listener, at channel.Address, log *slog.Logger) []parkedListener {
+	p, ok := l.(channel.Parker)
+	if !ok {
+		return nil
+	}
+	parked, err := p.Park()
+	if err != nil {
+		log.Warn("the control socket is listened on anew: it could not be parked", "error", err)
+		return nil
+	}
+	return []parkedListener{{keyOf("control", at), parked}}
+}
+
+// endUnparked ends what can not be parked, while all else goes on. work is of what does
+// not belong to a console, and is ending.
+func (s *Server) endUnparked(work *sync.WaitGroup) {
+	var ending []*life
+	for _, con := range s.all() {
+		for _, f := range con.frontends() {
+			if !f.parks() {
+				ending = append(ending, &f.life)
+			}
+		}
+		if d := con.device.Load(); !d.parks() {
+			ending = append(ending, &d.life)
+		}
+	}
+	for _, l := range ending {
+		l.ask(errHandover)
+	}
+	work.Wait()
+	for _, l := range ending {
+		l.work.Wait()
+	}
+}
+
+// parkDevices parks the devices: from now on nothing is printed, and what is typed is
+// kept.
+func (s *Server) parkDevices() {
+	for _, con := range s.all() {
+		con.hub.parking.Store(true)
+		con.device.Load().ask(errHandover)
+	}
+	for _, con := range s.all() {
+		con.device.Load().work.Wait()
+	}
+}
+
+// handOver makes what Run leaves, when all is parked or has ended.
+func (s *Server) handOver() {
+	for _, con := range s.all() {
+		s.left.Consoles = append(s.left.Consoles, con.handOver())
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	for _, d := range s.httpDoors() {
+		if d.parked != nil {
+			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})
+		}
+	}
+}
+
+// Leave has Run park what can be parked, and return. Left is what it has left then.
+func (s *Server) Leave() {
+	select {
+	case s.leaving <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// Left is what Run has left for a successor, nil if it was to end otherwise.
+func (s *Server) Left() *Handover { return s.left }
