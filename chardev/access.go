@@ -140,29 +140,39 @@ func (s *Server) review() (cut int) {
 	return cut
 }
 
-// ReloadAccess reads the [[access]] rules of the config file again and puts them in
-// force, for those who are attached as well. Rules that are wrong are none: then
-// nobody but the operator may do anything until they are right. So it is if there are
-// none any more where there were some, as a file that was emptied by mistake must not
-// open the doors: to do without rules takes a restart. Any error says what is wrong;
-// one at a time may call it.
-func (s *Server) ReloadAccess() error {
-	rules, err := LoadAccess(s.cfg.File)
-	switch {
-	case err != nil:
-		rules = access.Nobody("the access rules are broken, so nobody may anything until they are mended and read again")
-	case rules.Len() == 0 && s.ruled:
-		err = fmt.Errorf("%s: no [[access]] rule is there any more: give one, or restart chardevd to do without", s.cfg.File)
-		rules = access.Nobody("the access rules are gone, so nobody may anything until there are some again, or chardevd is restarted")
-	}
+// setRules puts rules in force, for those who are attached as well, and returns how many
+// of them were cut. Called with changing held.
+func (s *Server) setRules(rules *access.Rules, by actor) (cut int) {
 	s.ruled = s.ruled || rules.Len() > 0
 	s.gate.rules.Store(rules)
-	cut := s.review()
-	s.audit.did(theDaemon{}, audit.Rules, fmt.Sprintf("%d are in force since they were read again; %d clients were cut", rules.Len(), cut))
-	if err == nil {
-		s.log.Info("access rules reloaded; anything else in the config needs a restart", "rules", rules.Len(), "cut", cut)
-		return nil
+	cut = s.review()
+	s.audit.did(by, audit.Rules, fmt.Sprintf("%d are in force since they were read again; %d clients were cut", rules.Len(), cut))
+	s.log.Info("access rules reloaded", "rules", rules.Len(), "cut", cut)
+	return cut
+}
+
+// checkRules reads the [[access]] rules of the config file again. Rules that are wrong are
+// none: then nobody but the operator may do anything until they are right. So it is with a
+// file that can not be read, or has none any more, if there were some, as a file that was
+// emptied by mistake must not open the doors: to do without rules takes a restart. The
+// error says what is wrong. Called with changing held.
+func (s *Server) checkRules(by actor) error {
+	rules, wrong, err := loadAccess(s.file)
+	why := ""
+	switch {
+	case wrong, err != nil && s.ruled:
+		why = "the access rules are broken, so nobody may anything until they are mended and read again"
+	case err == nil && rules.Len() == 0 && s.ruled:
+		err = fmt.Errorf("%s: no [[access]] rule is there any more: give one, or restart chardevd to do without", s.file)
+		why = "the access rules are gone, so nobody may anything until there are some again, or chardevd is restarted"
+	default:
+		return nil // what else is wrong Load tells
 	}
+	rules = access.Nobody(why)
+	now := *s.cfg
+	now.Access = rules
+	s.cfg = &now
+	cut := s.setRules(rules, by)
 	return fmt.Errorf("access rules: nobody may anything now but the operator at the control socket (%d clients were cut): %w", cut, err)
 }
 

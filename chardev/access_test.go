@@ -33,7 +33,7 @@ func unixUser(number string) access.Identity {
 // rulesOf reads rules as a config has them.
 func rulesOf(t testing.TB, text string) *access.Rules {
 	t.Helper()
-	r, err := LoadAccess(write(t, text, nil))
+	r, _, err := loadAccess(write(t, text, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +194,10 @@ func serverOf(cons ...*console) *Server {
 	return s
 }
 
-// put adds a console.
+// put adds a console, whose rules are the server's from now on.
 func (s *Server) put(con *console) {
+	s.gate.rules.Store(con.hub.gate.rules.Load())
+	con.hub.gate = &s.gate
 	con.hub.sign = s.board.add(con)
 	s.consoles.Store(new(append(slices.Clone(s.all()), con)))
 }
@@ -223,7 +225,11 @@ func TestRoutes(t *testing.T) {
 	c := &control{server: serverOf(con), ctx: b.ctx}
 	ask := func(uid uint32, pattern string) (int, string) {
 		method, path, _ := strings.Cut(pattern, " ")
-		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), nil)
+		var body io.Reader
+		if path == "/api/v1/chardevs" && method == "POST" {
+			body = strings.NewReader(`{"name": "vm1"}`)
+		}
+		r := httptest.NewRequest(method, strings.NewReplacer("{name}", "vm1", "{id}", "1").Replace(path), body)
 		r = fromProcess(uid, r)
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
@@ -237,7 +243,13 @@ func TestRoutes(t *testing.T) {
 		if rt.own != nil && rt.one == nil && rt.all == nil && rt.needs == access.None {
 			continue // of the caller alone
 		}
-		if rt.needs == access.None || (rt.one == nil) == (rt.all == nil) || rt.own != nil {
+		handlers := 0
+		for _, is := range []bool{rt.one != nil, rt.all != nil, rt.set != nil} {
+			if is {
+				handlers++
+			}
+		}
+		if rt.needs == access.None || handlers != 1 || rt.own != nil {
 			t.Fatalf("%s: it needs no permission, or has not one handler", rt.pattern)
 		}
 		if !strings.HasPrefix(rt.pattern, "GET ") && rt.needs&(access.Write|access.Control|access.Admin) == 0 {
@@ -246,7 +258,11 @@ func TestRoutes(t *testing.T) {
 		for may := access.None; may <= access.All; may++ {
 			b.hub.gate.rules.Store(rulesOf(t, permit(fmt.Sprint(uid), may)))
 			status, body := ask(uid, rt.pattern)
-			switch permitted := may.Has(rt.needs); {
+			switch permitted := may.Has(rt.needs) && rt.pattern != "POST /api/v1/reload"; { // which is of all chardevs
+			case rt.set != nil: // whether it is there or not
+				if (status == 403) == permitted {
+					t.Errorf("%s, who may %s: %d %s", rt.pattern, may, status, body)
+				}
 			case rt.all != nil:
 				if status != 200 && (permitted || status != 403) || strings.Contains(body, "vm1") != permitted {
 					t.Errorf("%s, who may %s: %d %s", rt.pattern, may, status, body)
@@ -305,7 +321,7 @@ func TestReloadAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	runs(t, s)
 	operator := access.Identity{Operator: true}
 	for _, step := range []struct {
 		why, main, included string
@@ -313,14 +329,14 @@ func TestReloadAccess(t *testing.T) {
 		says                string // "": it is right
 	}{
 		{"as it was", good + permit("1", access.Read), permit("2", access.Write), access.Read, access.Write, ""},
-		{"the main file goes first", permit("2", access.Control), permit("2", access.Write), access.None, access.Control, ""},
-		{"other mistakes are no matter", "[[chardev]]\nnmae = 5\n" + permit("1", access.Read), "", access.Read, access.None, ""},
+		{"the main file goes first", good + permit("2", access.Control), permit("2", access.Write), access.None, access.Control, ""},
+		{"another mistake changes nothing", "[[chardev]]\nnmae = 5\n" + permit("1", access.Read), "", access.None, access.Control, "nmae"},
 		{"no TOML", "[[access]\n" + permit("1", access.Read), "", access.None, access.None, "chardev.toml:2:"},
-		{"mended", permit("1", access.Read), "", access.Read, access.None, ""},
+		{"mended", good + permit("1", access.Read), "", access.Read, access.None, ""},
 		{"a mistake in a rule", permit("1", access.Read) + "[[access]]\nwho = 'unix:2'\nmay = 'raed'\non = '*'\n", "", access.None, access.None, `"read"`},
 		{"a mistake in an included one", permit("1", access.Read), "[[access]]\n", access.None, access.None, "a.toml:1:1"},
 		{"none any more", "", "", access.None, access.None, "restart"},
-		{"some again", permit("1", access.All), "", access.All, access.None, ""},
+		{"some again", good + permit("1", access.All), "", access.All, access.None, ""},
 	} {
 		dir := filepath.Dir(path)
 		for name, text := range map[string]string{path: "include = ['in/*.toml']\n" + step.main, filepath.Join(dir, "in/a.toml"): step.included} {
@@ -328,7 +344,7 @@ func TestReloadAccess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := s.ReloadAccess()
+		err := reloaded(s)
 		if (err == nil) != (step.says == "") || err != nil && !strings.Contains(err.Error(), step.says) {
 			t.Errorf("%s: error %v, want %q", step.why, err, step.says)
 		}
@@ -343,8 +359,41 @@ func TestReloadAccess(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ReloadAccess(); err == nil || s.gate.decide(unixUser("1"), "vm1").May != access.None {
+	if err := reloaded(s); err == nil || s.gate.decide(unixUser("1"), "vm1").May != access.None {
 		t.Errorf("without a file: %v", err)
+	}
+}
+
+func reloaded(s *Server) error {
+	_, err := s.Reload()
+	return err
+}
+
+// runs runs a server until the test ends; it returns when all is open.
+func runs(t testing.TB, s *Server) {
+	t.Helper()
+	t.Cleanup(begun(t, s))
+}
+
+// begun runs a server until end is called; it returns when all is open.
+func begun(t interface {
+	Error(...any)
+	Fatal(...any)
+}, s *Server) (end func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	ready, over := make(chan struct{}), make(chan error, 1)
+	go func() { over <- s.Run(ctx, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-over:
+		stop()
+		t.Fatal(err)
+	}
+	return func() {
+		stop()
+		if err := errors.Join(<-over, s.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

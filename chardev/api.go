@@ -19,6 +19,10 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/writer         WriterChange → WriterInfo: how it is now
 //	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
+//	POST   /api/v1/reload                       Changes: the config file is read again, and done
+//	POST   /api/v1/chardevs                     ChardevRequest → Changes: it is added, and kept in conf.d
+//	PUT    /api/v1/chardevs/NAME                ChardevRequest → Changes: one that was added so is replaced
+//	DELETE /api/v1/chardevs/NAME                Changes: one that was added so is removed
 //	GET    /api/v1/session                      SessionInfo: who I am
 //	POST   /api/v1/session                      SessionRequest → SessionInfo, and a cookie: I log in
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
@@ -57,6 +61,11 @@ import "time"
 // is 403; for who may not even read, the chardev is not there (404). The daemon's own
 // user and root are the operator, who may everything.
 //
+// What changes the config needs to administer: a reload on all chardevs (on = "*"), the
+// others on the one that they name; without it the answer is 403, whether that is there or
+// not. A config that would be wrong is answered with 422, what else is in the way, like a
+// chardev that stands in a file of somebody else, with 409, and then nothing is changed.
+//
 // A log's parameters are the fields of LogQuery in lower case; true and false are
 // written so. The answer is text, the bytes, an object a line or a recording, as
 // format says. HeaderOffset and HeaderEpoch tell where it begins; trailers
@@ -69,8 +78,8 @@ import "time"
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
 // of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
 // events=true. Where names=true is given they have the console's name. With format=text, which
-// has to be said, the data are a JSON string: what format=text shows without, of one line
-// that is whole now; or, in an event without ID, more of the one that is not, so that who
+// has to be said, the data are a JSON string: what format=text shows without, of lines
+// that are whole; or, in an event without ID, more of the one that is not, so that who
 // goes on behind the last ID gets what came in events without one again. The ID of an event is where to go on behind it, which Last-Event-ID does
 // (and since and lines do not count then): the offset of the next byte; with +K behind
 // it, if K of the things that happened there were told; and with @EPOCH, where no journal
@@ -96,6 +105,16 @@ const (
 	AttachProtocol = "chardev.v1" // with messages
 	StreamProtocol = "binary"     // the stream and nothing else, as for who asks for none
 )
+
+// ChardevRequest is a chardev that is to be added, or to replace the one of its name. Paths
+// are whole ones. Commands and files (exec:, command:, file:, pipe:, stdio:) only a config
+// file may have.
+type ChardevRequest struct {
+	Name      string         `json:"name,omitempty"`      // absent where the path has it
+	Device    any            `json:"device"`              // an address, or {"listen": address}
+	Frontends []any          `json:"frontends,omitempty"` // addresses, or objects with the keys of [[chardev.frontend]]
+	Settings  map[string]any `json:"settings,omitempty"`  // the other keys of [[chardev]]: history, input, writer_idle, log
+}
 
 // The states of a device or a frontend.
 const (

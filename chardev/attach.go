@@ -44,9 +44,9 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 		frontend: "attach",
 		who:      caller.who,
 		peer:     caller.peer,
-		readOnly: query.Get("read_only") == "true",
 		onLag:    "catch-up",
 	}
+	cl.readOnly.Store(query.Get("read_only") == "true")
 	options := channel.WebsocketOptions{
 		Hosts:     []string{(&url.URL{Host: r.Host}).Hostname()}, // on a UNIX socket there is no name to be misled by, and else it is looked at
 		Origins:   c.origins(),

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -26,8 +27,14 @@ type actor interface {
 // An auditor tells the audit log of one chardev, or with "" of the daemon. The zero one
 // tells nobody.
 type auditor struct {
-	log     *audit.Log
+	log     *atomic.Pointer[audit.Log] // which may be given another one
 	chardev string
+}
+
+func (a auditor) note(r audit.Record) {
+	if a.log != nil {
+		a.log.Load().Note(r)
+	}
 }
 
 // did has the audit log say that somebody did something. text says what exactly, and is
@@ -35,7 +42,7 @@ type auditor struct {
 func (a auditor) did(by actor, what audit.What, text string) {
 	r := by.record()
 	r.What, r.Chardev, r.Text = what, a.chardev, text
-	a.log.Note(r)
+	a.note(r)
 }
 
 // didNot is did for what was refused because of why. Of a *notPermitted the rule is told
@@ -46,7 +53,18 @@ func (a auditor) didNot(by actor, text string, why error) {
 	if e, ok := errors.AsType[*notPermitted](why); ok {
 		r.Why, r.Rule = e.because(), e.decision.Place()
 	}
-	a.log.Note(r)
+	a.note(r)
+}
+
+// changed has the audit log say that somebody had the config changed, or that it was not
+// because of why.
+func (a auditor) changed(by actor, text string, why error) {
+	r := by.record()
+	r.What, r.Text = audit.Config, text
+	if why != nil {
+		r.Why = why.Error()
+	}
+	a.note(r)
 }
 
 // went has the audit log say that a client is gone, and what it had.
@@ -55,7 +73,7 @@ func (a auditor) went(c *client, why error) {
 	r.What, r.Chardev, r.Why = audit.Detach, a.chardev, reason(why)
 	r.Seconds = time.Since(c.since).Seconds()
 	r.BytesIn, r.BytesOut = c.typed.Load(), c.got.Load()
-	a.log.Note(r)
+	a.note(r)
 }
 
 // record is for what a client does, or is refused.

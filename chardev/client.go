@@ -24,8 +24,6 @@ type client struct {
 	via       *frontend // it came by; nil: by the API
 	who       access.Identity
 	peer      string // who and where, for people
-	readOnly  bool
-	onLag     string
 	halfClose bool
 	guard     *requestGuard       // not nil: cut it if it speaks HTTP
 	person    func(Message) error // sends a message in order with the bytes; nil: it is a program
@@ -47,13 +45,16 @@ type client struct {
 	endOnce sync.Once
 	cause   error // why its end has come; before going is closed
 
-	cursor  atomic.Int64  // changed under mu
-	typed   atomic.Int64  // bytes of its input that the device took
-	got     atomic.Int64  // bytes it was given
-	missed  atomic.Int64  // bytes it could not have
-	refused atomic.Int64  // bytes of its input that nobody took
-	rights  atomic.Uint32 // access.Permissions; changed under hub.mu
-	owed    atomic.Bool   // it is to be told how the input is (hub.owe)
+	cursor   atomic.Int64  // changed under mu
+	typed    atomic.Int64  // bytes of its input that the device took
+	got      atomic.Int64  // bytes it was given
+	missed   atomic.Int64  // bytes it could not have
+	refused  atomic.Int64  // bytes of its input that nobody took
+	readOnly atomic.Bool   // by its frontend; changed under hub.mu
+	rights   atomic.Uint32 // access.Permissions; changed under hub.mu
+	owed     atomic.Bool   // it is to be told how the input is (hub.owe)
+
+	onLag string // changed with mu and hub.mu held
 
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
@@ -427,7 +428,7 @@ func (c *client) info(head int64) ClientInfo {
 
 // mode is what the client may do with its input.
 func (c *client) mode() string {
-	if c.readOnly || !c.may(access.Write) {
+	if c.readOnly.Load() || !c.may(access.Write) {
 		return "read-only"
 	}
 	return "read-write"

@@ -39,6 +39,7 @@ type CredentialsConfig struct {
 // A ChardevConfig is one [[chardev]].
 type ChardevConfig struct {
 	Name       string
+	Pos        string // file:line:column where it is written
 	Device     Endpoint
 	Frontends  []FrontendConfig
 	History    int           // bytes

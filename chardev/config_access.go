@@ -9,23 +9,29 @@ import (
 	"chardevd/chardev/internal/access"
 )
 
-// LoadAccess reads the [[access]] rules of a config file and of those that it
-// includes, and nothing else of them: what is wrong elsewhere is not told. Any error
-// is a *ConfigError, and then there are no rules, not even those that are right.
-func LoadAccess(path string) (*access.Rules, error) {
-	l, err := loadSome(path, func(l *loader, t *table) {
+// loadAccess reads the [[access]] rules of a config file and of those that it includes,
+// and nothing else of them: what is wrong elsewhere is not told. Any error is a
+// *ConfigError, and then there are no rules, not even those that are right; wrong says
+// that it is of a rule, and not of a file that can not be read.
+func loadAccess(path string) (rules *access.Rules, wrong bool, err error) {
+	read := func(l *loader, t *table) {
+		mistakes := len(l.notes)
 		l.access(t)
+		wrong = wrong || len(l.notes) > mistakes
+	}
+	l, err := loadSome(path, func(l *loader, t *table) {
+		read(l, t)
 		if include, ok := t.get("include"); ok {
-			l.include(include, l.access)
+			l.include(include, func(t *table) { read(l, t) })
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if len(l.notes) > 0 {
-		return nil, &ConfigError{mistakes(l.notes)}
+		return nil, wrong, &ConfigError{mistakes(l.notes)}
 	}
-	return access.New(l.rules), nil
+	return access.New(l.rules), false, nil
 }
 
 // access reads the rules of a file. Those of the main file come first, then those of

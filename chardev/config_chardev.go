@@ -75,7 +75,7 @@ func (r *Reconnect) fill(e Endpoint) {
 // chardev reads one [[chardev]].
 func (l *loader) chardev(t *table) {
 	c := l.defaults
-	c.Name = l.name(t)
+	c.Name, c.Pos = l.name(t), t.header().String()
 	number := len(l.cfg.Chardevs) + 1
 	called := "a chardev without name"
 	if c.Name != "" {
@@ -141,6 +141,16 @@ func (l *loader) chardev(t *table) {
 	l.cfg.Chardevs = append(l.cfg.Chardevs, c)
 }
 
+// nameForm is what a chardev's name is, for messages.
+const nameForm = "a name of 1 to 64 of A–Z a–z 0–9 . _ -, which starts with a letter or digit"
+
+// isName says whether a chardev may have a name.
+func isName(s string) bool {
+	const first = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	other := func(r rune) bool { return !strings.ContainsRune(first+"._-", r) }
+	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, other) && strings.Contains(first, s[:1])
+}
+
 // name reads a chardev's name; "" if there is none that is right.
 func (l *loader) name(t *table) string {
 	v, ok := t.get("name")
@@ -148,15 +158,12 @@ func (l *loader) name(t *table) string {
 		t.missingf(`[[chardev]] has no name; give it name = "…"`)
 		return ""
 	}
-	const what = "a name of 1 to 64 of A–Z a–z 0–9 . _ -, which starts with a letter or digit"
-	s, ok := v.text(what)
+	s, ok := v.text(nameForm)
 	if !ok {
 		return ""
 	}
-	const first = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	other := func(r rune) bool { return !strings.ContainsRune(first+"._-", r) }
-	if len(s) > 64 || strings.ContainsFunc(s, other) || !strings.Contains(first, s[:1]) {
-		v.want(what)
+	if !isName(s) {
+		v.want(nameForm)
 		return ""
 	}
 	if at, dup := l.names[s]; dup {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -32,7 +33,25 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
 	}
-	return load(path, text)
+	return load(path, text, new(instead))
+}
+
+// loadInstead is Load as if an included file, by its absolute path, had another text, ""
+// if it were not there. read says whether any include is for it.
+func loadInstead(path, file, text string) (cfg *Config, read bool, err error) {
+	main, err := readConfig(path)
+	if err != nil {
+		return nil, false, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	other := instead{file: file, text: text}
+	cfg, err = load(path, main, &other)
+	return cfg, other.read, err
+}
+
+// An instead is a file that is read as if it had another text. The zero one is none.
+type instead struct {
+	file, text string
+	read       bool // it was
 }
 
 // readConfig reads a file of at most maxConfig bytes; of a larger one it
@@ -61,6 +80,7 @@ func cause(err error) error {
 // A loader is one Load.
 type loader struct {
 	cfg      *Config
+	instead  *instead
 	sources  int
 	notes    []note // the mistakes
 	warnings []note
@@ -104,8 +124,9 @@ func loadSome(path string, read func(*loader, *table)) (*loader, error) {
 }
 
 // load is Load of a file whose text is known.
-func load(path, text string) (*Config, error) {
+func load(path, text string, other *instead) (*Config, error) {
 	l := &loader{
+		instead:     other,
 		cfg:         &Config{File: path, Credentials: map[string]*CredentialsConfig{}},
 		defaults:    builtinChardev,
 		frontend:    builtinFrontend,
@@ -253,7 +274,7 @@ func (l *loader) include(v *value, content func(*table)) {
 				continue
 			}
 			seen[f.path] = true
-			text, err := readRegular(f.path)
+			text, err := l.text(f.path)
 			if err != nil {
 				e.failf("%s: %s", f.name, err)
 				continue
@@ -264,6 +285,15 @@ func (l *loader) include(v *value, content func(*table)) {
 			}
 		}
 	}
+}
+
+// text is that of an included file.
+func (l *loader) text(path string) (string, error) {
+	if l.instead != nil && path == l.instead.file {
+		l.instead.read = true
+		return l.instead.text, nil
+	}
+	return readRegular(path)
 }
 
 // An included file has its absolute path, and the name that messages call it by.
@@ -281,9 +311,11 @@ func (l *loader) match(pattern string, src *source) ([]included, error) {
 			paths[0] = filepath.Join(globQuoter.Replace(src.dir), pattern)
 		}
 		var err error
-		if paths, err = filepath.Glob(paths[0]); err != nil {
+		glob := paths[0]
+		if paths, err = filepath.Glob(glob); err != nil {
 			return nil, errors.New("a bracket is not closed or is empty")
 		}
+		paths = l.instead.among(paths, glob)
 	}
 	files := make([]included, len(paths))
 	for i, p := range paths {
@@ -293,6 +325,20 @@ func (l *loader) match(pattern string, src *source) ([]included, error) {
 		}
 	}
 	return files, nil
+}
+
+// among is the files of a pattern with the one that has another text, or without it if it
+// has none.
+func (i *instead) among(paths []string, glob string) []string {
+	if i == nil || i.file == "" {
+		return paths
+	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return p == i.file })
+	if ok, _ := filepath.Match(glob, i.file); ok && i.text != "" {
+		at, _ := slices.BinarySearch(paths, i.file)
+		paths = slices.Insert(paths, at, i.file)
+	}
+	return paths
 }
 
 var globQuoter = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)

@@ -203,6 +203,13 @@ func TestLoad(t *testing.T) {
 	if c := cfg.Credentials["default"]; c != nil && (c.Loaded.Server == nil || c.Loaded.ClientCAs == nil || c.Loaded.RootCAs == nil) {
 		t.Errorf("credentials: %+v", c)
 	}
+	for i := range cfg.Chardevs {
+		c := &cfg.Chardevs[i]
+		if !strings.HasPrefix(c.Pos, dir+"/") {
+			t.Errorf("chardev %s is at %s", c.Name, c.Pos)
+		}
+		c.Pos = ""
+	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{
 		{
 			Name: "vm0", Device: Endpoint{channel.MustParseAddress("sim:boot"), false, main(29, 10)},
@@ -366,7 +373,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "chardev.toml")
 	f.Fuzz(func(t *testing.T, text string) {
-		cfg, err := load(path, text)
+		cfg, err := load(path, text, new(instead))
 		if err == nil {
 			if cfg == nil || len(cfg.Chardevs) == 0 {
 				t.Fatalf("%q gives neither a chardev nor an error", text)

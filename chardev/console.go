@@ -149,30 +149,20 @@ func (con *console) close() error {
 	return nil
 }
 
-// addFrontend opens one more way in.
-func (con *console) addFrontend(run *running, cfg *FrontendConfig) {
-	f := con.newFrontend(cfg)
-	con.fronts.Store(new(append(slices.Clone(con.frontends()), f)))
-	f.start(f.begin(run.ctx))
-	con.hub.sign.raise(happened)
-}
-
-// removeFrontend closes a way in. Who came by it is told why.
-func (con *console) removeFrontend(f *frontend, why error) {
-	f.stop(why)
-	con.fronts.Store(new(slices.DeleteFunc(slices.Clone(con.frontends()), func(one *frontend) bool { return one == f })))
-	con.hub.sign.raise(happened)
-}
-
-// setDevice closes the device and has one at another address in its place. Who is
-// attached stays.
-func (con *console) setDevice(run *running, ep *Endpoint, why error) {
-	old := con.device.Load()
-	state, _, _ := old.state()
-	old.stop(why)
+// closeDevice closes the device. Who is attached stays, and so does what it was, until
+// openDevice.
+func (con *console) closeDevice(why error) {
+	d := con.device.Load()
+	state, _, _ := d.state()
+	d.stop(why)
 	if state == StateUp {
-		con.hub.note(StateDown, old.ep.Address.String()+": "+why.Error())
+		con.hub.note(StateDown, d.ep.Address.String()+": "+why.Error())
 	}
+	d.status.set(StateDown, why)
+}
+
+// openDevice has a device at another address in place of the one that is closed.
+func (con *console) openDevice(run *running, ep *Endpoint) {
 	d := newDevice(con.hub, con.env, ep)
 	con.device.Store(d)
 	con.hub.sign.raise(happened)

@@ -16,12 +16,13 @@ type route struct {
 	pattern string
 	needs   access.Permissions // of the chardev; none at all: nobody is served
 
-	// One of the three. one is for the chardev that the pattern names, of whoever may do
+	// One of the four. one is for the chardev that the pattern names, of whoever may do
 	// that there; all is for every chardev where the caller may; own is about the caller,
-	// and needs nothing.
+	// and needs nothing; set changes the config, see forSet.
 	one func(http.ResponseWriter, *http.Request, *console)
 	all func(http.ResponseWriter, *http.Request, []*console)
 	own func(http.ResponseWriter, *http.Request, caller)
+	set func(caller, ChardevRequest) (Changes, error)
 
 	about about
 }
@@ -30,7 +31,7 @@ type route struct {
 func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
 	line := jsonOf(LineInfo{})
-	return []route{
+	return append(c.setRoutes(), []route{
 		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list, about: about{does: "How all consoles are", gives: jsonOf([]Info{})}},
 		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events, about: about{does: "How all consoles are, and then each that changes: events snapshot ([]Summary), chardev (Summary) and gone (Gone)", gives: contentOf("text/event-stream")}},
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show, about: about{does: "How a console is, with its last events", gives: jsonOf(Info{})}},
@@ -59,7 +60,7 @@ func (c *control) routes() []route {
 		{pattern: "GET " + healthPath, own: c.health, about: about{does: "200 while the daemon serves", gives: contentOf("text/plain")}},
 		{pattern: "GET " + readyPath, own: c.ready, about: about{does: "200 when all that could be opened was open once, 503 before; and what is not open now", gives: jsonOf(Readiness{})}},
 		{pattern: "GET " + openAPIPath, own: c.openAPI, about: about{does: "This description", gives: contentOf("application/json")}},
-	}
+	}...)
 }
 
 func (c *control) handler() http.Handler {
@@ -68,6 +69,8 @@ func (c *control) handler() http.Handler {
 		switch {
 		case rt.all != nil:
 			mux.HandleFunc(rt.pattern, c.forAll(rt))
+		case rt.set != nil:
+			mux.HandleFunc(rt.pattern, c.forSet(rt))
 		case rt.own != nil:
 			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { rt.own(w, r, callerOf(r)) })
 		default:

@@ -185,7 +185,8 @@ func TestInputIsRefused(t *testing.T) {
 
 // Who wants a device opened anew does not wait for the next try.
 func TestNextTryIsWanted(t *testing.T) {
-	r := retry{Reconnect: Reconnect{Min: time.Hour, Max: time.Hour}, now: make(chan struct{}, 1)}
+	r := retry{now: make(chan struct{}, 1)}
+	r.limits.Store(&Reconnect{Min: time.Hour, Max: time.Hour})
 	r.soon()
 	r.soon()
 	if !r.pause(t.Context(), nil) || r.wait != 0 {

@@ -70,6 +70,7 @@ func TestAThousandClients(t *testing.T) {
 		})
 	}
 	<-time.After(lasting)
+	await(t, "somebody to miss something", func() bool { return b.hub.missed() > 0 })
 	close(over)
 	printing.Wait()
 	trouble.Wait()

@@ -26,7 +26,7 @@ type device struct {
 
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
-	d.supervisor = newSupervisor(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
+	d.init(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
 	d.retry.now = make(chan struct{}, 1)
 	d.status.moved = func() { h.sign.raise(happened) }
 	return d

@@ -98,9 +98,17 @@
 //
 // # Who owns what
 //
+// Consoles come and go while the daemon runs. The server holds them copy-on-write; a
+// device, a frontend and an address of [http] have a life each (life.go), which ends
+// alone or with the daemon's. A change of the config is compared first (diff.go, which
+// touches nothing) and then done (reload.go): one at a time, with Server.changing held;
+// what is gone is closed before anything is opened. A console that goes (console.stop)
+// lets in nobody more, waits for who is there, closes the device, and then the journal.
+// keep.go writes down what is added over the API.
+//
 // The credentials of all chardevs (keyring.go) follow their files in one
 // goroutine; whoever shakes hands asks for those in force. Server.Run waits for
-// frontends, then for devices; a supervisor owns each endpoint, and is the only one
+// frontends and who is there, then for devices; a supervisor owns each endpoint, and is the only one
 // that tries again; frontend.serve and the control socket's attach own a client, and
 // client.serve its channel; hub.session owns the device's channel. What goes on while
 // nobody waits for it is begun with a function that is called at its end (ended,

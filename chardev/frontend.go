@@ -28,7 +28,7 @@ const defaultMaxClients = 256
 func newFrontend(h *hub, env *channel.Env, cfg *FrontendConfig) *frontend {
 	f := &frontend{hub: h}
 	f.cfg.Store(cfg)
-	f.supervisor = newSupervisor(h.audit.refusals(env, &cfg.Endpoint, h.stir), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
+	f.init(h.audit.refusals(env, &cfg.Endpoint, h.stir), &cfg.Endpoint, cmp.Or(cfg.Reconnect, usualReconnect(&cfg.Endpoint)), f.tellNews)
 	return f
 }
 
@@ -96,8 +96,6 @@ func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
 		via:       f,
 		who:       who,
 		peer:      peerName(who, ch),
-		readOnly:  cfg.Mode == "read-only",
-		onLag:     cfg.OnLag,
 		halfClose: cfg.HalfClose,
 		person:    notices(f.ep.Address, ch),
 		guard:     a.guard,

@@ -42,7 +42,7 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
-	d.supervisor = newSupervisor(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
+	d.init(s.audit.refusals(env, ep, s.lull.stir), ep, usualReconnect(ep), func(state string, err error) {
 		if err != nil {
 			env.Log.Warn("http is "+state, "error", err)
 			return

@@ -122,6 +122,9 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 		return err
 	}
 	h.here.Add(1)
+	if c.via != nil {
+		c.accept(c.via.cfg.Load())
+	}
 	head := h.hist.Head()
 	at := max(head-int64(replay), h.oldest())
 	if from >= 0 {

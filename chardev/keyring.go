@@ -16,8 +16,9 @@ import (
 // has changed holds from the next handshake on, and no session is cut. New files
 // that are wrong leave the old ones in force.
 type keyring struct {
-	log    *slog.Logger
-	byName map[string]*keys
+	log       *slog.Logger
+	byName    atomic.Pointer[map[string]*keys] // which is never changed in its place
+	following *life                            // of keep; nil: nothing is followed
 }
 
 // keys are one [credentials.NAME] at run time.
@@ -37,25 +38,55 @@ const replaceTime = time.Second
 // newKeyring takes them as they were when the config was read, which also told
 // what expires soon.
 func newKeyring(cfg map[string]*CredentialsConfig, log *slog.Logger) *keyring {
-	k := &keyring{log, map[string]*keys{}}
+	k := &keyring{log: log}
+	k.byName.Store(new(k.keysOf(cfg)))
+	return k
+}
+
+// named are all of them.
+func (k *keyring) named() map[string]*keys { return *k.byName.Load() }
+
+// keysOf are those of a config, of which those whose files are the same are those that
+// there are.
+func (k *keyring) keysOf(cfg map[string]*CredentialsConfig) map[string]*keys {
+	var old map[string]*keys
+	if k.byName.Load() != nil {
+		old = k.named()
+	}
+	all := map[string]*keys{}
 	for name, c := range cfg {
+		if one := old[name]; one != nil && one.files == c.Files {
+			all[name] = one
+			continue
+		}
 		one := &keys{files: c.Files}
 		one.now.Store(c.Loaded)
 		if due, _ := c.Loaded.Expiring(time.Now()); len(due) > 0 {
 			one.told = time.Now()
 		}
-		k.byName[name] = one
+		all[name] = one
 	}
-	return k
+	return all
+}
+
+// replace has the credentials of another config in place of those that there are. New
+// handshakes get them; nobody is cut.
+func (k *keyring) replace(cfg map[string]*CredentialsConfig, run *running) {
+	if k.following != nil {
+		k.following.stop(errReloaded)
+		k.following = nil
+	}
+	k.byName.Store(new(k.keysOf(cfg)))
+	k.start(run.ctx, run.work)
 }
 
 // start follows the files, if there are any, until ctx ends; wg counts it.
 func (k *keyring) start(ctx context.Context, wg *sync.WaitGroup) {
-	if len(k.byName) == 0 {
+	if len(k.named()) == 0 {
 		return
 	}
 	var paths []string
-	for _, one := range k.byName {
+	for _, one := range k.named() {
 		paths = append(paths, one.files.Paths()...)
 	}
 	watch, err := channel.WatchFiles(paths...)
@@ -65,7 +96,11 @@ func (k *keyring) start(ctx context.Context, wg *sync.WaitGroup) {
 	} else {
 		changed = watch.C
 	}
+	k.following = new(life)
+	ctx, followed := k.following.begin(ctx)
+	followed.Add(1)
 	wg.Go(func() {
+		defer followed.Done()
 		if watch != nil {
 			defer watch.Close()
 		}
@@ -104,8 +139,9 @@ func (k *keyring) keep(ctx context.Context, changed <-chan struct{}) {
 // expiries calls f with when each of them ends, as a Unix time, by name; but for those
 // that never do.
 func (k *keyring) expiries(f func(name string, at float64)) {
-	for _, name := range slices.Sorted(maps.Keys(k.byName)) {
-		if at := k.byName[name].now.Load().Expiry(); !at.IsZero() {
+	named := k.named()
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if at := named[name].now.Load().Expiry(); !at.IsZero() {
 			f(name, float64(at.Unix()))
 		}
 	}
@@ -114,7 +150,7 @@ func (k *keyring) expiries(f func(name string, at float64)) {
 // reload reads all files again. With tell, it tells what is wrong; else it says
 // whether there is something to be told that was not yet.
 func (k *keyring) reload(tell bool) (wrong bool) {
-	for name, one := range k.byName {
+	for name, one := range k.named() {
 		old := one.now.Load()
 		next, err := old.Reload(one.files)
 		switch {
@@ -144,7 +180,7 @@ const warnAgain = 24 * time.Hour
 // warn tells what expires soon, of each credentials once a day at most, and returns
 // when there will be something to tell; zero: never.
 func (k *keyring) warn(now time.Time) (next time.Time) {
-	for name, one := range k.byName {
+	for name, one := range k.named() {
 		due, at := one.now.Load().Expiring(now)
 		if again := one.told.Add(warnAgain); len(due) > 0 && now.Before(again) {
 			at = again

@@ -72,7 +72,7 @@ func keepPair(t *testing.T, dir string) *keptPair {
 	}
 	k := &keptPair{t: t, dir: dir, log: make(linesLog, 100)}
 	ring := newKeyring(map[string]*CredentialsConfig{"x": {f, loaded}}, slog.New(slog.NewTextHandler(k.log, nil)))
-	k.keys = ring.byName["x"]
+	k.keys = ring.named()["x"]
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	ring.start(ctx, &wg)

@@ -340,7 +340,8 @@ func TestAFloodBesideTheBytesIsNotedInPart(t *testing.T) {
 	}
 	c.Write([]byte("x"))
 	await(t, "what is behind the breaks", func() bool { return r.hub.bytesIn.Load() == 1 })
-	watcher := &client{hub: r.hub, readOnly: true}
+	watcher := &client{hub: r.hub}
+	watcher.readOnly.Store(true)
 	for i := range 200 {
 		r.hub.noteSome(&r.hub.line.changes, "line", fmt.Sprint("the line is set to ", i))
 		watcher.tellOnce(fmt.Errorf("no %d", i))

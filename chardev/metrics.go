@@ -59,8 +59,8 @@ type scrape struct {
 }
 
 // metrics answers with the metrics of the chardevs that the caller may read, and of the
-// daemon if that is all there can be. The answer is made before any of it is sent: who reads it slowly, or not
-// at all, holds nothing but its bytes.
+// daemon if that is all there can be. The answer is made before any of it is sent: who
+// reads it slowly, or not at all, holds nothing but its bytes.
 func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*console) {
 	who := callerOf(r).who
 	what := scrape{cons: cons, daemon: c.server.mayWatch(who)}

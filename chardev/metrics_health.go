@@ -47,10 +47,7 @@ func (c *control) ready(w http.ResponseWriter, _ *http.Request, from caller) {
 		}
 	}
 	if s.mayWatch(from.who) {
-		s.changing.Lock()
-		doors := s.doors
-		s.changing.Unlock()
-		for _, d := range doors {
+		for _, d := range s.httpDoors() {
 			add("http", "", &d.supervisor)
 		}
 	}

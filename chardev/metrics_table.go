@@ -22,7 +22,7 @@ const (
 // are told of in METRICS.md.
 var families = []family{
 	{"chardevd_audit_lost_records_total", counter, "Records that are not in the audit log, as its disk took none or not fast enough.", func(s *Server, p *metricPage) {
-		p.add(float64(s.audit.log.Lost()))
+		p.add(float64(s.auditLog.Load().Lost()))
 	}, nil},
 	{"chardevd_build_info", gauge, "Always 1; what this chardevd is built of.", func(s *Server, p *metricPage) {
 		p.add(1, metricLabel("goversion", runtime.Version()), metricLabel("version", s.Version))

@@ -26,10 +26,7 @@ func (s *Server) Reach() []string {
 			lines = append(lines, "  "+line)
 		}
 	}
-	s.changing.Lock()
-	doors := s.doors
-	s.changing.Unlock()
-	for _, d := range doors {
+	for _, d := range s.httpDoors() {
 		state, err, _ := d.status.get()
 		line := "pages and API: " + d.url()
 		if d.url() == "" || state != StateUp {

@@ -40,6 +40,7 @@ type Server struct {
 	spare    *history.Spare // for what the journals are to write yet
 	desks    desks
 	audit    auditor
+	auditLog atomic.Pointer[audit.Log]
 	sessions *webSessions
 	wrongs   flood // of secrets
 	logins   [len(loginResults)]atomic.Int64
@@ -59,12 +60,13 @@ type Server struct {
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
 
+	doors atomic.Pointer[[]*httpDoor] // likewise
+
 	// changing is held by whoever changes what follows, the consoles and what is in them:
 	// one at a time.
 	changing sync.Mutex
-	cfg      *Config // what is in force
-	ruled    bool    // there were access rules
-	doors    []*httpDoor
+	cfg      *Config  // what is in force
+	ruled    bool     // there were access rules
 	run      *running // nil: Run has not begun, or ends
 
 	certMu sync.Mutex       // held while the file is made or read, so that it is one for all
@@ -96,8 +98,9 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 
 		keyring: newKeyring(cfg.Credentials, log),
 	}
+	s.audit.log = &s.auditLog
 	if cfg.Audit != "" {
-		s.audit.log = audit.Open(cfg.Audit, log)
+		s.auditLog.Store(audit.Open(cfg.Audit, log))
 	}
 	s.audit.did(theDaemon{}, audit.Start, cfg.File)
 	s.accounts = &accountKeeper{store: accounts.NewStore(cfg.State, s.lull.heave), review: s.review, audit: s.audit, log: log}
@@ -110,9 +113,11 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) {
 	}
 	s.consoles.Store(&all)
 	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
+	var doors []*httpDoor
 	for i := range cfg.HTTP.Listen {
-		s.doors = append(s.doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
+		doors = append(doors, s.newHTTPDoor(&cfg.HTTP.Listen[i]))
 	}
+	s.doors.Store(&doors)
 	return s, nil
 }
 
@@ -123,7 +128,7 @@ func (s *Server) Close() error {
 	s.audit.did(theDaemon{}, audit.Stop, "")
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
-		unaudited := s.audit.log.Close(closeGrace / 2)
+		unaudited := s.auditLog.Load().Close(closeGrace / 2)
 		s.sessions.keep()
 		done <- errors.Join(unaudited, s.closeJournals())
 	}()
@@ -207,7 +212,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 }
 
 func (s *Server) credentials(name string) (*channel.Credentials, error) {
-	c, ok := s.keyring.byName[name]
+	c, ok := s.keyring.named()[name]
 	if !ok {
 		return nil, fmt.Errorf("no [credentials.%s]", name)
 	}
@@ -229,6 +234,14 @@ func (s *Server) selfSigned() (cert *tls.Certificate, err error) {
 func (s *Server) all() []*console {
 	if all := s.consoles.Load(); all != nil {
 		return *all
+	}
+	return nil
+}
+
+// httpDoors is all, of the addresses of [http].
+func (s *Server) httpDoors() []*httpDoor {
+	if doors := s.doors.Load(); doors != nil {
+		return *doors
 	}
 	return nil
 }
@@ -295,7 +308,7 @@ func (s *Server) begin(run *running) {
 	for _, c := range s.all() {
 		c.start(run)
 	}
-	for _, d := range s.doors {
+	for _, d := range s.httpDoors() {
 		d.start(run)
 	}
 	s.keyring.start(run.ctx, run.work)
@@ -328,10 +341,7 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 		}
 		return true
 	}
-	s.changing.Lock()
-	doors := s.doors
-	s.changing.Unlock()
-	for _, d := range doors {
+	for _, d := range s.httpDoors() {
 		if !await(&d.supervisor) {
 			return false
 		}

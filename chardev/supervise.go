@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -96,9 +97,9 @@ func (s *status) get() (state, err string, since time.Time) {
 // A retry spaces the tries to open something: doubling from min to max, with
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
-	Reconnect
-	now  chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
-	wait time.Duration
+	limits atomic.Pointer[Reconnect]
+	now    chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
+	wait   time.Duration
 }
 
 // soon has the next try made at once.
@@ -133,7 +134,8 @@ func usualReconnect(e *Endpoint) Reconnect {
 // pause waits until the next try is due, or wanted now, or something new is at the path
 // that is watched, which both begin with min again; it reports whether ctx still holds.
 func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
-	r.wait = min(max(2*r.wait, r.Min), r.Max)
+	limits := r.limits.Load()
+	r.wait = min(max(2*r.wait, limits.Min), limits.Max)
 	t := time.NewTimer(r.wait/2 + rand.N(r.wait/2+1))
 	defer t.Stop()
 	select {
@@ -165,8 +167,10 @@ type supervisor struct {
 	news   func(state string, err error) // told about each new state; no lock is held
 }
 
-func newSupervisor(env *channel.Env, ep *Endpoint, r Reconnect, news func(string, error)) supervisor {
-	return supervisor{env: env, ep: ep, retry: retry{Reconnect: r}, status: newStatus(), news: news}
+// init makes the supervisor of ep, which is tried as r says.
+func (s *supervisor) init(env *channel.Env, ep *Endpoint, r Reconnect, news func(state string, err error)) {
+	s.env, s.ep, s.status, s.news = env, ep, newStatus(), news
+	s.retry.limits.Store(&r)
 }
 
 func (s *supervisor) set(state string, err error) {

@@ -37,19 +37,21 @@ func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 func telling(a channel.Address) (s *supervisor, news func() []string) {
 	var mu sync.Mutex
 	var lines []string
-	return &supervisor{
-			env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
-			retry: retry{Reconnect: Reconnect{Min: time.Millisecond, Max: time.Millisecond}}, status: newStatus(),
-			news: func(state string, err error) {
-				mu.Lock()
-				defer mu.Unlock()
-				lines = append(lines, state+" "+reason(err))
-			},
-		}, func() []string {
+	s = &supervisor{
+		env: &channel.Env{Log: slog.New(slog.DiscardHandler)}, ep: &Endpoint{Address: a},
+		status: newStatus(),
+		news: func(state string, err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			return append([]string(nil), lines...)
-		}
+			lines = append(lines, state+" "+reason(err))
+		},
+	}
+	s.retry.limits.Store(&Reconnect{Min: time.Millisecond, Max: time.Millisecond})
+	return s, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), lines...)
+	}
 }
 
 // A cable that is pulled out and put in again ends the session, and then there is

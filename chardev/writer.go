@@ -19,8 +19,6 @@ import (
 // A writer is who has an exclusive input, and who asks for it. The holder is always
 // one that is attached, may write, and whose input has not ended.
 type writer struct {
-	idle time.Duration // a holder loses the input that used it for so long no more; 0: never. Fixed
-
 	// pen is held by who gives the device something, from the look at who has the input
 	// to the write, which never waits (channel.Outbox); and by who takes the input, or
 	// the right to write, from somebody. So no byte of a former holder comes behind
@@ -28,13 +26,14 @@ type writer struct {
 	pen sync.Mutex
 
 	// guarded by hub.mu
-	holder *client     // nil: it is free
-	asked  []*client   // who wants to have it, the first first; nobody while it is free
-	turn   int64       // how often it changed hands
-	since  time.Time   // when it did so last; zero: never
-	why    string      // how it came to that, behind who has it; "": by itself
-	used   time.Time   // when the holder last used it, or got it
-	timer  *time.Timer // nil: nobody has it, or idle is 0
+	idle   time.Duration // a holder loses the input that used it for so long no more; 0: never
+	holder *client       // nil: it is free
+	asked  []*client     // who wants to have it, the first first; nobody while it is free
+	turn   int64         // how often it changed hands
+	since  time.Time     // when it did so last; zero: never
+	why    string        // how it came to that, behind who has it; "": by itself
+	used   time.Time     // when the holder last used it, or got it
+	timer  *time.Timer   // nil: nobody has it, or idle is 0
 
 	timing sync.WaitGroup // of timer
 	told   flood          // events
@@ -48,7 +47,7 @@ func (h *hub) mayHold(c *client) (why int, ok bool) {
 	switch {
 	case !c.may(access.Write):
 		return refusedAccess, false
-	case c.readOnly:
+	case c.readOnly.Load():
 		return refusedReadOnly, false
 	case h.inputMode() == "off":
 		return refusedOff, false
@@ -75,6 +74,10 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 	w := &h.writer
 	h.mu.Lock()
 	why, ok = h.mayHold(c)
+	if h.inputMode() != "exclusive" { // since just now
+		h.mu.Unlock()
+		return why, ok
+	}
 	var event handOver
 	if ok && w.holder == nil {
 		event = h.handTo(c, "")
@@ -184,12 +187,12 @@ func (h *hub) expire(turn int64) {
 // changeWriter calls change with the pen and mu held, and notes the event that it
 // returns, if any. Where the input is not exclusive it returns a *notExclusive.
 func (h *hub) changeWriter(change func() (event handOver, err error)) error {
-	if h.inputMode() != "exclusive" {
-		return &notExclusive{h.inputMode()}
-	}
 	h.writer.pen.Lock()
 	h.mu.Lock()
-	event, err := change()
+	event, err := handOver{}, error(&notExclusive{h.inputMode()})
+	if h.inputMode() == "exclusive" {
+		event, err = change()
+	}
 	h.mu.Unlock()
 	h.writer.pen.Unlock()
 	h.noteWriter(event)
@@ -219,8 +222,13 @@ func (h *hub) dropWriter(c *client, why string) (event handOver) {
 // endWriter is called when the input of c has ended, whatever becomes of its output:
 // who types no more must not keep others from it, and gets it no more.
 func (h *hub) endWriter(c *client) {
+	h.mu.Lock()
+	c.typesNoMore = true
+	h.mu.Unlock()
+	if h.inputMode() != "exclusive" {
+		return // and then it is none of those who may get the input
+	}
 	h.changeWriter(func() (event handOver, err error) {
-		c.typesNoMore = true
 		return h.dropWriter(c, c.String()+" types no more"), nil
 	})
 }

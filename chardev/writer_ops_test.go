@@ -98,7 +98,7 @@ func TestWriterOverTheAPI(t *testing.T) {
 	con := consoleOf(b.hub, "vm1", &Endpoint{Address: channel.MustParseAddress("null:")})
 	api := &control{server: serverOf(con), ctx: b.ctx}
 	far, c := b.attach(4<<10, 0, nil)
-	b.attach(4<<10, 0, func(c *client) { c.readOnly = true })
+	b.attach(4<<10, 0, func(c *client) { c.readOnly.Store(true) })
 	b.attach(4<<10, 0, nil)
 	ask := func(method, body string) (int, string) {
 		w := httptest.NewRecorder()

@@ -63,7 +63,7 @@ func (m *writerModel) setRights(t testing.TB) {
 }
 
 func (m *writerModel) mayHold(y *typist) bool {
-	return m.rights[y.user].Has(access.Write) && !y.readOnly
+	return m.rights[y.user].Has(access.Write) && !y.readOnly.Load()
 }
 
 func (m *writerModel) forget(y *typist) {
@@ -287,7 +287,8 @@ func (m *writerModel) come(t *rapid.T) *typist {
 	y := &typist{user: rapid.SampledFrom([]string{"1", "1", "2", "2", "3"}).Draw(t, "user")}
 	person, readOnly, half := rapid.Bool().Draw(t, "person"), rapid.IntRange(0, 4).Draw(t, "read-only") == 0, rapid.Bool().Draw(t, "half close")
 	y.far, y.client, y.gone = m.b.come(unixUser(y.user), func(c *client) {
-		c.readOnly, c.halfClose = readOnly, half
+		c.halfClose = half
+		c.readOnly.Store(readOnly)
 		c.hello = func(int64) Message {
 			y.mu.Lock()
 			defer y.mu.Unlock()

@@ -35,6 +35,7 @@ need chromium chromium                  # the pages
 need nodejs node                        # builds them
 need npm npm
 need systemd systemd-analyze            # the units
+need debootstrap debootstrap            # where the package is installed, in the long run
 need man-db man                         # the pages of the package
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"

@@ -43,7 +43,7 @@ func newRoot(t *testing.T) *root {
 	dir := folder(t)
 	script := `mount -t tmpfs tmpfs ` + dir + ` && cd ` + dir + ` && mkdir upper work root lower && `
 	if long {
-		run(t, program(t, "mmdebstrap"), "--variant=minbase", "--include=systemd-standalone-sysusers,systemd-standalone-tmpfiles,man-db",
+		run(t, program(t, "debootstrap"), "--variant=minbase", "--include=systemd-standalone-sysusers,systemd-standalone-tmpfiles,man-db",
 			"bookworm", filepath.Join(dir, "debian"), "http://deb.debian.org/debian")
 		script = `mount --bind ` + dir + `/debian /mnt && ` + script + `mount --move /mnt lower && `
 	} else {
@@ -145,6 +145,10 @@ func TestDebianPackage(t *testing.T) {
 		r.does("sh", "-c", "echo before | chardevd attach vm1 --since start")
 		if out := r.does("chardevd", "__complete", "attach", ""); !strings.Contains(out, "vm1\tup, sim:echo\n") {
 			t.Errorf("completion: %q", out)
+		}
+		r.gives("/etc/chardevd/conf.d/vm2.toml", "[[chardev]]\nname = \"vm2\"\ndevice = \"null:\"\n")
+		if out := r.does("setpriv", "--reuid=chardevd", "--regid=chardevd", "--init-groups", "chardevd", "reload"); !strings.Contains(out, "vm2") {
+			t.Errorf("reload: %q", out)
 		}
 	})
 

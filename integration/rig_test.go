@@ -83,10 +83,10 @@ var debian = map[string]string{
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
 	"curl":               "curl",
-	"nginx":              "nginx-light",
 	"systemd-analyze":    "systemd",
 	"man":                "man-db",
-	"dpkg":               "dpkg",
+	"debootstrap":        "debootstrap",
+	"nginx":              "nginx-light",
 }
 
 // program finds a program, or fails the test with the package that has it.

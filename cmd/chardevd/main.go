@@ -79,7 +79,7 @@ time, from one shared history.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newAdd(), newReplace(), newRemove(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	return root
 }
 

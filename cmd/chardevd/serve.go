@@ -35,10 +35,8 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. SIGHUP reads
-the [[access]] rules of the config file again, which then hold for those who are
-attached too; if they are wrong, nobody may anything but the operator at the control
-socket, until they are right.`,
+all of it could be written to the journals; a second one ends at once. SIGHUP has the
+config file read again and what has changed there done, as "chardevd reload" has.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),
@@ -106,8 +104,8 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the access rules
-// again. The service manager hears of all that.
+// serve runs the daemon until ctx ends. With each of hangups it reads the config again.
+// The service manager hears of all that.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal, manager *systemd.Service) (err error) {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
@@ -132,7 +130,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 		for {
 			select {
 			case <-hangups:
-				m.reload(s.ReloadAccess)
+				m.reload()
 			case <-ctx.Done():
 				m.stopping()
 				return

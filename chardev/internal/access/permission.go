@@ -13,7 +13,7 @@ const (
 	Read    Permissions = 1 << iota // be attached, see the output, the log and who is there
 	Write                           // type, as one who is attached
 	Control                         // send breaks, set the line, cut clients
-	Admin                           // change what the daemon itself is: nothing yet that is not in its config
+	Admin                           // add, replace and remove chardevs; of all (on = "*"): have the config read again
 
 	None Permissions = 0
 	All              = Read | Write | Control | Admin

@@ -1,6 +1,9 @@
 package access
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Rule says what some may do on some chardevs.
 type Rule struct {
@@ -50,6 +53,16 @@ func Nobody(why string) *Rules { return &Rules{without: why} }
 
 // Len is how many rules there are.
 func (r *Rules) Len() int { return len(r.list) }
+
+// String are the rules without where they are written, a line each: two that are the same
+// there decide the same.
+func (r *Rules) String() string {
+	var b strings.Builder
+	for _, one := range r.list {
+		fmt.Fprintf(&b, "%q may %s on %q\n", one.Who, one.May, one.On)
+	}
+	return b.String() + r.without
+}
 
 // A Decision is an answer of Rules, with its reason.
 type Decision struct {

@@ -26,6 +26,7 @@ const (
 	Line    What = "line"    // somebody changed the serial line
 	Writer  What = "writer"  // who has an exclusive input has changed
 	Rules   What = "rules"   // the access rules were read again
+	Config  What = "config"  // the config has changed while the daemon runs: what exactly, a line each; or Why not
 	Login   What = "login"   // somebody showed a secret that was right; a wrong one is refused
 	Account What = "account" // a token or a user was added, changed, revoked or removed
 	API     What = "api"     // a request that changes something, or reads a log, and was permitted

@@ -40,11 +40,11 @@ func (b *block) end() int64 { return b.at + int64(b.n) }
 // A History is the window. Space and Commit belong to the one writer; all else
 // may be called from anywhere.
 type History struct {
-	size  int    // how many bytes it holds at least, once there were so many
 	start int64  // offset of the first byte
 	spare *Spare // for what is kept beyond that; nil: nothing is
 
 	mu     sync.Mutex
+	size   int      // how many bytes it holds at least, once there were so many
 	keep   int64    // from here on
 	taken  int64    // of the spare
 	last   int      // of the last Commit: there will be as much again
@@ -58,6 +58,22 @@ type History struct {
 // spare; nil: there is none.
 func New(size int, start int64, spare *Spare) *History {
 	return &History{size: size, start: start, spare: spare, keep: math.MaxInt64}
+}
+
+// SetSize changes how many bytes it holds. A smaller window lets go of the oldest at once.
+func (h *History) SetSize(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.size = size
+	h.drop(h.past(0))
+	h.settle()
+}
+
+// Size is how many bytes it is to hold.
+func (h *History) Size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.size
 }
 
 // Space returns where the writer may put the next bytes: at least one byte, at

@@ -40,16 +40,17 @@ func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err er
 	if end := j.end.Load(); at < end {
 		return 0, fmt.Errorf("journal %s: offset %d is written already, the journal ends at %d: go on there", j.dir, at, end)
 	}
+	o := j.Options() // the same for all of it
 	for left > 0 {
-		if err := j.room(at, left, marks); err != nil {
+		if err := j.room(at, left, o, marks); err != nil {
 			return n, advise(err)
 		}
 		if err := j.gap(at); err != nil {
 			return n, advise(err)
 		}
 		take := left
-		if take > j.options.MaxSize { // only then is it cut
-			take = j.options.MaxSize - j.w.size
+		if take > o.MaxSize { // only then is it cut
+			take = o.MaxSize - j.w.size
 		}
 		m, err := j.write(bufs, n, take)
 		at, n, left = at+m, n+m, left-m
@@ -68,13 +69,13 @@ func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err er
 
 // room sees to it that the current segment is open and takes all of the next n
 // bytes, or as much as a whole segment does.
-func (j *Journal) room(at, n int64, marks []Mark) error {
+func (j *Journal) room(at, n int64, o Options, marks []Mark) error {
 	w := &j.w
 	if err := j.ready(at); err != nil {
 		return err
 	}
-	full := w.size > 0 && w.size+n > j.options.MaxSize
-	old := w.size > 0 && j.options.MaxSpan > 0 && len(marks) > 0 && marks[0].Time-w.first >= j.options.MaxSpan.Milliseconds()
+	full := w.size > 0 && w.size+n > o.MaxSize
+	old := w.size > 0 && o.MaxSpan > 0 && len(marks) > 0 && marks[0].Time-w.first >= o.MaxSpan.Milliseconds()
 	if !full && !old {
 		return nil
 	}

@@ -65,7 +65,6 @@ type Journal struct {
 	// fixed
 	world     *world
 	dir, name string
-	options   Options
 	keeper    *Keeper // nil: only looked at
 	epoch     epoch
 	start     int64
@@ -78,6 +77,8 @@ type Journal struct {
 	unsynced atomic.Bool  // the keeper knows that there is something to sync
 	changed  atomic.Bool  // the keeper found that the current segment's data is not what was written
 
+	options atomic.Pointer[Options]
+
 	held int // how many jobs of the keeper are under way; guarded by Keeper.mu
 
 	mu       sync.Mutex
@@ -88,6 +89,30 @@ type Journal struct {
 	own      []Event    // events of the journal's own that wait for the index to be open
 	found    []Event    // what of them is to be told, and was not asked for yet
 	tail     tail
+}
+
+// Options say how much it keeps, with the usual values in place of zeros.
+func (j *Journal) Options() Options { return *j.options.Load() }
+
+// SetOptions changes how much is kept: from now on, and of what is there already.
+func (j *Journal) SetOptions(o Options) {
+	j.setOptions(o)
+	j.keeper.mu.Lock()
+	defer j.keeper.mu.Unlock()
+	if _, ok := j.keeper.journals[j]; ok {
+		j.keeper.trims.add(j)
+		j.keeper.poke()
+	}
+}
+
+func (j *Journal) setOptions(o Options) {
+	if o.MaxSize <= 0 {
+		o.MaxSize = defaultSize
+	}
+	if o.Keep <= 0 {
+		o.Keep = defaultKeep
+	}
+	j.options.Store(&o)
 }
 
 // Epoch names the numbering of the offsets: they mean nothing under another one.

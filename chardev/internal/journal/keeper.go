@@ -12,16 +12,16 @@ import (
 // syncs, removes and compresses. It sleeps while there is nothing to do.
 type Keeper struct {
 	// fixed
-	world    *world
-	maxTotal int64
-	interval time.Duration
-	log      *slog.Logger
-	wake     chan struct{} // holds one: there is something to do
-	quit     chan struct{}
-	stop     sync.Once // closes quit
-	done     chan struct{}
+	world *world
+	log   *slog.Logger
+	wake  chan struct{} // holds one: there is something to do
+	quit  chan struct{}
+	stop  sync.Once // closes quit
+	done  chan struct{}
 
-	total atomic.Int64 // bytes on disk of all journals
+	maxTotal atomic.Int64 // bytes
+	interval atomic.Int64 // ns
+	total    atomic.Int64 // bytes on disk of all journals
 
 	packer packer // of the goroutine
 
@@ -63,13 +63,34 @@ func newKeeper(w *world, maxTotal int64, interval time.Duration, log *slog.Logge
 		log = slog.New(slog.DiscardHandler)
 	}
 	k := &Keeper{
-		world: w, maxTotal: maxTotal, interval: interval, log: log,
+		world: w, log: log,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		journals: set{}, reserves: set{}, trims: set{}, syncs: set{}, dirty: set{}, packs: set{},
 	}
 	k.released.L = &k.mu
+	k.maxTotal.Store(maxTotal)
+	k.interval.Store(int64(interval))
 	go k.run()
 	return k
+}
+
+// SetLimits changes what NewKeeper was given. It holds from now on, for what is there
+// already as well.
+func (k *Keeper) SetLimits(maxTotal int64, sync time.Duration) {
+	k.maxTotal.Store(maxTotal)
+	k.interval.Store(int64(sync))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for j := range k.journals {
+		k.trims.add(j)
+		k.syncs.add(j) // what waits for another interval, or for none
+	}
+	k.poke()
+}
+
+// Limits are those that are in force.
+func (k *Keeper) Limits() (maxTotal int64, sync time.Duration) {
+	return k.maxTotal.Load(), time.Duration(k.interval.Load())
 }
 
 // closing is how long Close waits for a disk that does not answer.
@@ -145,7 +166,7 @@ func (k *Keeper) pick(pack bool) (*Journal, job) {
 	if !k.aged.IsZero() && !now.Before(k.aged) {
 		k.aged = time.Time{} // and trim finds the next
 		for j := range k.journals {
-			if j.options.MaxAge > 0 {
+			if j.Options().MaxAge > 0 {
 				k.trims.add(j)
 			}
 		}
@@ -202,8 +223,8 @@ func (k *Keeper) adopt(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.journals.add(j)
-	o := j.options
-	if len(j.segments) > o.Keep || k.maxTotal > 0 || o.MaxTotal > 0 || o.MaxAge > 0 || o.Compress { // nobody else has it yet
+	o := j.Options()
+	if len(j.segments) > o.Keep || k.maxTotal.Load() > 0 || o.MaxTotal > 0 || o.MaxAge > 0 || o.Compress { // nobody else has it yet
 		k.trims.add(j)
 		k.poke()
 	}
@@ -213,7 +234,7 @@ func (k *Keeper) adopt(j *Journal) {
 func (k *Keeper) sealed(j *Journal) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.interval == 0 {
+	if k.interval.Load() == 0 {
 		k.syncs.add(j)
 	}
 	k.trims.add(j)
@@ -222,14 +243,14 @@ func (k *Keeper) sealed(j *Journal) {
 
 // syncLater is told that a journal has something to sync.
 func (k *Keeper) syncLater(j *Journal) {
-	if k.interval == 0 {
+	if k.interval.Load() == 0 {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.dirty.add(j)
 	if k.due.IsZero() {
-		k.due = k.world.now().Add(k.interval)
+		k.due = k.world.now().Add(time.Duration(k.interval.Load()))
 		k.poke()
 	}
 }

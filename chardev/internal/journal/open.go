@@ -16,13 +16,8 @@ func Open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 }
 
 func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
-	if o.MaxSize <= 0 {
-		o.MaxSize = defaultSize
-	}
-	if o.Keep <= 0 {
-		o.Keep = defaultKeep
-	}
-	j := &Journal{world: k.world, dir: dir, name: name, options: o, keeper: k}
+	j := &Journal{world: k.world, dir: dir, name: name, keeper: k}
+	j.setOptions(o)
 	j.tail.batch = -1
 	r := recovery{j: j, now: k.world.now()}
 	if err := r.run(); err != nil {

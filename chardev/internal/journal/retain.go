@@ -20,7 +20,7 @@ func (k *Keeper) trim(j *Journal) {
 		}
 		k.remove(j, s)
 	}
-	for k.maxTotal > 0 && k.total.Load() > k.maxTotal {
+	for k.maxTotal.Load() > 0 && k.total.Load() > k.maxTotal.Load() {
 		if !k.trimAny() {
 			break
 		}
@@ -30,7 +30,7 @@ func (k *Keeper) trim(j *Journal) {
 	if t := j.ages(); !t.IsZero() && (k.aged.IsZero() || t.Before(k.aged)) {
 		k.aged = t
 	}
-	if j.options.Compress {
+	if j.Options().Compress {
 		k.packs.add(j)
 	}
 }
@@ -38,7 +38,7 @@ func (k *Keeper) trim(j *Journal) {
 // cut takes the oldest segment that can be removed out of the list if there is too
 // much; nil if there is not. Its files are still there.
 func (j *Journal) cut(now time.Time) *segment {
-	o := j.options
+	o := j.Options()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := j.oldestSealed()
@@ -137,7 +137,7 @@ const tooMany = 16
 // trimSome keeps a writer that seals faster than the keeper removes from filling
 // the disk.
 func (j *Journal) trimSome() {
-	if _, n := j.Size(); n <= j.options.Keep+tooMany {
+	if _, n := j.Size(); n <= j.Options().Keep+tooMany {
 		return
 	}
 	if s := j.cut(j.world.now()); s != nil {
@@ -149,8 +149,8 @@ func (j *Journal) trimSome() {
 func (j *Journal) ages() time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if s := j.oldestSealed(); s != nil && j.options.MaxAge > 0 {
-		return unixMilli(s.last).Add(j.options.MaxAge)
+	if s := j.oldestSealed(); s != nil && j.Options().MaxAge > 0 {
+		return unixMilli(s.last).Add(j.Options().MaxAge)
 	}
 	return time.Time{}
 }

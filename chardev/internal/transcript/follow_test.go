@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"regexp"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,4 +146,69 @@ type cancelling struct{ cancel func() }
 func (c cancelling) Write(p []byte) (int, error) {
 	c.cancel()
 	return len(p), nil
+}
+
+// A rushing source's device prints more than its window whenever it has its turn.
+type rushing struct {
+	*memory
+	mu   sync.Mutex
+	head int64
+}
+
+const rushWindow = 4 << 10
+
+// An enough is a writer that ends the query after so many writes.
+type enough struct {
+	left   int
+	cancel func()
+}
+
+func (e *enough) Write(p []byte) (int, error) {
+	if e.left--; e.left == 0 {
+		e.cancel()
+	}
+	return len(p), nil
+}
+
+// run prints until ctx ends.
+func (r *rushing) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		r.mu.Lock()
+		r.head += 2 * rushWindow
+		r.mu.Unlock()
+		runtime.Gosched()
+	}
+}
+
+func (r *rushing) Read(at int64, buf []byte) (int, int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if missing := r.head - rushWindow - at; missing > 0 {
+		return 0, missing, nil
+	}
+	return int(min(r.head-at, int64(len(buf)))), 0, nil
+}
+
+// Whoever is overtaken at each turn of the device gets what is held all the same.
+func TestAFollowerThatIsAlwaysOvertaken(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the device's turn is when the reader gives way
+	const watchdog = 20 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), watchdog)
+	src := &rushing{memory: &memory{}, head: 2 * rushWindow}
+	var wg sync.WaitGroup
+	wg.Go(func() { src.run(ctx) })
+	q := Query{Format: Raw, Follow: true, Wait: func(ctx context.Context, _ int64) error {
+		runtime.Gosched()
+		return ctx.Err()
+	}}
+	w := &enough{left: 1000, cancel: cancel}
+	r, err := q.Write(ctx, src, 0, math.MaxInt64, w)
+	cancel()
+	wg.Wait()
+	if err != nil && !errors.Is(err, context.Canceled) || w.left > 0 {
+		t.Errorf("it wants %d writes more: %+v, %v", w.left, r, err)
+	}
+	if given := r.Next - r.Lost; r.Lost > 4*given { // a turn costs it one window of two
+		t.Errorf("it was given %d bytes, and has lost %d", given, r.Lost)
+	}
 }
