@@ -342,7 +342,7 @@ func BenchmarkMetrics(b *testing.B) {
 // Whatever an address has in it, a label is one.
 func TestMetricLabel(t *testing.T) {
 	const value = "unix:a\"b\\c\nd=1,{x}"
-	page := readMetrics(t, []byte("m{"+metricLabel("frontend", value+"\xff")+"} 1\n"))
+	page := readMetrics(t, []byte("# TYPE m gauge\nm{"+metricLabel("frontend", value+"\xff")+"} 1\n"))
 	if n := page.value(t, "m", "frontend="+value+"\uFFFD"); n != 1 {
 		t.Errorf("read is %v", page)
 	}
