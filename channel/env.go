@@ -195,7 +195,17 @@ type handshake struct{ cancel context.CancelFunc }
 
 func (s *listener) Serve(use func(Channel), failed func(error)) {
 	s.use, s.failed = use, failed
-	s.wg.Add(1)
+	// Under the lock with which Close cancels: either it waits for what begins
+	// here, or nothing begins.
+	s.mu.Lock()
+	closed := s.ctx.Err() != nil
+	if !closed {
+		s.wg.Add(1)
+	}
+	s.mu.Unlock()
+	if closed {
+		return
+	}
 	if !s.rest() {
 		go s.accept()
 	}
@@ -324,7 +334,9 @@ func (s *listener) Accept(ctx context.Context) (Channel, error) {
 }
 
 func (s *listener) Close() error {
+	s.mu.Lock()
 	s.cancel()
+	s.mu.Unlock()
 	err := s.accepter.Close()
 	s.wg.Wait()
 	return err

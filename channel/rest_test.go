@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -171,4 +172,22 @@ func TestServeTellsThatItFailed(t *testing.T) {
 		t.Errorf("it failed with %v", err)
 	}
 	s.cancel()
+}
+
+// Whoever accepts for the first time while the listener closes is told so, and
+// nothing goes on that the Close did not wait for.
+func TestTheFirstAcceptMeetsTheClose(t *testing.T) {
+	for range 100 {
+		l, err := Listen(inTime(t), MustParseAddress("unix:"+filepath.Join(t.TempDir(), "s")))
+		must(t, err)
+		told := make(chan error, 1)
+		go func() {
+			_, err := l.Accept(context.Background())
+			told <- err
+		}()
+		must(t, l.Close())
+		if err := <-told; !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("it was told %v", err)
+		}
+	}
 }

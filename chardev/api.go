@@ -78,8 +78,8 @@ import "time"
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
 // of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
 // events=true. Where names=true is given they have the console's name. With format=text, which
-// has to be said, the data are a JSON string: what format=text shows without, of one line
-// that is whole now; or, in an event without ID, more of the one that is not, so that who
+// has to be said, the data are a JSON string: what format=text shows without, of lines
+// that are whole; or, in an event without ID, more of the one that is not, so that who
 // goes on behind the last ID gets what came in events without one again. The ID of an event is where to go on behind it, which Last-Event-ID does
 // (and since and lines do not count then): the offset of the next byte; with +K behind
 // it, if K of the things that happened there were told; and with @EPOCH, where no journal

@@ -85,6 +85,10 @@
 // board (board.go): a hub that has changed marks that there and goes on, and the watchers
 // look at it as often as they can and should.
 //
+// Metrics (metrics.go) are made when they are asked for, of what the hubs count anyway;
+// what a client had is added to that of its frontend when it goes (hub.detach). A hub is
+// held only while the list of its clients is copied.
+//
 // Beside the bytes (line.go) breaks, window sizes and the settings of serial lines go
 // to the device, from whoever may type and control, and over the API from whoever may
 // control (control_line.go): a client's channel tells of them from within its Read, so that

@@ -139,9 +139,9 @@ func (k *keyring) keep(ctx context.Context, changed <-chan struct{}) {
 // expiries calls f with when each of them ends, as a Unix time, by name; but for those
 // that never do.
 func (k *keyring) expiries(f func(name string, at float64)) {
-	all := k.named()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if at := all[name].now.Load().Expiry(); !at.IsZero() {
+	named := k.named()
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if at := named[name].now.Load().Expiry(); !at.IsZero() {
 			f(name, float64(at.Unix()))
 		}
 	}

@@ -29,11 +29,11 @@ type sample struct {
 	bytesOut   int64
 	refused    [len(reasons)]int64
 	dropped    [len(drops)]int64
-	journal    *journalSample        // nil: none is wanted
-	line       *channel.LineCounters // nil: the device counts nothing, or is away
-	ways       []way                 // in, the frontends first
-	reasons    [len(reasons)]metricLabels
-	drops      [len(drops)]metricLabels
+	journal    *journalSample                  // nil: none is wanted
+	line       *channel.LineCounters           // nil: the device counts nothing, or is away
+	ways       []way                           // in, the frontends first
+	reasons    [len(reasons)][2]*dto.LabelPair // labels
+	drops      [len(drops)][2]*dto.LabelPair   // labels
 }
 
 type journalSample struct {
@@ -92,11 +92,11 @@ func (s *sample) take(con *console, clients []*client) []*client {
 	s.bytesIn = h.bytesIn.Load()
 	for why := range reasons {
 		s.refused[why] = h.refused[why].Load()
-		s.reasons[why] = metricLabels{name, refusedLabels[why]}
+		s.reasons[why] = [2]*dto.LabelPair{name, refusedLabels[why]}
 	}
 	for why := range drops {
 		s.dropped[why] = h.dropped[why].Load()
-		s.drops[why] = metricLabels{name, droppedLabels[why]}
+		s.drops[why] = [2]*dto.LabelPair{name, droppedLabels[why]}
 	}
 	if counter, err := lineOf[channel.LineCounter](h); err == nil {
 		if n, err := counter.LineCounters(); err == nil {

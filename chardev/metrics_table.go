@@ -41,7 +41,7 @@ var families = []family{
 	}},
 	{"chardevd_dropped_bytes_total", counter, "Bytes that somebody was to get and did not, by the reason.", nil, func(s *sample, add addMetric) {
 		for why, n := range s.dropped {
-			add(s.drops[why], float64(n))
+			add(s.drops[why][:], float64(n))
 		}
 	}},
 	{"chardevd_frontend_clients", gauge, "Clients that are attached.", nil, ofWay(func(w *way) int64 { return int64(w.clients) })},
@@ -68,7 +68,7 @@ var families = []family{
 	{"chardevd_output_bytes_total", counter, "Bytes that the device printed.", nil, ofChardev(func(s *sample) int64 { return s.bytesOut })},
 	{"chardevd_refused_bytes_total", counter, "Bytes of input that the device was not given, by the reason.", nil, func(s *sample, add addMetric) {
 		for why, n := range s.refused {
-			add(s.reasons[why], float64(n))
+			add(s.reasons[why][:], float64(n))
 		}
 	}},
 	{"chardevd_uart_breaks_total", counter, "Breaks that the serial port has received, as its driver counts.", nil, func(s *sample, add addMetric) {

@@ -54,7 +54,7 @@ const measures = `window.echoes = []; window.longest = 0; window.over = false;
 // A guest at full rate: the tab goes on painting and taking keys, does not grow, and
 // has every byte, as has everybody else who is attached.
 func TestBrowserUnderAFlood(t *testing.T) {
-	lines, others := 60_000, 10
+	lines, others := 20_000, 4
 	if long {
 		lines, others = 200_000, 200 // 10 MB
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	empty "github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -13,10 +15,10 @@ import (
 // while the guest prints and prints, the page's connection is cut and the daemon is
 // started anew, again and again: what the page was given is what the journal has.
 func TestBrowserOfLinux(t *testing.T) {
-	rounds := 2
-	if long {
-		rounds = 10
+	if !long { // a minute; TestBrowserStays is the short form of it
+		return
 	}
+	const rounds = 10
 	port := freePort(t)
 	d := newDaemon(t, folder(t), oneGuest+"[http]\nlisten = [\"tcp://127.0.0.1:@port@\"]\n", map[string]any{"port": port})
 	d.makes("a good secret\n", "user", "add", "alice")
@@ -44,6 +46,12 @@ func TestBrowserOfLinux(t *testing.T) {
 	b.until("![...document.querySelectorAll('.xterm-rows > div')].some((row) => row.textContent.includes('the end of 42'))")
 	line("while :; do dmesg | tail -n 20; done")
 
+	// A login ends with the daemon: who stays over its restarts looks on.
+	if _, err := chromedp.Call(b.ctx, network.ClearBrowserCookies, empty.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Navigate(w.site + "/c/vm"))
+	b.says("live")
 	grows := func() {
 		t.Helper()
 		n := b.is("pieces.length").(float64)

@@ -160,6 +160,32 @@ func TestLoggedOut(t *testing.T) {
 	}
 }
 
+// A login outlives the daemon, one that is killed too; who has logged out has done so for
+// good.
+func TestLoginOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t, mayLook)
+	stays, out := d.logIn(), d.logIn()
+	is := func(cookie string, status int) {
+		t.Helper()
+		if a, body := d.asks("GET", "/api/v1/session", "", map[string]string{"Cookie": cookie}); a.StatusCode != status {
+			t.Errorf("%s %s, want %d", a.Status, body, status)
+		}
+	}
+	d.stops()
+	d.serve()
+	is(stays, 200)
+	is(out, 200)
+	if a, body := d.asks("DELETE", "/api/v1/session", "", map[string]string{"Cookie": out}); a.StatusCode != 204 {
+		t.Errorf("logging out: %s %s", a.Status, body)
+	}
+	d.cmd.Process.Kill()
+	<-d.done
+	d.serve()
+	is(stays, 200)
+	is(out, 401)
+}
+
 // Over TLS the cookie of a session goes nowhere else.
 func TestHTTPSCookie(t *testing.T) {
 	t.Parallel()

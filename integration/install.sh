@@ -35,16 +35,20 @@ need chromium chromium                  # the pages
 need nodejs node                        # builds them
 need npm npm
 need systemd systemd-analyze            # the units
+need debootstrap debootstrap            # where the package is installed, in the long run
 need man-db man                         # the pages of the package
 need gcc gcc                            # go test -race links with it
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 /usr/bin/python3 -c 'import serial' 2>/dev/null || missing="$missing python3 python3-serial"
 /usr/bin/python3 -c 'import websockets' 2>/dev/null || missing="$missing python3 python3-websockets"
 
-# The kernel of the Linux guest is fetched, not installed.
-kernel=${XDG_CACHE_HOME:-$HOME/.cache}/chardevd/linux-image.deb
+# The kernel of the Linux guest is fetched, not installed; and so is promtool, whose
+# package would bring a server and start it.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/chardevd
+kernel=$cache/linux-image.deb
+promtool=$cache/promtool
 
-[ -n "$missing" ] || [ ! -e "$kernel" ] || exit 0
+[ -n "$missing" ] || [ ! -e "$kernel" ] || [ ! -e "$promtool" ] || exit 0
 
 sudo=
 if [ "$(id -u)" != 0 ]; then
@@ -67,12 +71,19 @@ if [ -n "$missing" ]; then
 	# shellcheck disable=SC2086 # a list of words
 	apt install -y --no-install-recommends $missing >/dev/null
 fi
+fetch=$(mktemp -d)
+trap 'rm -rf "$fetch"' EXIT
+mkdir -p "$cache"
+if [ ! -e "$promtool" ]; then
+	echo "install.sh: fetching promtool"
+	(cd "$fetch" && apt-get -qq download prometheus)
+	dpkg-deb --fsys-tarfile "$fetch"/prometheus_*.deb | tar -x -O ./usr/bin/promtool >"$fetch/promtool"
+	chmod 755 "$fetch/promtool"
+	mv "$fetch/promtool" "$promtool"
+fi
 if [ ! -e "$kernel" ]; then
 	package=$(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: \(linux-image-.*\)/\1/p' | head -n 1)
 	echo "install.sh: fetching $package"
-	fetch=$(mktemp -d)
-	trap 'rm -rf "$fetch"' EXIT
 	(cd "$fetch" && apt-get -qq download "$package")
-	mkdir -p "${kernel%/*}"
 	mv "$fetch/$package"_*.deb "$kernel"
 fi

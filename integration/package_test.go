@@ -43,7 +43,7 @@ func newRoot(t *testing.T) *root {
 	dir := folder(t)
 	script := `mount -t tmpfs tmpfs ` + dir + ` && cd ` + dir + ` && mkdir upper work root lower && `
 	if long {
-		run(t, program(t, "mmdebstrap"), "--variant=minbase", "--include=systemd-standalone-sysusers,systemd-standalone-tmpfiles,man-db",
+		run(t, program(t, "debootstrap"), "--variant=minbase", "--include=systemd-standalone-sysusers,systemd-standalone-tmpfiles,man-db",
 			"bookworm", filepath.Join(dir, "debian"), "http://deb.debian.org/debian")
 		script = `mount --bind ` + dir + `/debian /mnt && ` + script + `mount --move /mnt lower && `
 	} else {

@@ -83,9 +83,10 @@ var debian = map[string]string{
 	"asciinema":          "asciinema",
 	"chromium":           "chromium",
 	"curl":               "curl",
-	"nginx":              "nginx-light",
 	"systemd-analyze":    "systemd",
 	"man":                "man-db",
+	"debootstrap":        "debootstrap",
+	"nginx":              "nginx-light",
 	"dpkg":               "dpkg",
 }
 

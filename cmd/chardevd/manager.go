@@ -38,12 +38,10 @@ func (m managed) follow(ctx context.Context) {
 
 func (m managed) stopping() { m.told(m.Stopping()) }
 
-// reload tells the manager when it begins and when it is over.
-func (m managed) reload(reload func() error) {
+// reload reads the config again, and tells the manager when that begins and is over.
+func (m managed) reload() {
 	m.told(m.Reloading())
-	if err := reload(); err != nil {
-		m.log.Error("SIGHUP", "error", err)
-	}
+	m.server.Reload() // which tells the log what came of it
 	m.ready()
 }
 

@@ -26,7 +26,7 @@ var errTold = errors.New("see the log")
 func newServe() *cobra.Command {
 	var file string
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
-	format := choice{"text", []string{"text", "json"}}
+	format := choice{"auto", logFormats}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon in the foreground",
@@ -51,7 +51,7 @@ config file read again and what has changed there done, as "chardevd reload" has
 			}
 			lines := newLogQueue(cmd.ErrOrStderr())
 			defer lines.Close()
-			log := newLog(lines, level.value, format.value)
+			log := newLog(lines, level.value, format.value, cmd.ErrOrStderr())
 			for _, w := range cfg.Warnings {
 				log.Warn(w)
 			}
@@ -62,21 +62,8 @@ config file read again and what has changed there done, as "chardevd reload" has
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().Var(&level, "log-level", "the least of what is logged")
-	cmd.Flags().Var(&format, "log-format", "how the log is written")
+	cmd.Flags().Var(&format, "log-format", "how the log is written; auto is journal where stderr goes to systemd's journal, else text")
 	return cmd
-}
-
-// newLog makes the daemon's log.
-func newLog(w io.Writer, level, format string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		panic(err) // the flag takes only the four levels
-	}
-	o := &slog.HandlerOptions{Level: l}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
@@ -117,8 +104,8 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// serve runs the daemon until ctx ends. With each of hangups it reads the config again. The
-// service manager hears of all that.
+// serve runs the daemon until ctx ends. With each of hangups it reads the config again.
+// The service manager hears of all that.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, hangups <-chan os.Signal, manager *systemd.Service) (err error) {
 	s, err := chardev.NewServer(cfg, log)
 	if err != nil {
@@ -143,10 +130,7 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 		for {
 			select {
 			case <-hangups:
-				m.reload(func() error {
-					_, err := s.Reload()
-					return err
-				})
+				m.reload()
 			case <-ctx.Done():
 				m.stopping()
 				return
