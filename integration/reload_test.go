@@ -122,7 +122,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		return nil
 	})
 	t.Logf("after %d reloads: %d descriptors (%d before), %d threads (%d), %d KiB (%d)", reloads, d.fds(), fds, d.threads(), threads, d.resident()>>10, resident>>10)
-	if have := d.resident(); have > resident+16<<20 {
+	if have := d.resident(); have > resident+16<<20 && !raceEnabled { // whose own memory grows
 		t.Errorf("%d bytes resident, and %d before", have, resident)
 	}
 	for i := 1; i < n; i++ {
