@@ -365,7 +365,7 @@ func TestReloadAccess(t *testing.T) {
 }
 
 func reloaded(s *Server) error {
-	_, err := s.Reload()
+	_, err := s.reload(theDaemon{})
 	return err
 }
 

@@ -21,8 +21,12 @@ var (
 
 // Reload reads the config file again and does what has changed there. A file that is wrong
 // changes nothing, and the error, a *ConfigError, says what is; but if the access rules are
-// what is wrong nobody may anything (checkRules).
-func (s *Server) Reload() (Changes, error) { return s.reload(theDaemon{}) }
+// what is wrong nobody may anything (checkRules). What came of it is told to the log.
+func (s *Server) Reload() {
+	if _, err := s.reload(theDaemon{}); err != nil {
+		s.log.Error("reload", "error", err)
+	}
+}
 
 func (s *Server) reload(by actor) (Changes, error) {
 	return s.change(by, "reload", func(*Config) (*Config, error) {

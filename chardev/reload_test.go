@@ -124,12 +124,12 @@ func TestApplyIsLikeAFreshStart(t *testing.T) {
 		}
 		changed, end := begin(load(texts[0]))
 		load(texts[1])
-		c, err := changed.Reload()
+		c, err := changed.reload(theDaemon{})
 		if err != nil {
 			r.Error(err)
 		}
 		have := changed.picture()
-		again, err := changed.Reload()
+		again, err := changed.reload(theDaemon{})
 		if err != nil || !again.None() || len(again.altered) > 0 {
 			r.Errorf("the second time: %+v, %v", again, err)
 		}

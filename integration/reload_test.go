@@ -115,11 +115,14 @@ func TestReloadUnderLoad(t *testing.T) {
 	for round := range reloads {
 		reload(round + 2)
 	}
-	if have := d.fds(); have > fds {
-		t.Errorf("%d descriptors, and %d before", have, fds)
-	}
+	eventually(t, patience, func() error { // the last answer's connection, and a client's that was cut
+		if have := d.fds(); have > fds {
+			return fmt.Errorf("%d descriptors, and %d before", have, fds)
+		}
+		return nil
+	})
 	t.Logf("after %d reloads: %d descriptors (%d before), %d threads (%d), %d KiB (%d)", reloads, d.fds(), fds, d.threads(), threads, d.resident()>>10, resident>>10)
-	if have := d.resident(); have > resident+16<<20 {
+	if have := d.resident(); have > resident+16<<20 && !raceEnabled { // whose own memory grows
 		t.Errorf("%d bytes resident, and %d before", have, resident)
 	}
 	for i := 1; i < n; i++ {
