@@ -222,15 +222,13 @@ func (h *hub) dropWriter(c *client, why string) (event handOver) {
 // endWriter is called when the input of c has ended, whatever becomes of its output:
 // who types no more must not keep others from it, and gets it no more.
 func (h *hub) endWriter(c *client) {
+	h.writer.pen.Lock()
 	h.mu.Lock()
 	c.typesNoMore = true
+	event := h.dropWriter(c, c.String()+" types no more")
 	h.mu.Unlock()
-	if h.inputMode() != "exclusive" {
-		return // and then it is none of those who may get the input
-	}
-	h.changeWriter(func() (event handOver, err error) {
-		return h.dropWriter(c, c.String()+" types no more"), nil
-	})
+	h.writer.pen.Unlock()
+	h.noteWriter(event)
 }
 
 // text is who has the input, for events. Called with mu held.
