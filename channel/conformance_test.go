@@ -26,6 +26,7 @@ var conformance = []struct {
 	{"pty", conformPTY},
 	{"serial", conformSerial},
 	{"exec", conformExec},
+	{"command", conformCommand},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},

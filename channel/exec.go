@@ -2,12 +2,9 @@ package channel
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,20 +17,6 @@ var execTransport = &transport{
 	adopt: adoptExec,
 }
 
-// An Exiter runs a command. Exited says how it ended, as in "exit status 1" or
-// "signal: killed", and false while it runs.
-type Exiter interface {
-	Exited() (status string, ok bool)
-}
-
-// The patience of Close with a command that does not end by a hang-up, then by
-// SIGTERM, then by SIGKILL. Together they bound Close.
-const (
-	hangupGrace = 400 * time.Millisecond
-	termGrace   = 400 * time.Millisecond
-	killGrace   = 200 * time.Millisecond
-)
-
 // A process is a channel to the terminal of a command.
 //
 // The command leads a session whose controlling terminal is the slave of a pty.
@@ -45,15 +28,9 @@ const (
 // ended; processes that it leaves behind have lost the terminal by then.
 type process struct {
 	*master
+	*child // leads its session, too
 
-	proc   *os.Process
-	pid    int           // of the command, its session and its process group
-	exited chan struct{} // closed when it has ended and is reaped
-	handed *Parked       // what Park returns; before over is closed
-
-	reapMu sync.Mutex
-	reaped bool             // guarded by reapMu
-	state  *os.ProcessState // how it ended; before exited is closed
+	handed *Parked // what Park returns; before over is closed
 
 	stop    sync.Once
 	stopErr error
@@ -89,8 +66,7 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 		m.discard()
 		return nil, err
 	}
-	cmd := exec.Command("/bin/sh", "-c", command)
-	cmd.Dir = dir
+	cmd := shell(dir, command)
 	cmd.Env = cmd.Environ()
 	// A daemon has a TERM only if it was given one on purpose. The clients'
 	// terminals are not known and differ; vt100 is what all of them can do.
@@ -99,19 +75,16 @@ func startProcess(pair *ptyPair, slave *os.File, dir, command string) (*process,
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		m.discard()
-		if dir != "" {
-			return nil, fmt.Errorf("start /bin/sh in %s: %w", dir, err)
-		}
-		return nil, fmt.Errorf("start /bin/sh: %w", err)
+		return nil, err
 	}
 	return runProcess(m, cmd.Process, pair, slave), nil
 }
 
 // runProcess returns the channel of a command that runs.
 func runProcess(m *master, proc *os.Process, pair *ptyPair, slave *os.File) *process {
-	p := &process{master: m, proc: proc, pid: proc.Pid, exited: make(chan struct{})}
+	p := &process{master: m, child: newChild(proc)}
 	go p.run(pair, slave)
 	return p
 }
@@ -172,18 +145,6 @@ func (p *process) hand(pair *ptyPair, slave *os.File) *Parked {
 	return &Parked{FDs: []int{pair.give(), own}, Name: pair.name, PID: p.pid}
 }
 
-// waitEnd waits until the command has ended, or ctx, and leaves it to be reaped.
-func (p *process) waitEnd(ctx context.Context) {
-	for {
-		err := interruptible(ctx, func() error {
-			return unix.Waitid(unix.P_PID, p.pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		})
-		if err != unix.EINTR {
-			return
-		}
-	}
-}
-
 // Close hangs up. A command that is still there after a while gets SIGTERM,
 // then SIGKILL, with its process group. Close waits for its end, at most 1 s.
 func (p *process) Close() error {
@@ -192,62 +153,6 @@ func (p *process) Close() error {
 		p.stopErr = p.terminate()
 	})
 	return p.stopErr
-}
-
-// terminate makes the command end, which has lost its terminal.
-func (p *process) terminate() error {
-	if p.endedIn(hangupGrace) {
-		return nil
-	}
-	p.kill(unix.SIGTERM)
-	if p.endedIn(termGrace) {
-		return nil
-	}
-	p.kill(unix.SIGKILL)
-	if p.endedIn(killGrace) {
-		return nil
-	}
-	return fmt.Errorf("process %d does not end, not even by SIGKILL", p.pid)
-}
-
-// kill sends a signal to the command's process group, as long as the number is
-// still the group's.
-func (p *process) kill(sig syscall.Signal) {
-	p.reapMu.Lock()
-	defer p.reapMu.Unlock()
-	if !p.reaped {
-		unix.Kill(-p.pid, sig)
-	}
-}
-
-// reap takes the status of the command, which has ended, so this never waits.
-func (p *process) reap() {
-	p.reapMu.Lock()
-	p.state, _ = p.proc.Wait()
-	p.reaped = true
-	p.reapMu.Unlock()
-	close(p.exited)
-}
-
-func (p *process) endedIn(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-p.exited:
-		return true
-	case <-t.C:
-		return false
-	}
-}
-
-// Exited says how the command ended, and false while it runs.
-func (p *process) Exited() (string, bool) {
-	select {
-	case <-p.exited:
-		return p.state.String(), true
-	default:
-		return "", false
-	}
 }
 
 // Resize sets the size of the command's terminal.

@@ -1,8 +1,6 @@
 package channel
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"os"
 
@@ -157,8 +155,6 @@ func (p *process) Park() (*Parked, error) {
 	return p.handed, err
 }
 
-var errNoChild = errors.New("the command is no child of this process")
-
 func adoptExec(a Address, parked *Parked) (Channel, error) {
 	if len(parked.FDs) != 2 {
 		parked.Drop()
@@ -178,10 +174,7 @@ func adoptExec(a Address, parked *Parked) (Channel, error) {
 
 // adoptProcess goes on with a command. On success pair and slave belong to the process.
 func adoptProcess(pair *ptyPair, slave *os.File, pid int, command string) (*process, error) {
-	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil); err != nil {
-		return nil, fmt.Errorf("process %d: %w", pid, errNoChild)
-	}
-	proc, err := os.FindProcess(pid)
+	proc, err := findChild(pid)
 	if err != nil {
 		return nil, err
 	}

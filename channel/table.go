@@ -54,6 +54,7 @@ func transports() []*transport {
 		ptyTransport,
 		serialTransport,
 		execTransport,
+		commandTransport,
 		nullTransport,
 		simTransport,
 	}

@@ -1,0 +1,66 @@
+package channel
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// A duplex is a channel over two descriptors, one for each direction: two pipes, a
+// program's standard input and output. The end of the one that writes is a half close.
+type duplex struct{ in, out *fdChannel }
+
+// newDuplex is a channel that reads in and writes out, both of which do not block. It
+// owns them.
+func newDuplex(in, out *os.File, local, remote net.Addr) (*duplex, error) {
+	ic, err := newFD(in, local, remote)
+	if err != nil {
+		out.Close()
+		return nil, err
+	}
+	oc, err := newFD(out, local, remote)
+	if err != nil {
+		ic.Close()
+		return nil, err
+	}
+	return &duplex{ic, oc}, nil
+}
+
+func (d *duplex) Read(p []byte) (int, error)             { return d.in.Read(p) }
+func (d *duplex) Write(p []byte) (int, error)            { return d.out.Write(p) }
+func (d *duplex) Writev(bufs [][]byte) (int64, error)    { return d.out.Writev(bufs) }
+func (d *duplex) TryWritev(bufs [][]byte) (int64, error) { return d.out.TryWritev(bufs) }
+func (d *duplex) AwaitWrite() error                      { return d.out.AwaitWrite() }
+func (d *duplex) SetPatience(t time.Duration)            { d.out.SetPatience(t) }
+func (d *duplex) LocalAddr() net.Addr                    { return d.in.local }
+func (d *duplex) RemoteAddr() net.Addr                   { return d.in.remote }
+
+// Rest makes a duplex a Rester.
+func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.rc, wake) }
+
+// CloseWrite closes the descriptor that writes.
+func (d *duplex) CloseWrite() error {
+	if err := d.out.dead.check(); err != nil {
+		return err
+	}
+	d.out.dead.note(plain("write", syscall.EPIPE))
+	return d.out.Close()
+}
+
+func (d *duplex) Close() error { return errors.Join(d.in.Close(), d.out.Close()) }
+
+func (d *duplex) SetDeadline(t time.Time) error {
+	return errors.Join(d.SetReadDeadline(t), d.SetWriteDeadline(t))
+}
+
+func (d *duplex) SetReadDeadline(t time.Time) error { return d.in.SetReadDeadline(t) }
+
+// SetWriteDeadline changes nothing after a half close: no write waits.
+func (d *duplex) SetWriteDeadline(t time.Time) error {
+	if errors.Is(d.out.dead.check(), syscall.EPIPE) {
+		return nil
+	}
+	return d.out.SetWriteDeadline(t)
+}
