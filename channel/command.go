@@ -25,7 +25,7 @@ var commandTransport = &transport{
 // A command is a channel to the pipes of a command.
 //
 // The stream ends, with io.EOF after all that was written, when the command has ended
-// or has closed its output. What it leaves behind has lost the pipes by then. A half
+// or has closed its output; Exited may know of an end a moment later. What it leaves behind has lost the pipes by then. A half
 // close is the end of the command's input.
 type command struct {
 	*duplex
@@ -87,7 +87,7 @@ func (c *command) run(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	c.reap() // before over: who reads io.EOF may ask Exited
+	c.reap()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true

@@ -41,6 +41,7 @@ func TestCommand(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 	wantEOF(t, ch)
+	<-mustAs[*command](t, ch).exited
 	if status, ok := mustAs[Exiter](t, ch).Exited(); !ok || status != "exit status 3" {
 		t.Errorf("Exited: %q, %v; want exit status 3", status, ok)
 	}
@@ -99,7 +100,7 @@ func TestCommandAllOutput(t *testing.T) {
 func TestCommandClose(t *testing.T) {
 	noLeaks(t)
 	for text, status := range map[string]string{
-		`echo; exec cat >/dev/null`:                        "exit status 0",
+		`echo; exec cat`:                                   "exit status 0",
 		`echo; exec sleep 100`:                             "signal: terminated",
 		`trap "" TERM; echo; sleep 100; exec sleep 100`:    "signal: killed",
 		`trap "exit 7" TERM; echo; sleep 100 & wait; true`: "exit status 7",

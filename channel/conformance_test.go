@@ -27,6 +27,7 @@ var conformance = []struct {
 	{"serial", conformSerial},
 	{"exec", conformExec},
 	{"command", conformCommand},
+	{"file", conformFile},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},

@@ -55,6 +55,7 @@ func transports() []*transport {
 		serialTransport,
 		execTransport,
 		commandTransport,
+		fileTransport,
 		nullTransport,
 		simTransport,
 	}
