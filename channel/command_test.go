@@ -100,8 +100,8 @@ func TestCommandAllOutput(t *testing.T) {
 func TestCommandClose(t *testing.T) {
 	noLeaks(t)
 	for text, status := range map[string]string{
-		`echo; exec cat`:                                   "exit status 0",
-		`echo; exec sleep 100`:                             "signal: terminated",
+		`echo; exec cat`:       "exit status 0",
+		`echo; exec sleep 100`: "signal: terminated",
 		`trap "" TERM; echo; sleep 100; exec sleep 100`:    "signal: killed",
 		`trap "exit 7" TERM; echo; sleep 100 & wait; true`: "exit status 7",
 	} {

@@ -18,7 +18,7 @@ var conformance = []struct {
 	name string
 	run  func(t *testing.T)
 }{
-	{"pipe", conformPipe},
+	{"memory", conformMemory},
 	{"null", conformNull},
 	{"sim", conformSim},
 	{"tcp", conformTCP},
@@ -28,6 +28,7 @@ var conformance = []struct {
 	{"exec", conformExec},
 	{"command", conformCommand},
 	{"file", conformFile},
+	{"pipe", conformPipe},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -64,3 +65,44 @@ func (d *duplex) SetWriteDeadline(t time.Time) error {
 	}
 	return d.out.SetWriteDeadline(t)
 }
+
+// A oneWay is a channel of which one direction is nowhere's.
+type oneWay struct {
+	at net.Addr
+	in interface {
+		io.ReadCloser
+		SetReadDeadline(time.Time) error
+	}
+	out interface {
+		io.WriteCloser
+		TryWriter
+		Writev(bufs [][]byte) (int64, error)
+		SetWriteDeadline(time.Time) error
+	}
+}
+
+// nowhere is where nothing comes from, and where what is written vanishes.
+func nowhere() *PipeEnd {
+	silent, sink := Pipe(1)
+	sink.Discard()
+	return silent
+}
+
+func (o *oneWay) Read(p []byte) (int, error)             { return o.in.Read(p) }
+func (o *oneWay) Write(p []byte) (int, error)            { return o.out.Write(p) }
+func (o *oneWay) Writev(bufs [][]byte) (int64, error)    { return o.out.Writev(bufs) }
+func (o *oneWay) TryWritev(bufs [][]byte) (int64, error) { return o.out.TryWritev(bufs) }
+func (o *oneWay) AwaitWrite() error                      { return o.out.AwaitWrite() }
+func (o *oneWay) LocalAddr() net.Addr                    { return o.at }
+func (o *oneWay) RemoteAddr() net.Addr                   { return o.at }
+func (o *oneWay) SetReadDeadline(t time.Time) error      { return o.in.SetReadDeadline(t) }
+func (o *oneWay) SetWriteDeadline(t time.Time) error     { return o.out.SetWriteDeadline(t) }
+
+func (o *oneWay) SetDeadline(t time.Time) error {
+	return errors.Join(o.SetReadDeadline(t), o.SetWriteDeadline(t))
+}
+
+// CloseWrite fails: there is one direction.
+func (o *oneWay) CloseWrite() error { return errors.ErrUnsupported }
+
+func (o *oneWay) Close() error { return errors.Join(o.in.Close(), o.out.Close()) }

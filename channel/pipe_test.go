@@ -11,7 +11,7 @@ import (
 	"chardevd/channel/channeltest"
 )
 
-func conformPipe(t *testing.T) {
+func conformMemory(t *testing.T) {
 	t.Run("64KiB", func(t *testing.T) { channeltest.Run(t, channeltest.Pipe(64<<10), channeltest.Traits{}) })
 	t.Run("499B", func(t *testing.T) {
 		channeltest.Run(t, channeltest.Pipe(499), channeltest.Traits{Slow: "499 bytes a step"})

@@ -21,7 +21,11 @@ func (a Address) Watch() (*Watch, error) {
 	case !ok:
 		return nil, nil
 	case a.File() != "":
-		w, err := WatchPath(a.File())
+		paths := []string{a.File()}
+		if t.nodes != nil {
+			paths = t.nodes(a.File())
+		}
+		w, err := newPathWatch(appearMask, paths...)
 		if err != nil {
 			return nil, err
 		}

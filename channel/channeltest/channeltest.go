@@ -45,6 +45,9 @@ type Traits struct {
 	// LossyClose: Close throws away what the peer has not read yet.
 	LossyClose string
 
+	// NoEnd: that the other end was closed is not seen: it frees no read and no write.
+	NoEnd string
+
 	// NeverFull: a write never has to wait.
 	NeverFull string
 

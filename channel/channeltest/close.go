@@ -113,7 +113,7 @@ func closeFreesOwn(p *pair) error {
 
 func closeFreesPeersRead(p *pair) error {
 	e := p.ends[1]
-	if e.b == nil {
+	if e.b == nil || p.traits.NoEnd != "" {
 		return nil
 	}
 	if err := p.greet(e); err != nil {
@@ -135,7 +135,7 @@ func closeFreesPeersRead(p *pair) error {
 
 func closeFreesPeersWrite(p *pair) error {
 	e := p.ends[2]
-	if e.b == nil || p.traits.NeverFull != "" {
+	if e.b == nil || p.traits.NeverFull != "" || p.traits.NoEnd != "" {
 		return nil
 	}
 	if err := p.greet(e); err != nil {
@@ -228,7 +228,7 @@ func endsForEver(c channel.Channel) error {
 var closeDrains = property{
 	name:     "close_drains",
 	sentence: "After the peer's Close all that it wrote is read, then io.EOF for ever.",
-	excluded: func(tr Traits) string { return tr.NoPeer + tr.Echo },
+	excluded: func(tr Traits) string { return tr.NoPeer + tr.Echo + tr.NoEnd },
 	pairs:    2,
 	check: func(p *pair) error {
 		// Read while it comes.
