@@ -29,6 +29,7 @@ var conformance = []struct {
 	{"command", conformCommand},
 	{"file", conformFile},
 	{"pipe", conformPipe},
+	{"fd", conformFD},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},

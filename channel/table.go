@@ -58,6 +58,7 @@ func transports() []*transport {
 		commandTransport,
 		fileTransport,
 		pipeTransport,
+		fdTransport,
 		nullTransport,
 		simTransport,
 	}

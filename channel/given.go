@@ -1,0 +1,242 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// fd takes a descriptor that whoever started this process has given to it: a stream
+// socket, connected or listened on, a pipe or a terminal. Where is its number, from 3 on, or
+// the name that systemd gave it (FileDescriptorName= of systemd.socket(5)).
+//
+// A number is taken once, and is close-on-exec from then on, so that no command has it:
+// there is nothing to open again when its stream is over. A name is a socket that is
+// listened on, as often as one likes.
+var fdTransport = &transport{
+	name: "fd", what: "the number of a descriptor, or its name",
+	options: []optionDef{{name: "http", check: isOneOf("allow")}},
+	check: func(a Address) error {
+		if n, err := strconv.Atoi(a.Where); err == nil && (n < 3 || strconv.Itoa(n) != a.Where) {
+			return errors.New("want a number from 3 on (0 and 1 are stdio:)")
+		}
+		return nil
+	},
+	dial:   dialGiven,
+	listen: listenGiven,
+
+	adopt: func(a Address, p *Parked) (Channel, error) {
+		f, err := parkedFile(p)
+		if err != nil {
+			return nil, err
+		}
+		return givenChannel(f, a)
+	},
+	adoptListener: func(e *Env, a Address, p *Parked) (accepter, Channel, error) {
+		f, err := parkedFile(p)
+		if err != nil {
+			return nil, nil, err
+		}
+		l, err := givenListener(f, e, a)
+		return l, nil, err
+	},
+}
+
+// parkedFile is the one descriptor that is parked.
+func parkedFile(p *Parked) (*os.File, error) {
+	if len(p.FDs) != 1 {
+		p.Drop()
+		return nil, errNotParked
+	}
+	f := os.NewFile(uintptr(p.FDs[0]), "")
+	p.FDs = nil
+	return f, nil
+}
+
+// given takes the descriptor that an address names.
+func given(e *Env, where string) (*os.File, error) {
+	n, err := strconv.Atoi(where)
+	if err != nil {
+		return e.Inherited.named(where)
+	}
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 { // this process's own all are
+		return nil, fmt.Errorf("descriptor %d was not given to this process, or is used up", n)
+	}
+	fd, err := dup(n)
+	if err != nil {
+		return nil, err
+	}
+	unix.Close(n)
+	return os.NewFile(uintptr(fd), where), nil
+}
+
+func dialGiven(ctx context.Context, e *Env, a Address) (Channel, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := given(e, a.Where)
+	if err != nil {
+		return nil, err
+	}
+	return givenChannel(f, a)
+}
+
+// givenChannel is the channel that speaks by a descriptor. It owns f.
+func givenChannel(f *os.File, a Address) (Channel, error) {
+	fd, where := int(f.Fd()), addr{"fd", a.Where}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		f.Close()
+		return nil, os.NewSyscallError("fstat", err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFSOCK:
+		return givenSocket(f, a)
+	case unix.S_IFIFO:
+		return givenPipe(f, where)
+	case unix.S_IFCHR:
+		if err := setRaw(fd, unix.TCSETS); err == nil {
+			c, err := pollable(f, where)
+			if err != nil {
+				return nil, err
+			}
+			return &tty{c}, nil
+		}
+	}
+	f.Close()
+	return nil, errNotGiven
+}
+
+var errNotGiven = errors.New("want a stream socket, a pipe or a terminal")
+
+// pollable is a channel over a descriptor, which is made not to block. It owns f.
+func pollable(f *os.File, where addr) (*fdChannel, error) {
+	defer f.Close()
+	fd, err := dup(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return newFD(os.NewFile(uintptr(fd), where.where), where, where)
+}
+
+// givenPipe is a channel over one end of a pipe: it reads, or writes.
+func givenPipe(f *os.File, where addr) (Channel, error) {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	if err != nil {
+		f.Close()
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	c, err := pollable(f, where)
+	if err != nil {
+		return nil, err
+	}
+	if flags&unix.O_ACCMODE == unix.O_WRONLY {
+		return &oneWay{at: where, in: nowhere(), out: c}, nil
+	}
+	return &oneWay{at: where, in: c, out: nowhere()}, nil
+}
+
+// givenSocket is a channel over a connected socket.
+func givenSocket(f *os.File, a Address) (Channel, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotGiven, plain("descriptor", err))
+	}
+	switch c := c.(type) {
+	case *net.TCPConn:
+		if c.RemoteAddr() == nil {
+			c.Close()
+			return nil, errNotConnected
+		}
+		if err := mayCross(c.RemoteAddr(), a); err != nil {
+			c.Close()
+			return nil, err
+		}
+		return newTCP(c)
+	case *net.UnixConn:
+		if c.RemoteAddr() == nil {
+			c.Close()
+			return nil, errNotConnected
+		}
+		if c.LocalAddr().Network() == "unix" {
+			return newUnix(c)
+		}
+	}
+	c.Close()
+	return nil, errNotGiven
+}
+
+var errNotConnected = errors.New("this socket is not connected: to accept from one, say listen")
+
+// mayCross refuses a socket that leads to other hosts, or can be reached from them, in the
+// clear: what its address is only shows now.
+func mayCross(at net.Addr, a Address) error {
+	if t, ok := at.(*net.TCPAddr); ok && !t.IP.IsLoopback() && !a.Has("tls") && !a.Is("insecure") {
+		return fmt.Errorf("this socket (%s) is open to other hosts, without TLS; put tls+ before it, or say insecure=true", at)
+	}
+	return nil
+}
+
+func listenGiven(ctx context.Context, e *Env, a Address) (accepter, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := given(e, a.Where)
+	if err != nil {
+		return nil, err
+	}
+	return givenListener(f, e, a)
+}
+
+// givenListener listens with a descriptor. It owns f.
+func givenListener(f *os.File, e *Env, a Address) (accepter, error) {
+	defer f.Close()
+	at, err := listeningAddr(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayCross(at, a); err != nil {
+		return nil, err
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, plain("listen", err)
+	}
+	if tl, ok := l.(*net.TCPListener); ok {
+		return newTCPListener(e, inheritedTCP{tl}, nil), nil
+	}
+	ul := l.(*net.UnixListener)
+	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: at}, nil
+}
+
+// named is the socket that was passed by a name to be listened on.
+func (in *Inherited) named(name string) (*os.File, error) {
+	var known []string
+	for _, s := range in.all() {
+		if s.f.Name() == name {
+			fd, err := dupOf(s.f)
+			if err != nil {
+				return nil, err
+			}
+			s.used.Store(true)
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		known = append(known, s.f.Name())
+	}
+	if len(known) == 0 {
+		return nil, fmt.Errorf("no socket named %q was passed, nor any other", name)
+	}
+	return nil, fmt.Errorf("no socket named %q was passed; there are %s", name, strings.Join(known, ", "))
+}

@@ -1,0 +1,190 @@
+package channel
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// give makes a descriptor one that was given to this process: not close-on-exec.
+func give(t *testing.T, f *os.File) string {
+	t.Helper()
+	defer f.Close()
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "fd:" + strconv.Itoa(fd)
+}
+
+func dialFD(t *testing.T, address string) Channel {
+	t.Helper()
+	ch, err := Dial(t.Context(), MustParseAddress(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ch.Close() })
+	ch.SetReadDeadline(time.Now().Add(20 * time.Second))
+	return ch
+}
+
+// A descriptor is taken once, and nobody else has it then.
+func TestFDIsTakenOnce(t *testing.T) {
+	noLeaks(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := "fd:"+strconv.Itoa(pair[0]), "fd:"+strconv.Itoa(pair[1])
+	here, there := dialFD(t, a), dialFD(t, b)
+	for _, again := range []string{a, "fd:" + strconv.Itoa(1<<20)} {
+		if _, err := Dial(t.Context(), MustParseAddress(again)); err == nil || !strings.Contains(err.Error(), "not given") {
+			t.Errorf("%s again: %v", again, err)
+		}
+	}
+	// What this process has open by itself is none of it.
+	own, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if _, err := Dial(t.Context(), MustParseAddress("fd:"+strconv.Itoa(int(own.Fd())))); err == nil {
+		t.Error("one of this process's own was taken")
+	}
+	send(t, here, "across")
+	want(t, there, "across")
+	parked, err := Park(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	on, err := new(Env).Adopt(MustParseAddress(a), parked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, on, ", and on")
+	want(t, there, ", and on")
+	on.Close()
+	wantEOF(t, there)
+}
+
+// A pipe has one direction; what is none of those that can be a channel is refused, and
+// closed.
+func TestFDKinds(t *testing.T) {
+	noLeaks(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := dialFD(t, give(t, r)), dialFD(t, give(t, w))
+	send(t, out, "through")
+	want(t, in, "through")
+	send(t, in, "for nobody")
+	out.Close()
+	wantEOF(t, in)
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	lf, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	uf, err := u.(*net.UDPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(t.TempDir() + "/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]*os.File{"listening": lf, "udp": uf, "file": file, "null": null} {
+		if ch, err := Dial(t.Context(), MustParseAddress(give(t, f))); err == nil {
+			ch.Close()
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+// A socket that is listened on is accepted from, by number and by name, and only if it is
+// as safe as one of an address would have to be.
+func TestFDListens(t *testing.T) {
+	noLeaks(t)
+	f, at := handedOver(t, "tcp", "127.0.0.1:0")
+	a := MustParseAddress(give(t, f))
+	l, err := Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := MustParseAddress("tcp://" + at.String())
+	talks(t, l, to)
+	parked, err := l.(Parker).Park()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, _, err = new(Env).AdoptListener(a, parked); err != nil {
+		t.Fatal(err)
+	}
+	talks(t, l, to)
+	l.Close()
+
+	path := t.TempDir() + "/s"
+	uf, _ := handedOver(t, "unix", path)
+	var in Inherited
+	if err := in.Take([]*os.File{os.NewFile(dupOrFail(t, uf), "consoles")}); err != nil {
+		t.Fatal(err)
+	}
+	defer in.sockets[0].f.Close()
+	env := &Env{Inherited: &in}
+	for range 2 {
+		if l, err = env.Listen(t.Context(), MustParseAddress("fd:consoles")); err != nil {
+			t.Fatal(err)
+		}
+		talks(t, l, MustParseAddress("unix:"+path))
+		l.Close()
+	}
+	if len(in.Unused()) > 0 {
+		t.Error("it is unused")
+	}
+	if _, err := env.Listen(t.Context(), MustParseAddress("fd:other")); err == nil || !strings.Contains(err.Error(), "there are consoles") {
+		t.Errorf("another name: %v", err)
+	}
+
+	open, _ := handedOver(t, "tcp", "0.0.0.0:0")
+	if _, err := Listen(t.Context(), MustParseAddress(give(t, open))); err == nil || !strings.Contains(err.Error(), "insecure=true") {
+		t.Errorf("open to all: %v", err)
+	}
+	for _, wrong := range []string{"fd:", "fd:0", "fd:2", "fd:03", "fd:-1"} {
+		if _, err := ParseAddress(wrong); err == nil {
+			t.Errorf("%s was taken", wrong)
+		}
+	}
+	if _, err := Dial(t.Context(), MustParseAddress("fd:consoles")); err == nil || errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a name without any: %v", err)
+	}
+}
+
+func dupOrFail(t *testing.T, f *os.File) uintptr {
+	t.Helper()
+	fd, err := dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uintptr(fd)
+}
