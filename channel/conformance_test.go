@@ -22,6 +22,7 @@ var conformance = []struct {
 	{"null", conformNull},
 	{"sim", conformSim},
 	{"tcp", conformTCP},
+	{"udp", conformUDP},
 	{"unix", conformUnix},
 	{"pty", conformPTY},
 	{"serial", conformSerial},

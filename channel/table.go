@@ -51,6 +51,7 @@ type layerDef struct {
 func transports() []*transport {
 	return []*transport{
 		tcpTransport,
+		udpTransport,
 		unixTransport,
 		ptyTransport,
 		serialTransport,

@@ -48,6 +48,10 @@ type Traits struct {
 	// NoEnd: that the other end was closed is not seen: it frees no read and no write.
 	NoEnd string
 
+	// Lossy: bytes are lost where more are under way than somebody has room for, so that
+	// only a few are sent at a time.
+	Lossy string
+
 	// NeverFull: a write never has to wait.
 	NeverFull string
 

@@ -14,10 +14,13 @@ import (
 
 func needsFlow(tr Traits) string { return tr.NoPeer }
 
+// needsAll is for what sends much and wants all of it back.
+func needsAll(tr Traits) string { return tr.NoPeer + tr.Lossy }
+
 var order = property{
 	name:     "order",
 	sentence: "All bytes arrive, once and in order: 1 MiB each way at the same time, in writes and reads of random sizes.",
-	excluded: needsFlow,
+	excluded: needsAll,
 	bothWays: true,
 	check: func(p *pair) error {
 		c := p.crew()
@@ -51,7 +54,7 @@ var pingPong = property{
 var progress = property{
 	name:     "progress",
 	sentence: "Read never returns 0, nil: whatever the sizes of writes, empty ones too, it returns a byte, an end or an error.",
-	excluded: needsFlow,
+	excluded: needsAll,
 	bothWays: true,
 	check: func(p *pair) error {
 		c := p.crew()
@@ -124,7 +127,7 @@ var zeroLength = property{
 var vectored = property{
 	name:     "writev",
 	sentence: "Writev is Write of the concatenation, of nothing, empty slices, 3000 slices or one of 8 MiB, and leaves its arguments as they are.",
-	excluded: needsFlow,
+	excluded: needsAll,
 	bothWays: true,
 	check: func(p *pair) error {
 		rnd := random(3)
@@ -181,7 +184,7 @@ func record(writer byte, n int) []byte {
 var notInterleaved = property{
 	name:     "not_interleaved",
 	sentence: "Writes of many goroutines are never interleaved, Write or Writev, however long they have to wait.",
-	excluded: needsFlow,
+	excluded: needsAll,
 	bothWays: true,
 	check: func(p *pair) error {
 		const writers, each = 8, 12
@@ -245,7 +248,7 @@ func (r reader) Read(p []byte) (int, error) { return read(r.c, p) }
 var buffersReturned = property{
 	name:     "buffers_returned",
 	sentence: "A buffer given to Write or Writev is the caller's again on return: scribbling over it changes nothing that arrives.",
-	excluded: needsFlow,
+	excluded: needsAll,
 	bothWays: true,
 	check: func(p *pair) error {
 		c := p.crew()
@@ -281,7 +284,7 @@ var buffersReturned = property{
 var tryWrite = property{
 	name:     "try_write",
 	sentence: "TryWritev takes what is taken at once and never waits; what it says it took arrives, and nothing else.",
-	excluded: func(tr Traits) string { return tr.NoTry },
+	excluded: func(tr Traits) string { return tr.NoTry + tr.Lossy },
 	check: func(p *pair) error {
 		tw, ok := p.a.(channel.TryWriter)
 		if !ok {

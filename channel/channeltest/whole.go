@@ -139,6 +139,7 @@ const memoryBound = 384 << 10
 var littleMemory = property{
 	name:     "little_memory",
 	sentence: "A channel whose Read waits holds little memory, also after much went through it.",
+	excluded: func(tr Traits) string { return tr.Lossy },
 	pairs:    8,
 	bothWays: true,
 	check: func(p *pair) error {
