@@ -220,9 +220,11 @@ func (l *loader) frontendTable(t *table) (FrontendConfig, *value, bool) {
 	return f, at, ok
 }
 
-// asksLogin says whether a frontend's clients can be asked who they are. A pty is its
-// owner's, and what is opened was chosen by whoever wrote the file.
-func asksLogin(e Endpoint) bool { return e.Listen && e.Address.Transport != "pty" }
+// asksLogin says whether a frontend's clients can be asked who they are. A pty and a pipe
+// are their owner's, and what is opened was chosen by whoever wrote the file.
+func asksLogin(e Endpoint) bool {
+	return e.Listen && e.Address.Transport != "pty" && e.Address.Transport != "pipe"
+}
 
 // canLogIn says whether a frontend that has login = true asks for it. Where login is of
 // [defaults] it is for those that can ask.

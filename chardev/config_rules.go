@@ -98,14 +98,14 @@ func (u *use) direction() bool {
 var (
 	listenOptions = []string{"max_clients", "from", "anonymous", "origin", "http", "notices"}
 	nodeOptions   = []string{"mode", "owner", "group"}
-	dialOptions   = []string{"servername", "verify"}
+	dialOptions   = []string{"servername", "verify", "local"}
 )
 
 // options checks that every option is of the address's side.
 func (u *use) options() {
 	a := u.address
 	for _, o := range a.Options {
-		node := slices.Contains(nodeOptions, o.Key) && (a.Transport == "unix" || a.Transport == "pty")
+		node := slices.Contains(nodeOptions, o.Key) && slices.Contains([]string{"unix", "pty", "pipe"}, a.Transport)
 		switch {
 		case !u.listen && (node || slices.Contains(listenOptions, o.Key)):
 			u.failf("option %s is for listening", o.Key)
@@ -121,6 +121,10 @@ func (u *use) options() {
 func (u *use) security() {
 	a := u.address
 	if !a.Network() || a.Loopback() || a.Has("tls") || a.Is("insecure") {
+		return
+	}
+	if a.Transport == "udp" {
+		u.failf("it goes beyond this host, and nothing protects what goes by udp; use tls://, or say insecure=true")
 		return
 	}
 	if u.listen {
@@ -209,6 +213,8 @@ func (u *use) place() string {
 		return a.Transport + " port " + a.Port() // of some host: see sameHost
 	case a.Transport == "unix":
 		return "abstract " + a.Where
+	case a.Transport == "fd" || a.Transport == "stdio":
+		return a.Transport + " " + a.Where
 	}
 	return ""
 }

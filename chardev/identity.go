@@ -46,6 +46,8 @@ func (f *frontend) identify(a *arrival) access.Identity {
 	case len(who.Names) > 0:
 	case f.ep.Listen && at.Transport == "pty":
 		return ttyIdentity(at.Where)
+	case f.ep.Listen && at.Transport == "pipe":
+		return ttyIdentity(at.Where + ".in")
 	case !f.ep.Listen && !at.Network():
 		return access.Identity{Names: userNames(uint32(os.Geteuid()))}
 	}

@@ -289,5 +289,5 @@ func rawToPages(a channel.Address) bool {
 			return false
 		}
 	}
-	return a.Transport == "tcp" && a.Get("http") != "allow"
+	return (a.Transport == "tcp" || a.Transport == "fd") && a.Get("http") != "allow"
 }

@@ -64,6 +64,10 @@ func reach(ep *Endpoint) string {
 			return "socat -,rawer,escape=0x1d ABSTRACT-CONNECT:" + quote(name)
 		}
 		return "socat -,rawer,escape=0x1d UNIX-CONNECT:" + quote(a.Where)
+	case "pipe":
+		return "cat " + quote(a.Where+".out") + " & cat > " + quote(a.Where+".in")
+	case "udp":
+		return fmt.Sprintf("nc -u %s %s", host, a.Port())
 	case "tcp":
 		return fmt.Sprintf("nc %s %s", host, a.Port())
 	case "tls+tcp":
