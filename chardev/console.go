@@ -31,6 +31,7 @@ type console struct {
 
 	device atomic.Pointer[device]
 	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place
+	from   atomic.Pointer[string]      // see comes
 }
 
 // A running is what lasts from the beginning of Run to its end.
@@ -61,11 +62,23 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 		fronts = append(fronts, con.newFrontend(&cc.Frontends[i]))
 	}
 	con.fronts.Store(&fronts)
+	con.comes(cc)
 	if was != nil {
 		con.takeOver(was)
 	}
 	h.sign = s.board.add(con) // and whoever watches looks at it at once
 	return con
+}
+
+// comes notes where the console comes from, which may move.
+func (con *console) comes(cc *ChardevConfig) {
+	from := cc.Pos
+	if cc.Found != "" {
+		from = cc.Found + ", by the [[discover]] at " + cc.Pos
+	}
+	if was := con.from.Load(); was == nil || *was != from {
+		con.from.Store(&from)
+	}
 }
 
 func (con *console) newFrontend(cfg *FrontendConfig) *frontend {
