@@ -76,9 +76,17 @@ func (con *console) comes(cc *ChardevConfig) {
 	if cc.Found != "" {
 		from = cc.Found + ", by the [[discover]] at " + cc.Pos
 	}
-	if was := con.from.Load(); was == nil || *was != from {
+	if con.origin() != from {
 		con.from.Store(&from)
 	}
+}
+
+// origin is what comes noted.
+func (con *console) origin() string {
+	if from := con.from.Load(); from != nil {
+		return *from
+	}
+	return ""
 }
 
 func (con *console) newFrontend(cfg *FrontendConfig) *frontend {

@@ -53,8 +53,10 @@ type found struct {
 // did not.
 const propertyGrace = 2 * time.Second
 
-func newDiscovery(log *slog.Logger, attended func(name string) bool) *discovery {
-	return &discovery{log: log, attended: attended, udev: udevFolder, other: make(chan struct{}, 1), found: map[string]*found{}, numbered: 1 << 20}
+func (d *discovery) init(log *slog.Logger, attended func(name string) bool) {
+	d.log, d.attended, d.udev = log, attended, udevFolder
+	d.other = make(chan struct{}, 1)
+	d.found, d.numbered = map[string]*found{}, 1<<20
 }
 
 // first has cfg with what is there now, and with what was left by the daemon before.
@@ -69,8 +71,8 @@ func (d *discovery) first(cfg *Config, left []foundHandover) *Config {
 	}
 	// What can not be looked at is told by run.
 	matches, _ := channel.LookGlobs(globsOf(cfg))
-	next, _, _ := d.settle(cfg, matches, time.Now())
-	return next
+	d.settle(cfg, matches, time.Now())
+	return d.over(cfg)
 }
 
 func globsOf(cfg *Config) (globs []*channel.Glob) {

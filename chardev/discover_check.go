@@ -11,7 +11,8 @@ import (
 // Discovered tells of each [[discover]] what it would make of what is there now, in lines
 // for people.
 func (c *Config) Discovered() (lines []string) {
-	d := newDiscovery(slog.New(slog.DiscardHandler), func(string) bool { return false })
+	var d discovery
+	d.init(slog.New(slog.DiscardHandler), func(string) bool { return false })
 	d.index(c)
 	matches, err := channel.LookGlobs(globsOf(c))
 	d.settle(c, matches, time.Now())

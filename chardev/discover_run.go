@@ -15,7 +15,7 @@ const lookPause = 50 * time.Millisecond
 
 // discover looks when something may be another, until ctx ends.
 func (s *Server) discover(ctx context.Context) {
-	l := &discovering{discovery: s.discovery, server: s, watch: channel.WatchGlobs()}
+	l := &discovering{discovery: &s.discovery, server: s, watch: channel.WatchGlobs()}
 	defer func() { l.watch.Close() }()
 	timer := time.NewTimer(0)
 	defer timer.Stop()

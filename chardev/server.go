@@ -60,7 +60,7 @@ type Server struct {
 	keyring   *keyring
 	accounts  *accountKeeper
 	inherited channel.Inherited
-	discovery *discovery
+	discovery discovery
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -118,7 +118,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	if from != nil {
 		s.epoch, left = from.Epoch, from.Found
 	}
-	s.discovery = newDiscovery(log, s.attended)
+	s.discovery.init(log, s.attended)
 	s.cfg = s.discovery.first(cfg, left)
 	cfg = s.cfg
 	s.audit.log = &s.auditLog

@@ -84,10 +84,12 @@ func allUp(i chardev.Info) bool {
 
 // printFrontends prints what stands below a chardev's line.
 func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
-	var rows []row
 	if verbose {
-		rows = append(rows, row{"  from", "", i.From})
+		if _, err := fmt.Fprintln(w, "  from "+i.From); err != nil {
+			return err
+		}
 	}
+	var rows []row
 	if i.Error != "" {
 		rows = append(rows, row{"  device", i.State, i.Error})
 	}
