@@ -113,17 +113,24 @@ func globClass(text []rune) (class string, n int, err error) {
 // match returns what the wildcards stand for in a name that the element matches. Of
 // several the first ones take as much as they can.
 func (e *globElem) match(name string) (parts []string, ok bool) {
-	if e.re == nil {
-		return nil, e.name == name
-	}
-	if strings.HasPrefix(name, ".") && !e.dotted || !strings.HasSuffix(name, e.tail) {
+	switch {
+	case !e.matches(name):
 		return nil, false
+	case e.re == nil:
+		return nil, true
 	}
-	m := e.re.FindStringSubmatch(name)
-	if m == nil {
-		return nil, false
+	return e.re.FindStringSubmatch(name)[1:], true
+}
+
+// matches says whether the element matches a name.
+func (e *globElem) matches(name string) bool {
+	switch {
+	case e.re == nil:
+		return e.name == name
+	case strings.HasPrefix(name, ".") && !e.dotted:
+		return false
 	}
-	return m[1:], true
+	return strings.HasSuffix(name, e.tail) && e.re.MatchString(name)
 }
 
 // String is the pattern.

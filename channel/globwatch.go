@@ -6,17 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // A GlobMatch is a path that a glob matches.
 type GlobMatch struct {
-	Glob  int // which one
-	Path  string
-	Parts []string    // what the wildcards stand for
-	Type  fs.FileMode // of what it leads to; 0 is a regular file
+	Glob int // which one
+	Path string
+	Type fs.FileMode // of what it leads to; 0 is a regular file
 }
 
 // LookGlobs returns what is there now of what globs match, in the order of the globs and
@@ -153,7 +151,7 @@ func (l *globLook) all(globs []*Glob) {
 	l.known = map[step]bool{}
 	for i, g := range globs {
 		l.glob = i
-		l.below("/", "", g.elems, nil)
+		l.below("/", "", g.elems)
 	}
 }
 
@@ -168,7 +166,7 @@ func (l *globLook) hangs(steps ...step) {
 }
 
 // below looks for elems below a path, of which dir was looked up already.
-func (l *globLook) below(dir, path string, elems []globElem, parts []string) {
+func (l *globLook) below(dir, path string, elems []globElem) {
 	for len(elems) > 0 && elems[0].re == nil {
 		path = filepath.Join(path, elems[0].name)
 		elems = elems[1:]
@@ -176,7 +174,7 @@ func (l *globLook) below(dir, path string, elems []globElem, parts []string) {
 	l.hangs(lookupIn(dir, path)...)
 	dir = filepath.Join(dir, path)
 	if len(elems) == 0 {
-		l.found(dir, fs.ModeIrregular, parts)
+		l.found(dir, fs.ModeIrregular)
 		return
 	}
 	entries, err := os.ReadDir(dir)
@@ -188,27 +186,23 @@ func (l *globLook) below(dir, path string, elems []globElem, parts []string) {
 	}
 	l.hangs(step{dir, ""})
 	for _, e := range entries {
-		more, ok := elems[0].match(e.Name())
-		if !ok {
-			continue
-		}
-		all := slices.Concat(parts, more)
 		switch link := e.Type()&fs.ModeSymlink != 0; {
+		case !elems[0].matches(e.Name()):
 		case len(elems) > 1 && (link || e.IsDir()):
-			l.below(dir, e.Name(), elems[1:], all)
+			l.below(dir, e.Name(), elems[1:])
 		case len(elems) > 1:
 		case link:
 			l.hangs(lookupIn(dir, e.Name())...)
-			l.found(filepath.Join(dir, e.Name()), fs.ModeIrregular, all)
+			l.found(filepath.Join(dir, e.Name()), fs.ModeIrregular)
 		default:
-			l.found(filepath.Join(dir, e.Name()), e.Type(), all)
+			l.found(filepath.Join(dir, e.Name()), e.Type())
 		}
 	}
 }
 
 // found notes a path, if something is there. Its type is still to find out if it is said
 // to be irregular.
-func (l *globLook) found(path string, kind fs.FileMode, parts []string) {
+func (l *globLook) found(path string, kind fs.FileMode) {
 	if kind&fs.ModeIrregular != 0 {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -216,5 +210,5 @@ func (l *globLook) found(path string, kind fs.FileMode, parts []string) {
 		}
 		kind = info.Mode().Type()
 	}
-	l.matches = append(l.matches, GlobMatch{l.glob, path, parts, kind})
+	l.matches = append(l.matches, GlobMatch{l.glob, path, kind})
 }

@@ -31,7 +31,7 @@ type console struct {
 
 	device atomic.Pointer[device]
 	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place
-	from   atomic.Pointer[string]      // see comes
+	from   atomic.Pointer[origin]
 }
 
 // A running is what lasts from the beginning of Run to its end.
@@ -70,23 +70,29 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	return con
 }
 
+// An origin is where a chardev comes from.
+type origin struct{ pos, found string }
+
 // comes notes where the console comes from, which may move.
 func (con *console) comes(cc *ChardevConfig) {
-	from := cc.Pos
-	if cc.Found != "" {
-		from = cc.Found + ", by the [[discover]] at " + cc.Pos
-	}
-	if con.origin() != from {
+	if from := (origin{cc.Pos, cc.Found}); con.origin() != from {
 		con.from.Store(&from)
 	}
 }
 
 // origin is what comes noted.
-func (con *console) origin() string {
+func (con *console) origin() origin {
 	if from := con.from.Load(); from != nil {
 		return *from
 	}
-	return ""
+	return origin{}
+}
+
+func (o origin) String() string {
+	if o.found != "" {
+		return o.found + ", by the [[discover]] at " + o.pos
+	}
+	return o.pos
 }
 
 func (con *console) newFrontend(cfg *FrontendConfig) *frontend {

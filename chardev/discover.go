@@ -180,13 +180,16 @@ func (d *discovery) over(files *Config) *Config {
 			next.Chardevs = append(next.Chardevs, files.Chardevs[i])
 		}
 	}
-	written := len(next.Chardevs)
+	all := make([]*ChardevConfig, 0, len(d.found))
 	for _, f := range d.found {
 		if f.config != nil {
-			next.Chardevs = append(next.Chardevs, *f.config)
+			all = append(all, f.config)
 		}
 	}
-	slices.SortFunc(next.Chardevs[written:], func(a, b ChardevConfig) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b *ChardevConfig) int { return strings.Compare(a.Name, b.Name) })
+	for _, c := range all {
+		next.Chardevs = append(next.Chardevs, *c)
+	}
 	return &next
 }
 

@@ -259,6 +259,14 @@ func TestDiscoveredAndReload(t *testing.T) {
 	}
 	r.reload(one)
 	r.has("a", "b", "c")
+	next, err := Load(write(t, strings.Replace(one, "*.serial'", "*.serial'\nlinger = '5m'", 1)+"[[discover]]\nglob = '/x/*'\n", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Discover[0].Glob = r.s.config().Discover[0].Glob
+	if c := diff(r.s.config(), next); !slices.Contains(c.Lines, "~ discover "+r.at("*.serial")+": linger 10m → 5m") || !slices.Contains(c.Lines, "+ discover /x/*") {
+		t.Errorf("%q", c.Lines)
+	}
 	r.reload("[[chardev]]\nname = 'x'\ndevice = 'null:'\n")
 	r.has("x")
 	if p, err := io.ReadAll(client); err != nil || len(p) > 0 {
