@@ -51,28 +51,36 @@ func TestGlobMatches(t *testing.T) {
 	}
 }
 
-// seen looks, whenever the watch says so, until exactly these paths are there.
-func seen(t *testing.T, w *GlobWatch, want ...string) {
+// A globSight is what the last look of a watch saw of sockets and devices.
+type globSight struct {
+	*GlobWatch
+	have []string
+}
+
+func (w *globSight) look(t *testing.T) {
+	t.Helper()
+	matches, err := w.Look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.have = nil
+	for _, m := range matches {
+		if m.Type == fs.ModeSocket || m.Type == fs.ModeDevice|fs.ModeCharDevice {
+			w.have = append(w.have, m.Path)
+		}
+	}
+}
+
+// seen waits until exactly these paths were seen, looking only when the watch says so.
+func seen(t *testing.T, w *globSight, want ...string) {
 	t.Helper()
 	dog := time.After(watchdog)
-	for {
-		matches, err := w.Look()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var have []string
-		for _, m := range matches {
-			if m.Type == fs.ModeSocket || m.Type == fs.ModeDevice|fs.ModeCharDevice {
-				have = append(have, m.Path)
-			}
-		}
-		if slices.Equal(have, want) {
-			return
-		}
+	for !slices.Equal(w.have, want) {
 		select {
 		case <-w.C:
+			w.look(t)
 		case <-dog:
-			t.Fatalf("see %q, want %q", have, want)
+			t.Fatalf("see %q, want %q", w.have, want)
 		}
 	}
 }
@@ -86,7 +94,8 @@ func sock(t *testing.T, path string) {
 	must(t, l.Close())
 }
 
-func globWatch(t *testing.T, patterns ...string) *GlobWatch {
+// globWatch watches patterns, and has looked once.
+func globWatch(t *testing.T, patterns ...string) *globSight {
 	t.Helper()
 	var globs []*Glob
 	for _, p := range patterns {
@@ -94,8 +103,9 @@ func globWatch(t *testing.T, patterns ...string) *GlobWatch {
 		must(t, err)
 		globs = append(globs, g)
 	}
-	w := WatchGlobs(globs...)
+	w := &globSight{GlobWatch: WatchGlobs(globs...)}
 	t.Cleanup(w.Close)
+	w.look(t)
 	return w
 }
 
@@ -103,7 +113,7 @@ func globWatch(t *testing.T, patterns ...string) *GlobWatch {
 func TestGlobWatch(t *testing.T) {
 	dir := t.TempDir()
 	at := func(names ...string) string { return filepath.Join(append([]string{dir}, names...)...) }
-	w := globWatch(t, at("run/qemu/*.serial"), at("run/vms/*/serial.sock"))
+	w := globWatch(t, at("run/qemu/*.serial"), at("run/vms/*/serial.sock"), at("deep/*/console/s"))
 	seen(t, w)
 	must(t, os.MkdirAll(at("run/qemu"), 0o700))
 	seen(t, w)
@@ -118,6 +128,17 @@ func TestGlobWatch(t *testing.T) {
 	sock(t, at("run/vms/a/serial.sock"))
 	seen(t, w, at("run/qemu/vm1.serial"), at("run/vms/a/serial.sock"), at("run/vms/b/serial.sock"))
 	must(t, os.RemoveAll(at("run")))
+	seen(t, w)
+	// Another folder has the path of one that was renamed further up, and is as empty.
+	must(t, os.MkdirAll(at("deep/a/console"), 0o700))
+	sock(t, at("deep/a/console/s"))
+	seen(t, w, at("deep/a/console/s"))
+	must(t, os.Rename(at("deep/a"), at("deep/b")), os.MkdirAll(at("deep/a/console"), 0o700))
+	seen(t, w, at("deep/b/console/s"))
+	w.look(t) // the second of the two changes may still be to be told
+	sock(t, at("deep/a/console/s"))
+	seen(t, w, at("deep/a/console/s"), at("deep/b/console/s"))
+	must(t, os.RemoveAll(at("deep")))
 	seen(t, w)
 	for range 3 { // of the same path, and perhaps of the same inode
 		must(t, os.MkdirAll(at("run/qemu"), 0o700))
@@ -190,9 +211,7 @@ func TestGlobWatchStorm(t *testing.T) {
 			}
 			return
 		case <-w.C:
-			if _, err := w.Look(); err != nil {
-				t.Error(err)
-			}
+			w.look(t)
 		}
 	}
 }
