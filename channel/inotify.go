@@ -42,7 +42,9 @@ type inodeWatch struct {
 	mask uint32
 	name string // of a folder: only what happens to this entry; "" is all
 
-	closed bool // guarded by inotifier.mu
+	// guarded by inotifier.mu
+	closed bool
+	lost   bool // it may never tell anything again
 }
 
 // lostMask are the events after which a watch may never tell anything again.
@@ -188,8 +190,8 @@ func (in *inotify) dispatch(b []byte) {
 // signal tells those of ws whom an event concerns. It never waits.
 func signal(ws []*inodeWatch, mask uint32, name []byte) {
 	for _, w := range ws {
-		lost := mask&(lostMask|unix.IN_Q_OVERFLOW) != 0
-		if !lost && (mask&w.mask == 0 || w.name != "" && w.name != string(name)) {
+		w.lost = w.lost || mask&lostMask != 0
+		if mask&(lostMask|unix.IN_Q_OVERFLOW) == 0 && (mask&w.mask == 0 || w.name != "" && w.name != string(name)) {
 			continue
 		}
 		select {

@@ -149,9 +149,13 @@ const maxLinks = 40
 // steps on which the result hangs: each that met a symbolic link, and the one
 // that was the last, either because all names are used up or because the name
 // was not there. There is at least one.
-func lookup(path string) []step {
+func lookup(path string) []step { return lookupIn("/", path) }
+
+// lookupIn is lookup of a path in a folder, whose own path has no symbolic links in it or
+// is looked up already.
+func lookupIn(dir, path string) []step {
 	var steps []step
-	dir, rest, links := "/", path, 0
+	rest, links := path, 0
 	for {
 		var name string
 		name, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")

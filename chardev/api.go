@@ -130,6 +130,7 @@ type Info struct {
 	Since     time.Time        `json:"since"`           // when it came up or, if it is down or opening, went down
 	Error     string           `json:"error,omitempty"` // why it is not up
 	Device    string           `json:"device"`          // its address
+	From      string           `json:"from"`            // where the chardev comes from: file:line:column, or the path at which it was found and the [[discover]] that did
 	Input     string           `json:"input"`           // shared, exclusive, off
 	Writer    string           `json:"writer,omitempty"`
 	Clients   int              `json:"clients"`

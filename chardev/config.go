@@ -18,7 +18,10 @@ type Config struct {
 	Audit       string // the file of the audit log, absolute; "": none is kept
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
+	Discover    []*DiscoverConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
+
+	uses []*use // the daemon's own
 }
 
 // An HTTPConfig is [http].
@@ -46,6 +49,9 @@ type ChardevConfig struct {
 	Input      string        // shared, exclusive, off
 	WriterIdle time.Duration // a writer who types nothing for so long loses an exclusive input; 0: never
 	Log        LogConfig
+
+	Found string // the path at which it was discovered; "": it is written in a file
+	uses  []*use // its endpoints
 }
 
 // An Endpoint is an address and what to do with it.

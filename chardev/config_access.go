@@ -120,8 +120,12 @@ func (v *value) unknown(err error) {
 }
 
 // named warns of rules that are for a chardev that is not there, as of a name that is
-// mistyped. (It is no mistake: rules may be written before their chardevs are.)
+// mistyped. (It is no mistake: rules may be written before their chardevs are. Where
+// chardevs are discovered nobody knows.)
 func (l *loader) named() {
+	if len(l.cfg.Discover) > 0 {
+		return
+	}
 	for _, v := range l.ons {
 		name := v.v.(string)
 		if _, ok := l.names[name]; ok || strings.ContainsAny(name, "*?") {

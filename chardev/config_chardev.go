@@ -76,7 +76,7 @@ func (r *Reconnect) fill(e Endpoint) {
 func (l *loader) chardev(t *table) {
 	c := l.defaults
 	c.Name, c.Pos = l.name(t), t.header().String()
-	number := len(l.cfg.Chardevs) + 1
+	number, used := l.numbered+len(l.cfg.Chardevs)+1, len(l.uses)
 	called := "a chardev without name"
 	if c.Name != "" {
 		called = "chardev " + c.Name
@@ -138,6 +138,7 @@ func (l *loader) chardev(t *table) {
 			address: f.Address, listen: f.Listen, value: f.at, at: f.at.spot(),
 		})
 	}
+	c.uses = slices.Clone(l.uses[used:])
 	l.cfg.Chardevs = append(l.cfg.Chardevs, c)
 }
 

@@ -93,6 +93,7 @@ type loader struct {
 	total       *value // max_total of [journal], if it is given
 	rules       []access.Rule
 	ons         []*value // of which chardevs the rules are
+	numbered    int      // chardevs that others have numbers up to
 	holes       bool     // chardevs may be missing, because something could not be read
 	grows       bool     // chardevs may come in files that are not there yet
 }
@@ -141,6 +142,7 @@ func load(path, text string, other *instead) (*Config, error) {
 		l.main(t)
 		l.cfg.Access = access.New(l.rules)
 		l.check()
+		l.samples()
 		l.folders()
 		l.named()
 	}
@@ -216,12 +218,13 @@ func (l *loader) main(t *table) {
 			t.done()
 		})
 	}
-	if len(l.cfg.Chardevs) == 0 && !l.holes && !l.grows {
+	if len(l.cfg.Chardevs) == 0 && len(l.cfg.Discover) == 0 && !l.holes && !l.grows {
 		l.mistake(spot{t.src, 0}, `no [[chardev]] in the configuration: give one, with name = "…" and device = "…"`)
 	}
 }
 
-// content reads what any file may hold: credentials, access rules and chardevs.
+// content reads what any file may hold: credentials, access rules, chardevs and what makes
+// chardevs of what appears.
 func (l *loader) content(t *table) {
 	l.access(t)
 	if v, ok := t.get("credentials"); ok {
@@ -240,6 +243,7 @@ func (l *loader) content(t *table) {
 			}
 		}
 	}
+	l.discover(t)
 }
 
 // include has content read the files that the globs of include match. They hold

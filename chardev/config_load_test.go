@@ -208,7 +208,7 @@ func TestLoad(t *testing.T) {
 		if !strings.HasPrefix(c.Pos, dir+"/") {
 			t.Errorf("chardev %s is at %s", c.Name, c.Pos)
 		}
-		c.Pos = ""
+		c.Pos, c.uses = "", nil
 	}
 	check("chardevs", cfg.Chardevs, []ChardevConfig{
 		{

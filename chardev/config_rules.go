@@ -13,7 +13,7 @@ import (
 // A use is an endpoint that the daemon will open, to be held against the others.
 type use struct {
 	what    string // for messages: the device of chardev vm1
-	chardev int    // which chardev it belongs to, from 1; 0 for the daemon's own
+	chardev int    // which chardev it belongs to, from 1, but see loader.numbered; 0 for the daemon's own
 	device  bool   // it is that one's device
 	http    bool   // it is one of [http]
 	writes  bool   // a frontend whose clients may type
@@ -54,15 +54,23 @@ func (l *loader) check() {
 	slices.SortStableFunc(l.uses, func(a, b *use) int { return a.at.compare(b.at) })
 	earlier := map[string][]*use{}
 	for _, u := range l.uses {
-		if u.value != nil && u.direction() {
-			u.options()
-			u.security()
-			l.identity(u)
+		if u.chardev == 0 {
+			l.cfg.uses = append(l.cfg.uses, u)
 		}
+		l.fits(u)
 		if k := u.place(); k != "" {
 			l.clash(u, earlier[k])
 			earlier[k] = append(earlier[k], u)
 		}
+	}
+}
+
+// fits holds an endpoint against what it can do and what it lets others do.
+func (l *loader) fits(u *use) {
+	if u.value != nil && u.direction() {
+		u.options()
+		u.security()
+		l.identity(u)
 	}
 }
 
@@ -171,7 +179,7 @@ func (l *loader) identity(u *use) {
 	case beyond && u.http && c.loaded.ClientCAs == nil && l.cfg.Access.Len() == 0 && !a.Is("anonymous"):
 		u.failf("anyone could see every console: [credentials.%s] has no client_ca, so clients need no certificate, and no [[access]] rule says who may what; give it one, give a rule, or say anonymous=true", name)
 	case beyond && u.writes && c.loaded.ClientCAs == nil && !a.Is("anonymous"):
-		chardev := l.cfg.Chardevs[u.chardev-1].Name
+		chardev := l.cfg.Chardevs[u.chardev-l.numbered-1].Name
 		d := l.cfg.Access.Decide(access.Identity{}, chardev)
 		if d.May.Has(access.Write) {
 			u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate, and %s; give it one, let no [[access]] rule permit anyone to write, make the frontend mode = \"read-only\", or say anonymous=true", name, d.Why())

@@ -76,6 +76,8 @@ var misplaced = map[string]string{
 	"may":         "[[access]]",
 	"on":          "[[access]]",
 	"access":      "the top of a file, as [[access]]",
+	"glob":        "[[discover]]",
+	"linger":      "[[discover]]",
 	"cert":        "[credentials.NAME]",
 	"key":         "[credentials.NAME]",
 	"client_ca":   "[credentials.NAME]",

@@ -31,6 +31,7 @@ type console struct {
 
 	device atomic.Pointer[device]
 	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place
+	from   atomic.Pointer[origin]
 }
 
 // A running is what lasts from the beginning of Run to its end.
@@ -61,11 +62,37 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 		fronts = append(fronts, con.newFrontend(&cc.Frontends[i]))
 	}
 	con.fronts.Store(&fronts)
+	con.comes(cc)
 	if was != nil {
 		con.takeOver(was)
 	}
 	h.sign = s.board.add(con) // and whoever watches looks at it at once
 	return con
+}
+
+// An origin is where a chardev comes from.
+type origin struct{ pos, found string }
+
+// comes notes where the console comes from, which may move.
+func (con *console) comes(cc *ChardevConfig) {
+	if from := (origin{cc.Pos, cc.Found}); con.origin() != from {
+		con.from.Store(&from)
+	}
+}
+
+// origin is what comes noted.
+func (con *console) origin() origin {
+	if from := con.from.Load(); from != nil {
+		return *from
+	}
+	return origin{}
+}
+
+func (o origin) String() string {
+	if o.found != "" {
+		return o.found + ", by the [[discover]] at " + o.pos
+	}
+	return o.pos
 }
 
 func (con *console) newFrontend(cfg *FrontendConfig) *frontend {

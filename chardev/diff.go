@@ -75,6 +75,7 @@ func diff(old, next *Config) Changes {
 		}
 		c.chardev(before, cc)
 	}
+	c.discover(old.Discover, next.Discover)
 	c.http(&old.HTTP, &next.HTTP)
 	c.credential(old.Credentials, next.Credentials)
 	if old.Access.String() != next.Access.String() {
@@ -181,6 +182,30 @@ func (c *Changes) settings(called string, old, next *FrontendConfig) {
 	c.moved(called+" on_lag", old.OnLag, next.OnLag)
 	c.moved(called+" half_close", strconv.FormatBool(old.HalfClose), strconv.FormatBool(next.HalfClose))
 	c.moved(called+" reconnect", old.Reconnect.String(), next.Reconnect.String())
+}
+
+// discover tells of globs; what another template makes of chardevs is told of those.
+func (c *Changes) discover(old, next []*DiscoverConfig) {
+	find := func(in []*DiscoverConfig, d *DiscoverConfig) *DiscoverConfig {
+		at := slices.IndexFunc(in, func(o *DiscoverConfig) bool { return o.Glob.String() == d.Glob.String() })
+		if at < 0 {
+			return nil
+		}
+		return in[at]
+	}
+	for _, d := range old {
+		if find(next, d) == nil {
+			c.say("- discover %s", d.Glob)
+		}
+	}
+	for _, d := range next {
+		was := find(old, d)
+		if was == nil {
+			c.say("+ discover %s", d.Glob)
+			continue
+		}
+		c.moved("discover "+d.Glob.String()+": linger", duration(was.Linger), duration(d.Linger))
+	}
 }
 
 func (c *Changes) http(old, next *HTTPConfig) {

@@ -112,6 +112,11 @@
 // lets in nobody more, waits for who is there, closes the device, and then the journal.
 // keep.go writes down what is added over the API.
 //
+// What is discovered (discover.go) is a layer of the config above the files: change puts it
+// over each config that comes from them, and one goroutine (discover_run.go) looks when the
+// one inotify of the process tells that a glob may match something else, and has the
+// difference done like any other, without comparing what was not touched.
+//
 // The credentials of all chardevs (keyring.go) follow their files in one
 // goroutine; whoever shakes hands asks for those in force. Server.Run waits for
 // frontends and who is there, then for devices; a supervisor owns each endpoint, and is the only one

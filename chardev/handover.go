@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -30,6 +31,15 @@ type Handover struct {
 	Epoch     string             `json:"epoch"` // of chardevs without a journal
 	Listeners []parkedListener   `json:"listeners"`
 	Consoles  []*consoleHandover `json:"consoles"`
+	Found     []foundHandover    `json:"found,omitempty"` // and is gone, while its chardev is still there
+}
+
+// A foundHandover is where a chardev was found.
+type foundHandover struct {
+	Path       string            `json:"path"`
+	Kind       fs.FileMode       `json:"kind"`
+	Gone       time.Time         `json:"gone"`
+	Properties map[string]string `json:"properties,omitempty"`
 }
 
 // A parkedListener is the control socket or an address of [http].

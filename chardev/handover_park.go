@@ -192,6 +192,7 @@ func (s *Server) handOver() {
 	}
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	s.left.Found = s.discovery.handOver()
 	for _, d := range s.httpDoors() {
 		if d.parked != nil {
 			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})

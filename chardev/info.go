@@ -13,7 +13,7 @@ func (c *console) info(events bool) Info {
 	d := c.device.Load()
 	state, err, since := d.state()
 	i := Info{
-		Name: c.name, State: state, Error: err, Since: since, Device: d.ep.Address.String(), Input: h.inputMode(),
+		Name: c.name, State: state, Error: err, Since: since, Device: d.ep.Address.String(), From: c.origin().String(), Input: h.inputMode(),
 		BytesIn: h.bytesIn.Load(), Epoch: c.epoch, Refused: map[string]int64{}, Gaps: h.missed(), LastByte: h.lastByte(),
 		Frontends: []FrontendInfo{},
 	}

@@ -54,9 +54,13 @@ func (s *Server) replace(by actor, want ChardevRequest) (Changes, error) {
 	})
 }
 
-// remove has a chardev no more. Its journal stays where it is.
+// remove has a chardev no more: one that was added so, or that was found and is gone. Its
+// journal stays where it is.
 func (s *Server) remove(by actor, name string) (Changes, error) {
 	return s.change(by, "remove "+name, func(now *Config) (*Config, error) {
+		if next, found, err := s.discovery.forget(now, name); found {
+			return next, err
+		}
 		file, err := s.ownFile(now, name)
 		if err != nil {
 			return nil, err
@@ -108,6 +112,9 @@ func (s *Server) ownFile(now *Config, name string) (string, error) {
 	text, err := readRegular(file)
 	if err == nil && strings.HasPrefix(text, keptFirst) {
 		return file, nil
+	}
+	if found := now.Chardevs[at].Found; found != "" {
+		return "", &foundError{name, found, now.Chardevs[at].Pos}
 	}
 	return "", fmt.Errorf("chardev %s stands at %s, in a file that chardevd does not keep: change it there, and reload", name, now.Chardevs[at].Pos)
 }

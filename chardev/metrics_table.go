@@ -34,6 +34,11 @@ var families = []family{
 	{"chardevd_device_up", gauge, "1: the device is open, or the guest that is waited for is there; 0: not.", nil, func(s *sample, p *metricPage) {
 		p.add(yes(s.up), s.name)
 	}},
+	{"chardevd_discovered", gauge, "What the globs of [[discover]] have found, by what became of it.", func(s *Server, p *metricPage) {
+		for state := range s.discovery.counts {
+			p.add(float64(s.discovery.counts[state].Load()), discoveredLabels[state])
+		}
+	}, nil},
 	{"chardevd_dropped_bytes_total", counter, "Bytes that somebody was to get and did not, by the reason.", nil, func(s *sample, p *metricPage) {
 		for why, n := range s.dropped {
 			p.add(float64(n), s.name, droppedLabels[why])

@@ -59,20 +59,27 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 		s.audit.changed(by, how, err)
 		return Changes{}, err
 	}
-	c, err = s.apply(cfg, by)
-	s.audit.changed(by, how+": "+orNone(strings.Join(slices.Concat(c.Lines, c.Restart), "; ")), err)
-	for _, line := range slices.Concat(c.Lines, c.Restart) {
-		s.log.Info(how, "change", line)
-	}
+	cfg = s.discovery.layered(cfg)
+	c = diff(s.cfg, cfg)
+	err = s.enforce(cfg, &c, by, how)
 	s.log.Info(how+": done", "changes", len(c.Lines), "takes a restart", len(c.Restart))
 	return c, err
 }
 
-// apply does what is another in next, and has it in force. All that is to be closed is
-// before anything is opened, as an address may go from one to another. An error is of
-// journals or an audit log whose end is not written. Called with changing held, in run.
-func (s *Server) apply(next *Config, by actor) (Changes, error) {
-	c := diff(s.cfg, next)
+// enforce is apply, and tells the log and the audit what was done.
+func (s *Server) enforce(next *Config, c *Changes, by actor, how string) error {
+	err := s.apply(next, c, by)
+	s.audit.changed(by, how+": "+orNone(strings.Join(slices.Concat(c.Lines, c.Restart), "; ")), err)
+	for _, line := range slices.Concat(c.Lines, c.Restart) {
+		s.log.Info(how, "change", line)
+	}
+	return err
+}
+
+// apply does what is another in next, which is c, and has it in force. All that is to be
+// closed is before anything is opened, as an address may go from one to another. An error
+// is of journals or an audit log whose end is not written. Called with changing held, in run.
+func (s *Server) apply(next *Config, c *Changes, by actor) error {
 	now := *next
 	now.State, now.Control = s.cfg.State, s.cfg.Control
 	s.cfg = &now
@@ -86,7 +93,7 @@ func (s *Server) apply(next *Config, by actor) (Changes, error) {
 	if c.credentials {
 		s.keyring.replace(now.Credentials, s.run)
 	}
-	failed := s.closeGone(&c)
+	failed := s.closeGone(c)
 	if c.journal {
 		s.keeper.SetLimits(now.Journal.MaxTotal, now.Journal.Sync)
 	}
@@ -96,8 +103,8 @@ func (s *Server) apply(next *Config, by actor) (Changes, error) {
 	if c.sites {
 		s.sites.Store(&sites{now.HTTP.Origins, now.HTTP.Hosts})
 	}
-	s.openNew(&c)
-	return c, failed
+	s.openNew(c)
+	return failed
 }
 
 // closeGone closes what is no more, all at the same time.
@@ -157,17 +164,21 @@ func (s *Server) openNew(c *Changes) {
 	for _, con := range s.all() {
 		old[con.name] = con
 	}
+	for _, name := range c.removed { // another one may have its name
+		delete(old, name)
+	}
 	var all, fresh []*console
 	for i := range s.cfg.Chardevs {
 		cc := &s.cfg.Chardevs[i]
 		con := old[cc.Name]
 		switch a, ok := altered[cc.Name]; {
 		case con == nil, a.anew:
-			con = s.newConsole(cc)
+			con = s.newConsole(new(*cc)) // which needs no more of the config than that
 			fresh = append(fresh, con)
 		case ok:
 			con.alter(s.run, &a)
 		}
+		con.comes(cc)
 		all = append(all, con)
 	}
 	s.consoles.Store(&all)
@@ -199,7 +210,7 @@ func (con *console) alter(run *running, a *alteration) {
 		h.scribe.j.SetOptions(a.next.Log.options())
 	}
 	if a.device {
-		con.openDevice(run, &a.next.Device)
+		con.openDevice(run, new(a.next.Device))
 	}
 	if a.fronts {
 		con.setFrontends(run, a)

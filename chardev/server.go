@@ -60,6 +60,7 @@ type Server struct {
 	keyring   *keyring
 	accounts  *accountKeeper
 	inherited channel.Inherited
+	discovery discovery
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -113,9 +114,13 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 
 		inherits: from, leaving: make(chan struct{}, 1),
 	}
+	var left []foundHandover
 	if from != nil {
-		s.epoch = from.Epoch
+		s.epoch, left = from.Epoch, from.Found
 	}
+	s.discovery.init(log, s.attended)
+	s.cfg = s.discovery.first(cfg, left)
+	cfg = s.cfg
 	s.audit.log = &s.auditLog
 	if cfg.Audit != "" {
 		s.auditLog.Store(audit.Open(cfg.Audit, log))
@@ -354,6 +359,7 @@ func (s *Server) begin(run *running) {
 		d.start(run)
 	}
 	s.keyring.start(run.api, run.work)
+	run.work.Go(func() { s.discover(run.api) })
 }
 
 // config is the configuration that is in force.

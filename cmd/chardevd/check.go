@@ -20,7 +20,7 @@ func newCheck() *cobra.Command {
 		Long: `Check a config file and every file that it names. All mistakes are printed at
 once, each as file:line:column: message, and the exit code is 1; otherwise what
 is accepted but to be seen to (a certificate that expires soon) or without effect
-yet is printed the same way, and "ok".
+yet is printed the same way, and "ok". Of each [[discover]] it tells what is there now.
 
 With --who and --on it tells instead what somebody may do on a chardev, and which of
 the [[access]] rules says so. NAME is as rules have it: unix:alice, cert:CN=alice,
@@ -45,7 +45,7 @@ everything besides.`,
 			for _, w := range cfg.Warnings {
 				fmt.Fprintln(cmd.ErrOrStderr(), w)
 			}
-			lines := []string{"ok"}
+			lines := append(cfg.Discovered(), "ok")
 			if on != "" {
 				if lines, err = cfg.Explain(who, on); err != nil {
 					return err

@@ -21,7 +21,8 @@ are attached, how many bytes were typed into it (IN) and printed by it (OUT), an
 how long ago it printed last; and how its serial line is set, where there is one and
 as far as no server has to be asked for it ("chardevd line" asks). Below a console
 stand its frontends, if one of them or the device is not up or nothing is written to
-its journal, or with -v, which also says who has the input where one at a time types.`,
+its journal, or with -v, which also says where the console comes from, and who has the input where
+one at a time types.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -83,6 +84,11 @@ func allUp(i chardev.Info) bool {
 
 // printFrontends prints what stands below a chardev's line.
 func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
+	if verbose {
+		if _, err := fmt.Fprintln(w, "  from "+i.From); err != nil {
+			return err
+		}
+	}
 	var rows []row
 	if i.Error != "" {
 		rows = append(rows, row{"  device", i.State, i.Error})
