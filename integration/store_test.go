@@ -255,6 +255,42 @@ func TestAStoreThatIsNotComplete(t *testing.T) {
 	again.Close()
 }
 
+// A client that reads nothing for a while has all of it in the end, over restarts.
+func TestARestartWithAStalledClient(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t, folder(t), storeConfig, nil)
+	k := newKeeper(d, 100)
+	d.serve()
+	guest := dialSilent(t, "unix", d.path("guest.sock"))
+	d.is("guest", "up")
+	c := dialSilent(t, "unix", d.path("front"))
+	d.has("guest", 1)
+	const piece = 400_000 // more than a socket takes, and less than the history has
+	var at int64
+	for range 2 {
+		if _, err := guest.Conn.Write(printed(at, at+piece)); err != nil {
+			t.Fatal(err)
+		}
+		at += piece
+		eventually(t, patience, func() error {
+			if have := d.info("guest").Offset; have != at {
+				return fmt.Errorf("at %d of %d", have, at)
+			}
+			return nil
+		})
+		k.restart()
+	}
+	c.Conn.SetReadDeadline(time.Now().Add(patience))
+	if err := new(pageChecker).reads(c.Conn, at); err != nil {
+		t.Error(err)
+	}
+	for _, e := range d.info("guest").Events {
+		if e.Kind == "gap" {
+			t.Error(e.Text)
+		}
+	}
+}
+
 // A service that is stopped for good has given its clients what was printed.
 func TestStoppedForGood(t *testing.T) {
 	t.Parallel()
