@@ -107,8 +107,11 @@ func store(left *chardev.Handover, manager *systemd.Service, log *slog.Logger) {
 	}
 	defer kept.Close()
 	gone, err := left.Store(manager.Room, kept.Put)
+	if err == nil {
+		err = kept.Await() // the manager must know whose they are: a process that is gone is of no service
+	}
 	if err != nil {
-		log.Error("nothing is left for the next start", "error", err)
+		log.Error("the next start may begin anew", "error", err)
 	} else if gone > 0 {
 		log.Warn("not everything is left for the next start: raise FileDescriptorStoreMax= of the service, and FDSTORE in its Environment=", "closed", gone, "room", manager.Room)
 	}
