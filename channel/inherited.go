@@ -110,6 +110,15 @@ func (in *Inherited) listener(a Address) (net.Listener, error) {
 	return nil, nil
 }
 
+// use notes that the address is listened on.
+func (in *Inherited) use(a Address) {
+	for _, s := range in.all() {
+		if listensAt(s.addr, a) {
+			s.used.Store(true)
+		}
+	}
+}
+
 // listensAt says whether a socket's address is what an address means: localhost is
 // any address of the loopback range, and all addresses are all of either family.
 func listensAt(addr net.Addr, a Address) bool {

@@ -120,6 +120,7 @@ func (e *Env) AdoptListener(a Address, p *Parked) (l Listener, session Channel, 
 			return nil, nil, err
 		}
 	}
+	e.Inherited.use(a) // it may be of one of those
 	return e.serve(acc, ls), session, nil
 }
 

@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -158,7 +159,7 @@ func (c *control) serve(l net.Listener, hs *http.Server) error {
 		hs.Close()
 	}
 	c.attached.Wait()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, net.ErrClosed) { // a parked listener is closed before the context ends
 		return nil
 	}
 	return err

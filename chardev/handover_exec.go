@@ -77,21 +77,32 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
+// document is a file in memory that has what write writes.
+func (h *Handover) document() (*os.File, error) {
+	fd, err := unix.MemfdCreate("chardevd-handover", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("memfd_create", err)
+	}
+	doc := os.NewFile(uintptr(fd), "handover")
+	if err = h.write(doc); err == nil {
+		_, err = doc.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		doc.Close()
+		return nil, err
+	}
+	return doc, nil
+}
+
 // Exec replaces the process by a program that takes over; it returns only if that fails,
 // and then h is as before. The server must be closed: nothing else of it may be going on.
 func (h *Handover) Exec(program string, args []string) error {
-	fd, err := unix.MemfdCreate("chardevd-handover", unix.MFD_CLOEXEC)
+	doc, err := h.document()
 	if err != nil {
-		return os.NewSyscallError("memfd_create", err)
+		return err
 	}
-	doc := os.NewFile(uintptr(fd), "handover")
 	defer doc.Close()
-	if err := h.write(doc); err != nil {
-		return err
-	}
-	if _, err := doc.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	fd := int(doc.Fd())
 	kept := []int{fd}
 	for _, p := range h.parked() {
 		kept = append(kept, p.FDs...)
@@ -101,8 +112,9 @@ func (h *Handover) Exec(program string, args []string) error {
 		return err
 	}
 	// Whatever asks for one more upgrade, or a reload, before the program can hear it
-	// must not kill it.
+	// must not kill it. Whoever asks for its end has that.
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
+	signal.Reset(unix.SIGTERM, unix.SIGINT)
 	// What a service manager has passed is among what is left, as far as it is in use.
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LISTEN_") })
 	env = append(env, handoverEnv+"="+strconv.Itoa(fd))

@@ -111,7 +111,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}
 	reload(1)
-	fds, threads, resident := d.fds(), d.threads(), d.resident()
+	fds, threads, resident, goroutines := d.fds(), d.threads(), d.resident(), d.metric("go_goroutines")
 	for round := range reloads {
 		reload(round + 2)
 	}
@@ -119,9 +119,12 @@ func TestReloadUnderLoad(t *testing.T) {
 		if have := d.fds(); have > fds {
 			return fmt.Errorf("%d descriptors, and %d before", have, fds)
 		}
+		if have := d.metric("go_goroutines"); have > goroutines+5 { // of requests that end
+			return fmt.Errorf("%d goroutines, and %d before", have, goroutines)
+		}
 		return nil
 	})
-	t.Logf("after %d reloads: %d descriptors (%d before), %d threads (%d), %d KiB (%d)", reloads, d.fds(), fds, d.threads(), threads, d.resident()>>10, resident>>10)
+	t.Logf("after %d reloads: %d goroutines (%d before), %d descriptors (%d before), %d threads (%d), %d KiB (%d)", reloads, d.metric("go_goroutines"), goroutines, d.fds(), fds, d.threads(), threads, d.resident()>>10, resident>>10)
 	if have := d.resident(); have > resident+16<<20 && !raceEnabled { // whose own memory grows
 		t.Errorf("%d bytes resident, and %d before", have, resident)
 	}

@@ -213,7 +213,10 @@ frontends = ["tcp://127.0.0.1:@p3@", "unix:serial.u", "pty:serial.p"]
 name = "pty"
 device = "pty:pty.tty"
 frontends = ["tcp://127.0.0.1:@p4@", "unix:pty.u", "pty:pty.p"]
+`
 
+// execConfig has one more, that lives on in the same process only.
+const execConfig = `
 [[chardev]]
 name = "exec"
 device = "exec:stty raw -echo; cat exec.out & exec cat >exec.in"
@@ -238,7 +241,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	}
 	board := listenOnce(t, "tcp", "127.0.0.1:0")
 	values["board"] = portOf(board.Addr())
-	d := newDaemon(t, folder(t), upgradeConfig, values)
+	d := newDaemon(t, folder(t), upgradeConfig+execConfig, values)
 	side := listenOnce(t, "unix", d.path("unix.sock"))
 	serial, pty := ptyMaster(t, d.path("serial.tty")), ptyMaster(t, d.path("pty.tty"))
 	pipes := bothPipes{namedPipe(t, d.path("exec.in")), namedPipe(t, d.path("exec.out"))}
@@ -248,12 +251,56 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		{name: "guest", guest: guest.Conn}, {name: "unix", guest: acceptOne(t, side)}, {name: "tcp", guest: acceptOne(t, board)},
 		{name: "serial", guest: serial}, {name: "pty", guest: pty}, {name: "exec", guest: pipes},
 	}
+	pid := d.cmd.Process.Pid
+	d.replacedUnderLoad(consoles, values, func(i int) {
+		out, stderr, code := d.cli("upgrade")
+		if code != 0 || !strings.HasPrefix(out, fmt.Sprintf("upgraded: process %d is chardevd", pid)) {
+			t.Errorf("upgrade %d: code %d, %q, %s", i, code, out, stderr)
+		}
+	})
+}
+
+// The same by a service manager, who ends the daemon and starts another one, with what that
+// has left in the descriptor store.
+func TestRestartByAManagerUnderLoad(t *testing.T) {
+	values := map[string]any{}
+	for i := range 5 {
+		values[fmt.Sprintf("p%d", i)] = freePort(t)
+	}
+	board := listenOnce(t, "tcp", "127.0.0.1:0")
+	values["board"] = portOf(board.Addr())
+	d := newDaemon(t, folder(t), upgradeConfig, values)
+	side := listenOnce(t, "unix", d.path("unix.sock"))
+	serial, pty := ptyMaster(t, d.path("serial.tty")), ptyMaster(t, d.path("pty.tty"))
+	kept := newKeeper(d, 1000)
+	d.serve()
+	guest := dialSilent(t, "unix", d.path("guest.sock"))
+	consoles := []*upgraded{
+		{name: "guest", guest: guest.Conn}, {name: "unix", guest: acceptOne(t, side)}, {name: "tcp", guest: acceptOne(t, board)},
+		{name: "serial", guest: serial}, {name: "pty", guest: pty},
+	}
+	d.replacedUnderLoad(consoles, values, func(i int) {
+		kept.restart()
+		eventually(t, patience, func() error {
+			if n := kept.size(); n != 0 {
+				return fmt.Errorf("%d descriptors are still in the store", n)
+			}
+			return nil
+		})
+	})
+}
+
+// replacedUnderLoad has the daemon replaced again and again, while its consoles, whose ports
+// are among the values, print and are typed at.
+func (d *daemon) replacedUnderLoad(consoles []*upgraded, values map[string]any, replace func(i int)) {
+	t := d.t
+	t.Helper()
 	var typists []*typist
 	for i, u := range consoles {
 		u.typed.next = map[int]int{}
 		d.is(u.name, "up")
-		n := 4
-		if i < 2 {
+		n := 50/len(consoles) - 4
+		if i < 50%len(consoles) {
 			n++ // 50 in all
 		}
 		here := 0
@@ -275,7 +322,6 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		join(tty)
 		d.has(u.name, here)
 	}
-	pid := d.cmd.Process.Pid
 
 	stopped, typedAll, all := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var printing, typing, reading sync.WaitGroup
@@ -312,10 +358,7 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			}
 			return nil
 		})
-		out, stderr, code := d.cli("upgrade")
-		if code != 0 || !strings.HasPrefix(out, fmt.Sprintf("upgraded: process %d is chardevd", pid)) {
-			t.Errorf("upgrade %d: code %d, %q, %s", i, code, out, stderr)
-		}
+		replace(i)
 	}
 	close(typedAll)
 	typing.Wait()

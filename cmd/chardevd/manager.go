@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"chardevd/chardev"
 	"chardevd/cmd/chardevd/internal/systemd"
@@ -48,5 +51,68 @@ func (m managed) reload() {
 func (m managed) told(err error) {
 	if err != nil {
 		m.log.Warn("service manager", "error", err)
+	}
+}
+
+// takeStored is what a daemon before has left in the manager's store, nil if nothing. The
+// store is emptied beside: as long as it has a descriptor too, nothing that is closed is
+// seen to be closed. taken waits for that.
+func takeStored(manager *systemd.Service, log *slog.Logger) (from *chardev.Handover, taken func()) {
+	if len(manager.Stored) == 0 {
+		return nil, func() {}
+	}
+	names := slices.Sorted(maps.Keys(manager.Stored))
+	from, err := chardev.FromStore(manager.Stored)
+	if err != nil {
+		log.Error("devices and clients begin anew", "error", err)
+	}
+	// Its document first: without that the rest is nothing to who is started next.
+	slices.Reverse(names)
+	emptied := make(chan struct{})
+	go func() {
+		defer close(emptied)
+		kept, err := manager.OpenStore()
+		if err == nil {
+			defer kept.Close()
+			for _, name := range names {
+				if err = kept.Remove(name); err != nil {
+					break
+				}
+			}
+			err = cmp.Or(err, kept.Await())
+		}
+		if err != nil {
+			log.Error("what is closed may stay open at its other end until the service is stopped", "error", err)
+		}
+	}()
+	if from == nil { // what is listened on anew must not be listened on there
+		<-emptied
+	}
+	return from, func() { <-emptied }
+}
+
+// store leaves what is left to the manager's store, if there is one.
+func store(left *chardev.Handover, manager *systemd.Service, log *slog.Logger) {
+	if manager.Room == 0 { // the end came while it was to be replaced
+		left.Settle()
+		left.Drop()
+		return
+	}
+	kept, err := manager.OpenStore()
+	if err != nil {
+		log.Error("nothing is left for the next start", "error", err)
+		left.Settle()
+		left.Drop()
+		return
+	}
+	defer kept.Close()
+	gone, err := left.Store(manager.Room, kept.Put)
+	if err == nil {
+		err = kept.Await() // the manager must know whose they are: a process that is gone is of no service
+	}
+	if err != nil {
+		log.Error("the next start may begin anew", "error", err)
+	} else if gone > 0 {
+		log.Warn("not everything is left for the next start: raise FileDescriptorStoreMax= of the service, and FDSTORE in its Environment=", "closed", gone, "room", manager.Room)
 	}
 }

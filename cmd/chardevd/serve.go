@@ -35,7 +35,9 @@ line "ready" when all that could be opened is open; what could not be opened is
 tried again. The log goes to stderr.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. SIGHUP has the
+all of it could be written to the journals; a second one ends at once. Under systemd,
+with a descriptor store ($FDSTORE), it leaves devices, listeners and raw clients there
+for the next start instead. SIGHUP has the
 config file read again and what has changed there done, as "chardevd reload" has.
 SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 		Example: `  chardevd serve
@@ -46,7 +48,7 @@ SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 			if err != nil {
 				return err
 			}
-			manager, err := systemd.FromEnvironment()
+			manager, err := systemd.FromEnvironment(chardev.IsStored)
 			if err != nil {
 				return err
 			}
@@ -62,6 +64,11 @@ SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 			}
 			ctx, signals, stop := untilSignal(cmd.Context(), log)
 			defer stop()
+			if from == nil {
+				var taken func()
+				from, taken = takeStored(manager, log)
+				defer taken()
+			}
 			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from, manager)
 		},
 	}
@@ -75,9 +82,8 @@ SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 // second ends the program. stop gives the signals back.
 func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, _ *daemonSignals, stop func()) {
 	ctx, cancel := context.WithCancel(parent)
-	signals, stopped, done := make(chan os.Signal, 4), make(chan struct{}), make(chan struct{})
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	d := &daemonSignals{make(chan os.Signal, 1), make(chan os.Signal, 1)}
+	stopped, done := make(chan struct{}), make(chan struct{})
+	d := &daemonSignals{make(chan os.Signal, 4), make(chan os.Signal, 1), make(chan os.Signal, 1)}
 	d.hear()
 	// Whoever reads the log may go; the consoles stay. (Ignoring the signal would
 	// be inherited by the commands of exec:, see os/signal.)
@@ -87,7 +93,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 		defer close(done)
 		for {
 			select {
-			case s := <-signals:
+			case s := <-d.ends:
 				if ctx.Err() != nil {
 					os.Exit(exitFailed) // without a word: stderr may be what is stuck
 				}
@@ -99,7 +105,7 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 		}
 	}()
 	return ctx, d, func() {
-		signal.Stop(signals)
+		signal.Stop(d.ends)
 		signal.Stop(d.hangups)
 		signal.Stop(d.upgrades)
 		signal.Stop(broken)
@@ -109,17 +115,20 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	}
 }
 
-// daemonSignals have a value after SIGHUP and SIGUSR2; several that wait are one.
-type daemonSignals struct{ hangups, upgrades chan os.Signal }
+// daemonSignals have a value after SIGINT and SIGTERM, SIGHUP, and SIGUSR2; several that
+// wait are one of the latter.
+type daemonSignals struct{ ends, hangups, upgrades chan os.Signal }
 
 // hear has the signals come.
 func (d *daemonSignals) hear() {
+	signal.Notify(d.ends, syscall.SIGINT, syscall.SIGTERM)
 	signal.Notify(d.hangups, syscall.SIGHUP)
 	signal.Notify(d.upgrades, syscall.SIGUSR2)
 }
 
 // serveOn runs the daemon until ctx ends, or until its successor takes over. If that can
-// not be started then the daemon itself is its successor.
+// not be started then the daemon itself is its successor. When ctx has ended, what is left
+// is for the store of the service manager.
 func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, lines *logQueue, signals *daemonSignals, from *chardev.Handover, manager *systemd.Service) error {
 	program() // as long as it is there
 	info := chardev.UpgradeInfo{PID: os.Getpid(), Version: version()}
@@ -130,6 +139,10 @@ func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout 
 		left, err := serve(ctx, cfg, log, stdout, signals, from, info, manager)
 		if left == nil || err != nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			store(left, manager, log)
+			return nil
 		}
 		path, err := program()
 		if err == nil {
@@ -149,7 +162,8 @@ func serveOn(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout 
 }
 
 // serve runs the daemon, which goes on with what another one has left (nil: nothing),
-// until ctx ends, or until it is to be replaced: then it returns what it has left itself.
+// until ctx ends, or until it is to be replaced, which it is also when it ends and the
+// service manager has a store: then it returns what it has left itself.
 // With SIGHUP it reads the config again. The service manager hears of all that, but
 // of being replaced: the process is the same.
 func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io.Writer, signals *daemonSignals, from *chardev.Handover, info chardev.UpgradeInfo, manager *systemd.Service) (left *chardev.Handover, err error) {
@@ -191,7 +205,12 @@ func serve(ctx context.Context, cfg *chardev.Config, log *slog.Logger, stdout io
 		}
 	})
 	beside.Go(func() { m.Watch(running, s.Alive, log) })
-	err = s.Run(ctx, func() {
+	serving := ctx
+	if manager.Room > 0 {
+		serving = context.WithoutCancel(ctx)
+		defer context.AfterFunc(ctx, s.Leave)()
+	}
+	err = s.Run(serving, func() {
 		fmt.Fprintln(out, strings.Join(append(s.Reach(), "ready"), "\n"))
 		m.ready()
 		beside.Go(func() { m.follow(running) })

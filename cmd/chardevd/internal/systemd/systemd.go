@@ -23,15 +23,23 @@ type Service struct {
 	// Sockets are the descriptors that were passed, each with its name
 	// (FileDescriptorName= of its socket unit). They are the caller's.
 	Sockets []*os.File
+
+	// Stored are the descriptors that were passed because an earlier process of the
+	// service has stored them, by their names. They are the caller's.
+	Stored map[string]int
+
+	// Room is how many descriptors the manager stores: its $FDSTORE.
+	Room int
 }
 
 // firstDescriptor is the first of the passed ones (SD_LISTEN_FDS_START).
 const firstDescriptor = 3
 
 // FromEnvironment reads the variables, and takes the descriptors over, for which it
-// must be called once only. The variables stay: they name this process, so no child
-// takes them for its own, and they hold on if it executes itself anew.
-func FromEnvironment() (*Service, error) {
+// must be called once only; stored says which of them are by their names. The variables
+// stay: they name this process, so no child takes them for its own, and they hold on if
+// it executes itself anew.
+func FromEnvironment(stored func(name string) bool) (*Service, error) {
 	s := &Service{notify: os.Getenv("NOTIFY_SOCKET")}
 	if s.notify != "" && s.notify[0] != '/' && s.notify[0] != '@' {
 		return nil, fmt.Errorf("NOTIFY_SOCKET=%s: want an absolute path or @name", s.notify)
@@ -42,6 +50,13 @@ func FromEnvironment() (*Service, error) {
 			return nil, fmt.Errorf("WATCHDOG_USEC=%s: want a number of microseconds", v)
 		}
 		s.watchdog = time.Duration(n) * time.Microsecond
+	}
+	if v := os.Getenv("FDSTORE"); v != "" && s.notify != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("FDSTORE=%s: want a number of descriptors", v)
+		}
+		s.Room = n
 	}
 	v := os.Getenv("LISTEN_FDS")
 	if v == "" || !forThisProcess("LISTEN_PID", false) {
@@ -59,6 +74,13 @@ func FromEnvironment() (*Service, error) {
 		}
 		fd := firstDescriptor + i
 		unix.CloseOnExec(fd)
+		if stored(name) {
+			if s.Stored == nil {
+				s.Stored = map[string]int{}
+			}
+			s.Stored[name] = fd
+			continue
+		}
 		s.Sockets = append(s.Sockets, os.NewFile(uintptr(fd), name))
 	}
 	return s, nil

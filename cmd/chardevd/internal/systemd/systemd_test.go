@@ -51,7 +51,7 @@ func hears(t *testing.T, c *net.UnixConn) string {
 
 func service(t *testing.T) *Service {
 	t.Helper()
-	s, err := FromEnvironment()
+	s, err := FromEnvironment(func(string) bool { return false })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestWhatTheEnvironmentSaysWrong(t *testing.T) {
 		t.Run(c.variable+c.value, func(t *testing.T) {
 			t.Setenv("LISTEN_PID", pid)
 			t.Setenv(c.variable, c.value)
-			if _, err := FromEnvironment(); err == nil || !strings.Contains(err.Error(), c.variable+"="+c.value) {
+			if _, err := FromEnvironment(func(string) bool { return false }); err == nil || !strings.Contains(err.Error(), c.variable+"="+c.value) {
 				t.Errorf("error %v", err)
 			}
 		})
