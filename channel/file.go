@@ -69,7 +69,7 @@ func openRegular(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-var errNotRegular = errors.New("not a regular file: for others there are pipe:, pty:, serial: and unix:")
+var errNotRegular = errors.New("not a regular file: pipe:, pty:, serial: and unix: are for others")
 
 // A writtenFile is a file that is written; reading it waits until Close, as nothing
 // ever comes.

@@ -24,7 +24,7 @@ var fdTransport = &transport{
 	options: []optionDef{{name: "http", check: isOneOf("allow")}},
 	check: func(a Address) error {
 		if n, err := strconv.Atoi(a.Where); err == nil && (n < 3 || strconv.Itoa(n) != a.Where) {
-			return errors.New("want a number from 3 on (0 and 1 are stdio:)")
+			return errors.New("want a number from 3 on")
 		}
 		return nil
 	},

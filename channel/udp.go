@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,6 +58,9 @@ type udpChannel struct {
 
 	writing sync.Mutex // over all datagrams of a write
 
+	ending sync.Mutex
+	gone   error // why nobody is at the other end, which a write was told; guarded by ending
+
 	reading sync.Mutex // owns what follows, also while it waits
 	rest    [][]byte   // datagrams, the first of which may be a part, that are to be read first
 }
@@ -104,7 +109,43 @@ func (u *udpChannel) Read(p []byte) (int, error) {
 	}); werr != nil {
 		err = werr
 	}
+	if gone := u.isGone(); gone != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = gone
+	}
 	return n, plain("read", err)
+}
+
+// end has reads fail when a write was told that nobody is there: the kernel tells it once.
+func (u *udpChannel) end(err error) {
+	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || u.dead.check() == nil {
+		return
+	}
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	if u.gone == nil {
+		u.gone = err
+		u.socket.SetReadDeadline(time.Unix(1, 0)) // fails for a closed one only
+	}
+}
+
+func (u *udpChannel) isGone() error {
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	return u.gone
+}
+
+func (u *udpChannel) SetDeadline(t time.Time) error {
+	return errors.Join(u.SetReadDeadline(t), u.SetWriteDeadline(t))
+}
+
+// SetReadDeadline changes nothing when nobody is there: no read waits.
+func (u *udpChannel) SetReadDeadline(t time.Time) error {
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	if u.gone != nil {
+		return nil
+	}
+	return u.socket.SetReadDeadline(t)
 }
 
 // readRest reads what was received already.
@@ -175,6 +216,7 @@ func (u *udpChannel) send(bufs [][]byte, write func([][]byte) (int64, error)) (i
 		n, err := write(iov)
 		done += n
 		if err != nil || n < part {
+			u.end(err)
 			return done, err
 		}
 	}

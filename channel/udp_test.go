@@ -264,3 +264,29 @@ func TestUDPParks(t *testing.T) {
 		t.Error(second.LocalAddr())
 	}
 }
+
+// When a write is told that nobody is there, whoever reads is told too, now and later: the
+// kernel says it once.
+func TestUDPPeerIsGone(t *testing.T) {
+	noLeaks(t)
+	peer, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := peer.LocalAddr().String()
+	peer.Close()
+	ch := dialFD(t, "udp://"+at)
+	ch.SetReadDeadline(time.Now().Add(20 * time.Second))
+	for err == nil {
+		_, err = ch.Write([]byte("x"))
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := ch.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("read: %v", err)
+		}
+		ch.SetReadDeadline(time.Time{})
+	}
+}

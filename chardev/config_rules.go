@@ -221,7 +221,7 @@ func (u *use) place() string {
 		return a.Transport + " port " + a.Port() // of some host: see sameHost
 	case a.Transport == "unix":
 		return "abstract " + a.Where
-	case a.Transport == "fd" || a.Transport == "stdio":
+	case a.Transport == "fd":
 		return a.Transport + " " + a.Where
 	}
 	return ""

@@ -109,7 +109,7 @@ name = "vm"
 device = "command:echo hello; read x; echo got $x; exit 3"
 frontends = ["unix:front"]
   [[chardev.frontend]]
-  connect = "command:exec tee printed >/dev/null"
+  connect = "command:cat >printed; exit"
 `, nil)
 	t0 := time.Now()
 	u := dial(t, "unix", d.path("front"))
@@ -187,7 +187,7 @@ frontends = ["pipe:p", "udp://127.0.0.1:@at@", "unix:front"]
 	u.echoes(t, "and now nobody has that port")
 	d.has("vm", 2)
 	reader.kill()
-	for range 30 { // more than a FIFO holds: nobody reads it, and nobody waits for that
+	for range 18 { // more than a FIFO holds: nobody reads it, and nobody waits for that
 		u.echoes(t, strings.Repeat("0123456789abcdef", 250)+"\n")
 	}
 	d.stops()
@@ -214,6 +214,7 @@ func TestGivenDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer guest.Close()
+	ours.Close()
 	l := listenOn(t, "tcp", "127.0.0.1:0")
 	lf, err := l.(*net.TCPListener).File()
 	if err != nil {
