@@ -114,11 +114,13 @@ func (s *session) parkDevice(why error) error {
 // journal is still open.
 func (con *console) handOver() *consoleHandover {
 	h := con.hub
+	h.mu.Lock() // the scribe may be writing still
 	c := &consoleHandover{
 		Name: con.name, Epoch: con.epoch, Head: h.hist.Head(), LastOut: h.lastOut.Load(),
 		BytesIn: h.bytesIn.Load(), LastID: h.nextID,
-		Marks: h.times.marks, Fresh: h.times.fresh, Events: h.events,
+		Marks: slices.Clone(h.times.marks), Fresh: h.times.fresh, Events: slices.Clone(h.events),
 	}
+	h.mu.Unlock()
 	for i := range h.refused {
 		c.Refused = append(c.Refused, h.refused[i].Load())
 	}
