@@ -32,31 +32,20 @@ var fdTransport = &transport{
 	listen: listenGiven,
 
 	adopt: func(a Address, p *Parked) (Channel, error) {
-		f, err := parkedFile(p)
+		f, err := oneFile(p, "")
 		if err != nil {
 			return nil, err
 		}
 		return givenChannel(f, a)
 	},
 	adoptListener: func(e *Env, a Address, p *Parked) (accepter, Channel, error) {
-		f, err := parkedFile(p)
+		f, err := oneFile(p, "")
 		if err != nil {
 			return nil, nil, err
 		}
 		l, err := givenListener(f, e, a)
 		return l, nil, err
 	},
-}
-
-// parkedFile is the one descriptor that is parked.
-func parkedFile(p *Parked) (*os.File, error) {
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return nil, errNotParked
-	}
-	f := os.NewFile(uintptr(p.FDs[0]), "")
-	p.FDs = nil
-	return f, nil
 }
 
 // given takes the descriptor that an address names.

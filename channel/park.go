@@ -185,6 +185,17 @@ func (o *Outbox) park() (*Parked, error) {
 	return parked, err
 }
 
+// oneFile is the one descriptor that is parked.
+func oneFile(p *Parked, name string) (*os.File, error) {
+	if len(p.FDs) != 1 {
+		p.Drop()
+		return nil, errNotParked
+	}
+	f := os.NewFile(uintptr(p.FDs[0]), name)
+	p.FDs = nil
+	return f, nil
+}
+
 // Park makes a tty a Parker.
 func (t *tty) Park() (*Parked, error) {
 	fd, err := t.park()
@@ -205,12 +216,11 @@ func adoptPty(a Address, p *Parked) (Channel, error) {
 
 // adoptTTY goes on with a terminal, whose settings are as they were left.
 func adoptTTY(p *Parked, at addr) (*tty, error) {
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return nil, errNotParked
+	f, err := oneFile(p, at.where)
+	if err != nil {
+		return nil, err
 	}
-	c, err := newFD(os.NewFile(uintptr(p.FDs[0]), at.where), at, at)
-	p.FDs = nil
+	c, err := newFD(f, at, at)
 	if err != nil {
 		return nil, err
 	}

@@ -19,12 +19,10 @@ func (s *socket) Park() (*Parked, error) {
 // a duplicate, as the functions of net do.
 func asFile[T any](p *Parked, use func(*os.File) (T, error)) (T, error) {
 	var none T
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return none, errNotParked
+	f, err := oneFile(p, "")
+	if err != nil {
+		return none, err
 	}
-	f := os.NewFile(uintptr(p.FDs[0]), "")
-	p.FDs = nil
 	defer f.Close()
 	t, err := use(f)
 	if err != nil {

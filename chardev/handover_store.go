@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,15 +21,15 @@ import (
 // nobody knows whether there will be a next one: if the service is stopped for good, the
 // manager closes what it keeps.
 
-// StorePrefix is what the names of all descriptors begin with that Store stores.
-const StorePrefix = "chardevd-"
+// storePrefix is what the names of all descriptors begin with that Store stores.
+const storePrefix = "chardevd-"
 
 // storedDocument is the name of the one that has the document. It is stored last: where
 // it is, everything is.
-const storedDocument = StorePrefix + "handover"
+const storedDocument = storePrefix + "handover"
 
 // storedName is the name of any other one: a number is another one in each process.
-func storedName(fd int) string { return StorePrefix + strconv.Itoa(fd) }
+func storedName(fd int) string { return storePrefix + strconv.Itoa(fd) }
 
 // Store leaves what is parked to a store that takes most descriptors, by put, and closes
 // it here. Clients are given first what they take at once, as this may be the end: commands
@@ -36,7 +37,7 @@ func storedName(fd int) string { return StorePrefix + strconv.Itoa(fd) }
 // and the listeners; gone is how many of all that went. On error nothing is left.
 func (h *Handover) Store(most int, put func(name string, fd int) error) (gone int, err error) {
 	defer h.Drop()
-	h.Settle()
+	h.settle()
 	gone = h.fit(most - 1)
 	for _, p := range h.parked() {
 		for _, fd := range p.FDs {
@@ -89,9 +90,15 @@ func FromStore(stored map[string]int) (*Handover, error) {
 	return h, nil
 }
 
-// Settle makes what is parked ready for an end that may be the last: clients have what they
-// take at once, commands end. Drop may follow, or Store.
-func (h *Handover) Settle() {
+// End ends what nobody goes on with: clients have what they take at once, commands end, and
+// everything is closed.
+func (h *Handover) End() {
+	h.settle()
+	h.Drop()
+}
+
+// settle makes what is parked ready for an end that may be the last.
+func (h *Handover) settle() {
 	for _, c := range h.Consoles {
 		for i := range c.Frontends {
 			c.settle(&c.Frontends[i])
@@ -161,13 +168,14 @@ func writeAtOnce(fd int, p []byte) (int, error) {
 
 // fit closes what is beyond most descriptors, and counts it.
 func (h *Handover) fit(most int) (gone int) {
-	all := h.parked() // the listeners of the daemon first
 	var listeners, devices, clients []*channel.Parked
-	listeners = all[:min(len(h.Listeners), len(all))]
+	for _, l := range h.Listeners {
+		listeners = append(listeners, l.Parked)
+	}
 	for _, c := range h.Consoles {
 		for _, e := range append([]endpointHandover{c.Device}, c.Frontends...) {
 			if e.Listener != nil {
-				listeners = append(listeners[:len(listeners):len(listeners)], e.Listener)
+				listeners = append(listeners, e.Listener)
 			}
 			if e.Channel != nil {
 				devices = append(devices, e.Channel)
@@ -177,19 +185,16 @@ func (h *Handover) fit(most int) (gone int) {
 			}
 		}
 	}
-	for _, kind := range [][]*channel.Parked{listeners, devices, clients} {
-		for _, p := range kind {
-			n := len(p.FDs)
-			if most >= n {
-				most -= n
-				continue
-			}
-			p.Drop()
-			gone++
+	for _, p := range slices.Concat(listeners, devices, clients) {
+		if most >= len(p.FDs) {
+			most -= len(p.FDs)
+			continue
 		}
+		p.Drop()
+		gone++
 	}
 	return gone
 }
 
 // IsStored says whether a descriptor with a name is one that Store has stored.
-func IsStored(name string) bool { return strings.HasPrefix(name, StorePrefix) }
+func IsStored(name string) bool { return strings.HasPrefix(name, storePrefix) }

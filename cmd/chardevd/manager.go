@@ -91,28 +91,30 @@ func takeStored(manager *systemd.Service, log *slog.Logger) (from *chardev.Hando
 	return from, func() { <-emptied }
 }
 
-// store leaves what is left to the manager's store, if there is one.
+// store leaves what is left to the manager's store, if there is one: the end may have come
+// while the daemon was to be replaced.
 func store(left *chardev.Handover, manager *systemd.Service, log *slog.Logger) {
-	if manager.Room == 0 { // the end came while it was to be replaced
-		left.Settle()
-		left.Drop()
+	if manager.Room == 0 {
+		left.End()
 		return
 	}
-	kept, err := manager.OpenStore()
-	if err != nil {
-		log.Error("nothing is left for the next start", "error", err)
-		left.Settle()
-		left.Drop()
-		return
-	}
-	defer kept.Close()
-	gone, err := left.Store(manager.Room, kept.Put)
-	if err == nil {
-		err = kept.Await() // the manager must know whose they are: a process that is gone is of no service
-	}
+	gone, err := storeBy(left, manager)
 	if err != nil {
 		log.Error("the next start may begin anew", "error", err)
 	} else if gone > 0 {
 		log.Warn("not everything is left for the next start: raise FileDescriptorStoreMax= of the service, and FDSTORE in its Environment=", "closed", gone, "room", manager.Room)
 	}
+}
+
+func storeBy(left *chardev.Handover, manager *systemd.Service) (gone int, err error) {
+	kept, err := manager.OpenStore()
+	if err != nil {
+		left.End()
+		return 0, err
+	}
+	defer kept.Close()
+	if gone, err = left.Store(manager.Room, kept.Put); err != nil {
+		return gone, err
+	}
+	return gone, kept.Await() // the manager must know whose they are: a process that is gone is of no service
 }
