@@ -3,8 +3,11 @@ package integration
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -165,4 +169,108 @@ connect = "unix:@vnc@"
 	})()`)
 	g.exits(t, patience)
 	b.until(`!document.getElementById("status").innerText.startsWith("Connected")`)
+}
+
+// A client waits for the other side to come; a reload leaves a stream alone that is the
+// same, and ends one that is another; who may not write is let in no more; the listeners
+// outlive an upgrade; kick cuts one.
+func TestStreamLives(t *testing.T) {
+	dir := folder(t)
+	config := func(second, rules string) string {
+		return expand(`
+[[stream]]
+name = "first"
+listen = "unix:@dir@/first"
+connect = "unix:@dir@/other"
+wait = "1m"
+[[stream]]
+name = "second"
+listen = "unix:@dir@/second"
+connect = "command:@second@"
+`+rules, map[string]any{"dir": dir, "second": second})
+	}
+	d := startDaemon(t, config("cat", ""), nil)
+	rewrite := func(text string) { write(t, d.config, "state = \"state\"\ncontrol = \"unix:control\"\n"+text) }
+	come := func(name string) net.Conn {
+		c, err := net.Dial("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		c.SetDeadline(time.Now().Add(patience))
+		return c
+	}
+	echoes := func(c net.Conn, text string) {
+		t.Helper()
+		io.WriteString(c, text)
+		got := make([]byte, len(text))
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != text {
+			t.Fatalf("sent %q, got %q, %v", text, got, err)
+		}
+	}
+	gone := func(c net.Conn) {
+		t.Helper()
+		if n, err := c.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("it is still there: %d, %v", n, err)
+		}
+	}
+	does := func(args ...string) string {
+		t.Helper()
+		out, wrong, code := d.cli(args...)
+		if code != 0 {
+			t.Fatalf("%v: %s", args, wrong)
+		}
+		return out
+	}
+
+	waits := come("first")
+	io.WriteString(waits, "early ")
+	l, err := net.Listen("unix", filepath.Join(dir, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	got := make([]byte, 6)
+	if _, err := io.ReadFull(other, got); err != nil || string(got) != "early " {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	go io.Copy(other, other)
+
+	changed := come("second")
+	echoes(changed, "before")
+	rewrite(config("cat; exit", ""))
+	if out := does("reload"); !strings.Contains(out, "~ stream second") || strings.Contains(out, "first") {
+		t.Errorf("the reload did %q", out)
+	}
+	gone(changed)
+	echoes(waits, "through a reload")
+	if out := does("list"); !strings.Contains(out, "first   up") || !strings.Contains(out, "second  up") {
+		t.Errorf("list is\n%s", out)
+	}
+	kicked := come("second")
+	echoes(kicked, "anew")
+	fields := strings.Fields(strings.Split(does("clients", "second"), "\n")[1])
+	does("kick", "second", fields[0])
+	gone(kicked)
+
+	does("upgrade")
+	gone(waits)
+	echoes(come("second"), "after an upgrade")
+
+	seen := come("second")
+	echoes(seen, "by no rule")
+	rewrite(config("cat; exit", `
+[[access]]
+who = "anyone"
+may = ["read"]
+on = "*"
+`))
+	does("reload")
+	gone(seen)
+	gone(come("second"))
 }
