@@ -13,7 +13,7 @@ import (
 
 // relayed is a relay between two connections of the given kinds, of which the test has the
 // far ends.
-func relayed(t testing.TB, near, far string) (user, server Channel, relay *Relay, ended chan error) {
+func relayed(t testing.TB, near, far string, prepare ...func(*Relay)) (user, server Channel, relay *Relay, ended chan error) {
 	t.Helper()
 	pair := func(kind string) (Channel, Channel) {
 		if kind == "pipe" {
@@ -54,6 +54,9 @@ func relayed(t testing.TB, near, far string) (user, server Channel, relay *Relay
 	user, a := pair(near)
 	b, server := pair(far)
 	relay, ended = NewRelay(a, b), make(chan error, 1)
+	for _, do := range prepare {
+		do(relay)
+	}
 	relay.Start(func(err error) { ended <- err })
 	t.Cleanup(func() {
 		user.Close()
@@ -73,7 +76,7 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 			t.Parallel()
 			user, server, relay, ended := relayed(t, kind[0], kind[1])
 			const size = 1 << 20
-			send := func(to Channel, seed uint64, half int) []byte {
+			send := func(to Channel, seed uint64) []byte {
 				r := rand.New(rand.NewPCG(seed, 0))
 				p := make([]byte, size)
 				for i := range p {
@@ -97,7 +100,7 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 					t.Fatalf("read: %v, equal: %v", err, bytes.Equal(got, want))
 				}
 			}
-			there, back := send(user, 1, 0), send(server, 2, 0)
+			there, back := send(user, 1), send(server, 2)
 			check(server, there)
 			check(user, back)
 
@@ -169,8 +172,7 @@ func TestRelayLook(t *testing.T) {
 func BenchmarkRelay(b *testing.B) {
 	for _, splice := range []bool{true, false} {
 		b.Run(map[bool]string{true: "splice", false: "copy"}[splice], func(b *testing.B) {
-			user, server, relay, _ := relayed(b, "unix", "tcp")
-			relay.there.noSplice = !splice // before anything comes
+			user, server, _, _ := relayed(b, "unix", "tcp", func(r *Relay) { r.there.noSplice = !splice })
 			p := make([]byte, relaySize)
 			b.SetBytes(int64(len(p)))
 			go func() {

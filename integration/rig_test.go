@@ -87,6 +87,7 @@ var debian = map[string]string{
 	"man":                "man-db",
 	"debootstrap":        "debootstrap",
 	"nginx":              "nginx-light",
+	"websockify":         "websockify",
 	"qemu-img":           "qemu-utils",
 	"qemu-nbd":           "qemu-utils",
 }
