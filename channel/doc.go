@@ -42,5 +42,7 @@
 // What is open can be parked and adopted (park.go): its peer does not notice that another
 // process, or another part of this one, goes on with it.
 //
+// A Relay (relay.go) joins two channels, whatever they are.
+//
 // This package knows nothing of consoles: it imports no other one of the module.
 package channel

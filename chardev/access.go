@@ -136,6 +136,9 @@ func (s *Server) review() (cut int) {
 	for _, c := range s.all() {
 		cut += c.hub.review()
 	}
+	for _, st := range s.allStreams() {
+		cut += st.review()
+	}
 	s.board.raiseAll() // who watches may see others now
 	return cut
 }
@@ -184,6 +187,10 @@ func (c *Config) Explain(who []string, chardev string) ([]string, error) {
 	known := false
 	var names []string
 	for _, one := range c.Chardevs {
+		known = known || one.Name == chardev
+		names = append(names, one.Name)
+	}
+	for _, one := range c.Streams {
 		known = known || one.Name == chardev
 		names = append(names, one.Name)
 	}

@@ -19,6 +19,9 @@ import "time"
 //	POST   /api/v1/chardevs/NAME/writer         WriterChange → WriterInfo: how it is now
 //	GET    /api/v1/chardevs/NAME/log            LogQuery → what it printed
 //	GET    /api/v1/chardevs/NAME/ws             websocket: attach
+//	GET    /api/v1/streams                      []StreamInfo
+//	GET    /api/v1/streams/NAME/clients         []ClientInfo
+//	DELETE /api/v1/streams/NAME/clients/ID      204: the client is cut
 //	POST   /api/v1/reload                       Changes: the config file is read again, and done
 //	POST   /api/v1/chardevs                     ChardevRequest → Changes: it is added, and kept in conf.d
 //	PUT    /api/v1/chardevs/NAME                ChardevRequest → Changes: one that was added so is replaced

@@ -240,7 +240,7 @@ func closeWith(ch channel.Channel, why error) error {
 	switch {
 	case errors.Is(why, errShutdown), errors.Is(why, errRemade):
 		code = 1001 // going away
-	case errors.Is(why, errFull):
+	case errors.Is(why, errFull), errors.Is(why, errOtherSide):
 		code = 1013 // try again later
 	}
 	return w.CloseWith(code, reason(why))

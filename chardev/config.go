@@ -19,6 +19,7 @@ type Config struct {
 	Journal     JournalConfig
 	Chardevs    []ChardevConfig
 	Discover    []*DiscoverConfig
+	Streams     []StreamConfig
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
 
 	uses []*use // the daemon's own

@@ -145,5 +145,8 @@ func (l *loader) chardevNames() []string {
 	for _, c := range l.cfg.Chardevs {
 		names = append(names, c.Name)
 	}
+	for _, c := range l.cfg.Streams {
+		names = append(names, c.Name)
+	}
 	return names
 }

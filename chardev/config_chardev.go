@@ -156,7 +156,7 @@ func isName(s string) bool {
 func (l *loader) name(t *table) string {
 	v, ok := t.get("name")
 	if !ok {
-		t.missingf(`[[chardev]] has no name; give it name = "…"`)
+		t.missingf(`%s has no name; give it name = "…"`, t.name)
 		return ""
 	}
 	s, ok := v.text(nameForm)

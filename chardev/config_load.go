@@ -218,7 +218,7 @@ func (l *loader) main(t *table) {
 			t.done()
 		})
 	}
-	if len(l.cfg.Chardevs) == 0 && len(l.cfg.Discover) == 0 && !l.holes && !l.grows {
+	if len(l.cfg.Chardevs) == 0 && len(l.cfg.Discover) == 0 && len(l.cfg.Streams) == 0 && !l.holes && !l.grows {
 		l.mistake(spot{t.src, 0}, `no [[chardev]] in the configuration: give one, with name = "…" and device = "…"`)
 	}
 }
@@ -244,6 +244,7 @@ func (l *loader) content(t *table) {
 		}
 	}
 	l.discover(t)
+	l.streams(t)
 }
 
 // include has content read the files that the globs of include match. They hold

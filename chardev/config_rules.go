@@ -16,7 +16,8 @@ type use struct {
 	chardev int    // which chardev it belongs to, from 1, but see loader.numbered; 0 for the daemon's own
 	device  bool   // it is that one's device
 	http    bool   // it is one of [http]
-	writes  bool   // a frontend whose clients may type
+	writes  bool   // a frontend whose clients may type, or a stream
+	stream  string // the stream that listens there; "": none does
 	address channel.Address
 	listen  bool
 	value   *value // nil for one that is not in a file
@@ -179,8 +180,11 @@ func (l *loader) identity(u *use) {
 	case beyond && u.http && c.loaded.ClientCAs == nil && l.cfg.Access.Len() == 0 && !a.Is("anonymous"):
 		u.failf("anyone could see every console: [credentials.%s] has no client_ca, so clients need no certificate, and no [[access]] rule says who may what; give it one, give a rule, or say anonymous=true", name)
 	case beyond && u.writes && c.loaded.ClientCAs == nil && !a.Is("anonymous"):
-		chardev := l.cfg.Chardevs[u.chardev-l.numbered-1].Name
-		d := l.cfg.Access.Decide(access.Identity{}, chardev)
+		on := u.stream
+		if u.chardev > 0 {
+			on = l.cfg.Chardevs[u.chardev-l.numbered-1].Name
+		}
+		d := l.cfg.Access.Decide(access.Identity{}, on)
 		if d.May.Has(access.Write) {
 			u.failf("anyone could write: [credentials.%s] has no client_ca, so clients need no certificate, and %s; give it one, let no [[access]] rule permit anyone to write, make the frontend mode = \"read-only\", or say anonymous=true", name, d.Why())
 		}

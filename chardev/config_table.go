@@ -78,6 +78,8 @@ var misplaced = map[string]string{
 	"access":      "the top of a file, as [[access]]",
 	"glob":        "[[discover]]",
 	"linger":      "[[discover]]",
+	"wait":        "[[stream]]",
+	"stream":      "the top of a file, as [[stream]]",
 	"cert":        "[credentials.NAME]",
 	"key":         "[credentials.NAME]",
 	"client_ca":   "[credentials.NAME]",

@@ -31,7 +31,7 @@ type route struct {
 func (c *control) routes() []route {
 	const chardev = " /api/v1/chardevs/{name}"
 	line := jsonOf(LineInfo{})
-	return append(c.setRoutes(), []route{
+	return append(append(c.setRoutes(), c.streamRoutes()...), []route{
 		{pattern: "GET /api/v1/chardevs", needs: access.Read, all: c.list, about: about{does: "How all consoles are", gives: jsonOf([]Info{})}},
 		{pattern: "GET /api/v1/events", needs: access.Read, all: c.events, about: about{does: "How all consoles are, and then each that changes: events snapshot ([]Summary), chardev (Summary) and gone (Gone)", gives: contentOf("text/event-stream")}},
 		{pattern: "GET" + chardev, needs: access.Read, one: c.show, about: about{does: "How a console is, with its last events", gives: jsonOf(Info{})}},

@@ -20,6 +20,8 @@ type Changes struct {
 	removed     []string // chardevs, by name
 	added       []string
 	altered     []alteration
+	streamsGone []string // by name; one that is another now is gone and has come
+	streamsCome []*StreamConfig
 	gone        []string // addresses of [http]
 	come        []string
 	sites       bool
@@ -76,6 +78,7 @@ func diff(old, next *Config) Changes {
 		c.chardev(before, cc)
 	}
 	c.discover(old.Discover, next.Discover)
+	c.streams(old.Streams, next.Streams)
 	c.http(&old.HTTP, &next.HTTP)
 	c.credential(old.Credentials, next.Credentials)
 	if old.Access.String() != next.Access.String() {

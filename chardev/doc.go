@@ -102,6 +102,10 @@
 // (handover_exec.go). First goes what can not be parked, while all else goes on; then the
 // devices, so that nothing more is printed and input is kept; then the clients.
 //
+// A stream (stream.go) has no hub: each of its clients is joined with a connection of its
+// own by a channel.Relay. Its listeners are supervisors like a frontend's, its clients end
+// with its life, and the gate is asked when they come and when the rules change.
+//
 // # Who owns what
 //
 // Consoles come and go while the daemon runs. The server holds them copy-on-write; a

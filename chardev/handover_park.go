@@ -200,6 +200,13 @@ func (s *Server) handOver() {
 			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})
 		}
 	}
+	for _, st := range s.allStreams() {
+		for _, d := range st.doors {
+			if d.parked != nil {
+				s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("stream "+st.name, d.ep.Address), d.parked})
+			}
+		}
+	}
 }
 
 // Leave has Run park what can be parked, and return. Left is what it has left then.

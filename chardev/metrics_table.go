@@ -71,6 +71,11 @@ var families = []family{
 			p.add(float64(n), s.name, refusedLabels[why])
 		}
 	}},
+	{"chardevd_stream_clients", gauge, "Clients of a pass-through stream that are there.", ofStream(func(i StreamInfo) float64 { return float64(i.Clients) }), nil},
+	{"chardevd_stream_dial_failures_total", counter, "Clients of a stream for whom the other side could not be reached.", ofStream(func(i StreamInfo) float64 { return float64(i.Failures) }), nil},
+	{"chardevd_stream_received_bytes_total", counter, "Bytes of a stream's clients that the other side was given.", ofStream(func(i StreamInfo) float64 { return float64(i.BytesIn) }), nil},
+	{"chardevd_stream_refused_total", counter, "Clients of a stream that were not let in.", ofStream(func(i StreamInfo) float64 { return float64(i.Refused) }), nil},
+	{"chardevd_stream_sent_bytes_total", counter, "Bytes of the other side that a stream's clients were given.", ofStream(func(i StreamInfo) float64 { return float64(i.BytesOut) }), nil},
 	{"chardevd_uart_breaks_total", counter, "Breaks that the serial port has received, as its driver counts.", nil, func(s *sample, p *metricPage) {
 		if s.line != nil {
 			p.add(float64(s.line.Break), s.name)
@@ -83,6 +88,15 @@ var families = []family{
 			}
 		}
 	}},
+}
+
+// ofStream is of each pass-through stream.
+func ofStream(value func(StreamInfo) float64) func(*Server, *metricPage) {
+	return func(s *Server, p *metricPage) {
+		for _, st := range s.allStreams() {
+			p.add(value(st.info()), metricLabel("stream", st.name))
+		}
+	}
 }
 
 // ofChardev is a count of a chardev.

@@ -87,6 +87,10 @@ frontends = ["unix:one"]
 name = "vm2"
 device = "null:"
 log = false
+[[stream]]
+name = "vnc"
+listen = "unix:vnc"
+connect = "unix:there"
 `, map[string]string{"c.pem": string(cert), "k.pem": string(key)})
 	cfg, err := Load(path)
 	if err != nil {

@@ -143,6 +143,13 @@ func (s *Server) closeGone(c *Changes) error {
 			closing.Go(func() { con.closeDevice(errReloaded) })
 		}
 	}
+	s.streams.Store(new(slices.DeleteFunc(slices.Clone(s.allStreams()), func(st *stream) bool {
+		if !slices.Contains(c.streamsGone, st.name) {
+			return false
+		}
+		closing.Go(func() { st.stop(errReloaded) })
+		return true
+	})))
 	s.doors.Store(new(slices.DeleteFunc(slices.Clone(s.httpDoors()), func(d *httpDoor) bool {
 		if !slices.Contains(c.gone, d.ep.Address.String()) {
 			return false
@@ -184,6 +191,11 @@ func (s *Server) openNew(c *Changes) {
 	s.consoles.Store(&all)
 	for _, con := range fresh {
 		con.start(s.run)
+	}
+	for _, sc := range c.streamsCome {
+		st := s.newStream(sc)
+		s.streams.Store(new(append(slices.Clone(s.allStreams()), st)))
+		st.start(s.run)
 	}
 	for i := range s.cfg.HTTP.Listen {
 		if ep := &s.cfg.HTTP.Listen[i]; slices.Contains(c.come, ep.Address.String()) {

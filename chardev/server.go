@@ -65,7 +65,8 @@ type Server struct {
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
 
-	doors atomic.Pointer[[]*httpDoor] // likewise
+	doors   atomic.Pointer[[]*httpDoor] // likewise
+	streams atomic.Pointer[[]*stream]   // likewise
 
 	// changing is held by whoever changes what follows, the consoles and what is in them:
 	// one at a time.
@@ -143,6 +144,11 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 		doors = append(doors, d)
 	}
 	s.doors.Store(&doors)
+	var streams []*stream
+	for i := range cfg.Streams {
+		streams = append(streams, s.newStream(&cfg.Streams[i]))
+	}
+	s.streams.Store(&streams)
 	s.control = from.listener(keyOf("control", cfg.Control))
 	from.endRest(s.newEnv(log))
 	return s, nil
@@ -335,6 +341,9 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	for _, c := range s.all() { // clients first: they get what the devices said
 		c.empty()
 	}
+	for _, st := range s.allStreams() {
+		st.work.Wait()
+	}
 	goAway()
 	for _, c := range s.all() {
 		c.device.Load().work.Wait()
@@ -357,6 +366,9 @@ func (s *Server) begin(run *running) {
 	}
 	for _, d := range s.httpDoors() {
 		d.start(run)
+	}
+	for _, st := range s.allStreams() {
+		st.start(run)
 	}
 	s.keyring.start(run.api, run.work)
 	run.work.Go(func() { s.discover(run.api) })
@@ -392,6 +404,13 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 	for _, d := range s.httpDoors() {
 		if !await(&d.supervisor) {
 			return false
+		}
+	}
+	for _, st := range s.allStreams() {
+		for _, d := range st.doors {
+			if !await(&d.supervisor) {
+				return false
+			}
 		}
 	}
 	for _, c := range s.all() {

@@ -10,6 +10,10 @@ need() { # PACKAGE PROGRAM: the package is missing unless the program is there
 PATH=$PATH:/usr/sbin:/sbin
 
 need qemu-system-x86 qemu-system-x86_64 # the guest's machine
+need qemu-utils qemu-nbd                # what a [[stream]] carries
+need qemu-utils qemu-img
+need websockify websockify              # what a [[stream]] is measured against
+[ -e /usr/share/novnc/core/rfb.js ] || missing="$missing novnc"
 need binutils as                        # assembles the guest
 need binutils ld
 need socat socat                        # clients

@@ -87,6 +87,9 @@ var debian = map[string]string{
 	"man":                "man-db",
 	"debootstrap":        "debootstrap",
 	"nginx":              "nginx-light",
+	"websockify":         "websockify",
+	"qemu-img":           "qemu-utils",
+	"qemu-nbd":           "qemu-utils",
 }
 
 // program finds a program, or fails the test with the package that has it.

@@ -22,7 +22,8 @@ how long ago it printed last; and how its serial line is set, where there is one
 as far as no server has to be asked for it ("chardevd line" asks). Below a console
 stand its frontends, if one of them or the device is not up or nothing is written to
 its journal, or with -v, which also says where the console comes from, and who has the input where
-one at a time types.`,
+one at a time types. Pass-through streams follow, if there are any; --json has the
+consoles only.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -38,7 +39,16 @@ one at a time types.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), raw)
 			}
-			return printList(cmd.OutOrStdout(), time.Now(), infos, verbose)
+			streams, _, err := c.Streams(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(infos) > 0 || len(streams) == 0 {
+				if err := printList(cmd.OutOrStdout(), time.Now(), infos, verbose); err != nil {
+					return err
+				}
+			}
+			return printStreams(cmd.OutOrStdout(), streams)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the daemon's JSON: an array of objects")
@@ -68,6 +78,30 @@ func printList(w io.Writer, now time.Time, infos []chardev.Info, verbose bool) e
 			if err := printFrontends(w, i, verbose); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// printStreams prints the table of pass-through streams, a line for each address; nothing
+// if there are none.
+func printStreams(w io.Writer, infos []chardev.StreamInfo) error {
+	if len(infos) == 0 {
+		return nil
+	}
+	rows := []row{{"STREAM", "STATE", "LISTEN", "CONNECT", "CLIENTS", "IN", "OUT", "ERROR"}}
+	for _, i := range infos {
+		for n, l := range i.Listen {
+			r := row{i.Name, l.State, l.Address, i.Connect, fmt.Sprint(l.Clients), size(i.BytesIn), size(i.BytesOut), l.Error}
+			if n > 0 { // the bytes are those of all its addresses
+				r[0], r[3], r[5], r[6] = "", "", "", ""
+			}
+			rows = append(rows, r)
+		}
+	}
+	for _, line := range align(rows) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
 		}
 	}
 	return nil

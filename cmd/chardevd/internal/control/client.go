@@ -169,20 +169,50 @@ func (c *Client) List(ctx context.Context) ([]chardev.Info, []byte, error) {
 	return get[[]chardev.Info](ctx, c, "chardevs")
 }
 
-// Clients returns who is attached to a chardev, and the JSON they came as.
-func (c *Client) Clients(ctx context.Context, name string) ([]chardev.ClientInfo, []byte, error) {
-	if err := c.known(ctx, name); err != nil {
-		return nil, nil, err
+// Streams returns all pass-through streams, and the JSON they came as.
+func (c *Client) Streams(ctx context.Context) ([]chardev.StreamInfo, []byte, error) {
+	infos, raw, err := get[[]chardev.StreamInfo](ctx, c, "streams")
+	if r, ok := errors.AsType[*Refused](err); ok && r.Status == http.StatusNotFound { // a daemon of before there were any
+		return nil, []byte("[]"), nil
 	}
-	return get[[]chardev.ClientInfo](ctx, c, "chardevs", name, "clients")
+	return infos, raw, err
 }
 
-// Kick cuts a client off a chardev.
+// kind is where the API has what is called name: "streams" or "chardevs". An error tells
+// the nearest name.
+func (c *Client) kind(ctx context.Context, name string) (string, error) {
+	unknown := c.known(ctx, name)
+	if _, ok := errors.AsType[*Unknown](unknown); !ok {
+		return "chardevs", unknown
+	}
+	streams, _, err := c.Streams(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range streams {
+		if s.Name == name {
+			return "streams", nil
+		}
+	}
+	return "", unknown
+}
+
+// Clients returns who is attached to a chardev, or uses a stream, and the JSON they came as.
+func (c *Client) Clients(ctx context.Context, name string) ([]chardev.ClientInfo, []byte, error) {
+	kind, err := c.kind(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return get[[]chardev.ClientInfo](ctx, c, kind, name, "clients")
+}
+
+// Kick cuts a client off a chardev or a stream.
 func (c *Client) Kick(ctx context.Context, name, id string) error {
-	if err := c.known(ctx, name); err != nil {
+	kind, err := c.kind(ctx, name)
+	if err != nil {
 		return err
 	}
-	_, err := c.call(ctx, http.MethodDelete, "chardevs", name, "clients", id)
+	_, err = c.call(ctx, http.MethodDelete, kind, name, "clients", id)
 	if r, ok := errors.AsType[*Refused](err); ok && r.Status == http.StatusNotFound {
 		return fmt.Errorf("%s has no client %q; \"chardevd clients %s\" lists them", name, id, name)
 	}
