@@ -19,6 +19,7 @@ var conformance = []struct {
 	run  func(t *testing.T)
 }{
 	{"memory", conformMemory},
+	{"conn", conformConn},
 	{"null", conformNull},
 	{"sim", conformSim},
 	{"tcp", conformTCP},

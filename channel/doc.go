@@ -19,6 +19,10 @@
 // folder of relative paths, what is to stand below the layers, time limits, a
 // log. A Listener hands out channels whose handshakes are done.
 //
+// A connection that somebody else made is a channel by FromConn. DialLayers and
+// ListenLayers are the layers of an address without its transport, to be put on any
+// channel.
+//
 // # Abilities
 //
 // What changes or consumes the stream is in Channel, so that every layer has to
@@ -29,7 +33,14 @@
 // break, a window's size, modem lines. A PortServer is the other side of it: a
 // channel whose peer has a serial port there, which is to be given to it.
 //
-// # To add one
+// # One of your own
+//
+// Another module needs no table: whatever implements Channel is a transport, and a
+// function like Layer is a layer; the examples have one of each. Addresses do not name
+// them. Package channeltest, which is not internal, holds them to the promises
+// of Channel: channeltest.Run and channeltest.RunLayer.
+//
+// # To add one here
 //
 // A transport is a file here with a *transport, and a line in transports
 // (table.go); a layer is a file with a *layerDef, and a line in layers. Dial and
@@ -43,6 +54,15 @@
 // process, or another part of this one, goes on with it.
 //
 // A Relay (relay.go) joins two channels, whatever they are.
+//
+// # What is shared by a process
+//
+// No state of the package is one user's settings. What all users in a process share
+// are things of which the kernel gives one or few, made with the first use and ended
+// with the last: an inotify, an epoll and a netlink socket. Ports of hold=true that are
+// closed are kept for the whole process, by their name. Signal 44 loses its SA_RESTART
+// with the first use of a system call that only a signal can interrupt
+// (interrupt.go): a program with another use for that signal has to know.
 //
 // This package knows nothing of consoles: it imports no other one of the module.
 package channel

@@ -84,7 +84,7 @@ func (e *Env) Dial(ctx context.Context, a Address) (Channel, error) {
 	if t.dial == nil {
 		return nil, errors.New(t.name + " cannot be dialled, only listened on")
 	}
-	ls, err := e.layers(a, func(d *layerDef) func(*Env, Address) (Layer, error) { return d.client })
+	layer, err := e.DialLayers(a)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +96,34 @@ func (e *Env) Dial(ctx context.Context, a Address) (Channel, error) {
 	if e.Below != nil {
 		ch = e.Below(ch)
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.handshake())
-	defer cancel()
-	return stack(ctx, ch, ls)
+	return layer(ctx, ch)
+}
+
+// DialLayers is the layers of the address, for the side that dials, as one that can be
+// put on any channel: one that Dial does not know how to open. The transport is not
+// opened; the layers take from it what they take when it is (the server's name, the
+// Host header). What is wrong with them, as credentials that are missing, is told now.
+// The handshakes are bounded by ctx, and have Env.Handshake besides.
+func (e *Env) DialLayers(a Address) (Layer, error) {
+	return e.asOne(a, func(d *layerDef) func(*Env, Address) (Layer, error) { return d.client })
+}
+
+// ListenLayers is DialLayers for the side that was dialled.
+func (e *Env) ListenLayers(a Address) (Layer, error) {
+	return e.asOne(a, func(d *layerDef) func(*Env, Address) (Layer, error) { return d.server })
+}
+
+// asOne is one side of the layers of an address, with the time limit of handshakes.
+func (e *Env) asOne(a Address, side func(*layerDef) func(*Env, Address) (Layer, error)) (Layer, error) {
+	ls, err := e.layers(a, side)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, under Channel) (Channel, error) {
+		ctx, cancel := context.WithTimeout(ctx, e.handshake())
+		defer cancel()
+		return stack(ctx, under, ls)
+	}, nil
 }
 
 // layers makes the layers of an address, innermost first.
@@ -349,9 +374,13 @@ func (s *listener) Accept(ctx context.Context) (Channel, error) {
 
 func (s *listener) Close() error {
 	s.mu.Lock()
-	s.cancel(nil)
+	s.cancel(nil) // which is not the cause if it was parked
+	parked := context.Cause(s.ctx) == errParked
 	s.mu.Unlock()
-	err := s.accepter.Close()
+	var err error
+	if !parked { // else Park closes it, and its name stays
+		err = s.accepter.Close()
+	}
 	s.wg.Wait()
 	return err
 }

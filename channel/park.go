@@ -132,8 +132,12 @@ func (s *listener) Park() (*Parked, error) {
 		return nil, errors.ErrUnsupported
 	}
 	s.mu.Lock()
+	closed := s.ctx.Err() != nil
 	s.cancel(errParked)
 	s.mu.Unlock()
+	if closed {
+		return nil, plain("park", net.ErrClosed)
+	}
 	parked, err := p.Park()
 	s.wg.Wait()
 	return parked, err
