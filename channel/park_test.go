@@ -2,9 +2,11 @@ package channel
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -408,5 +410,44 @@ func TestAdoptWrongThing(t *testing.T) {
 		if _, _, err := new(Env).AdoptListener(a, &Parked{FDs: []int{fd}, Session: true}); err == nil {
 			t.Errorf("%s: a listener was made of %s", address, os.DevNull)
 		}
+	}
+}
+
+// net/http closes a listener as soon as its Accept fails, which it does while Park goes on.
+func TestParkedWhileItIsClosed(t *testing.T) {
+	a, err := ParseAddress("unix:" + filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(Env).Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		closed := make(chan struct{})
+		go func(l Listener) {
+			defer close(closed)
+			if _, err := l.Accept(context.Background()); err == nil {
+				t.Error("something was accepted")
+			}
+			l.Close()
+		}(l)
+		p, err := l.(Parker).Park()
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-closed
+		if l, _, err = new(Env).AdoptListener(a, p); err != nil {
+			t.Fatal(err) // also if its name is gone
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.(Parker).Park(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed listener is parked: %v", err)
+	}
+	if _, err := os.Lstat(a.Where); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a closed listener leaves its name: %v", err)
 	}
 }
