@@ -152,7 +152,24 @@ func load(path, text string, other *instead) (*Config, error) {
 	for _, w := range mistakes(l.warnings) {
 		l.cfg.Warnings = append(l.cfg.Warnings, w.String())
 	}
+	l.slim()
 	return l.cfg, nil
+}
+
+// slim has the config hold nothing of how it was written but for what is discovered to
+// be held against: with thousands of chardevs the trees of the files are a fifth of what
+// the daemon needs when nothing happens.
+func (l *loader) slim() {
+	l.cfg.Chardevs = append([]ChardevConfig(nil), l.cfg.Chardevs...) // no larger than it is
+	if len(l.cfg.Discover) == 0 {
+		l.cfg.uses = nil
+		for i := range l.cfg.Chardevs {
+			l.cfg.Chardevs[i].uses = nil
+		}
+	}
+	for _, u := range l.uses {
+		u.value = nil
+	}
 }
 
 // parse reads a file's TOML.

@@ -20,7 +20,7 @@ type use struct {
 	stream  string // the stream that listens there; "": none does
 	address channel.Address
 	listen  bool
-	value   *value // nil for one that is not in a file
+	value   *value // nil for one that is not in a file, and once it is checked
 	at      spot
 }
 
@@ -202,7 +202,7 @@ func (l *loader) clash(u *use, earlier []*use) {
 			continue
 		}
 		where := "by default"
-		if e.value != nil {
+		if e.at.offset >= 0 {
 			where = e.at.String()
 		}
 		if own && !(e.listen && u.listen) {

@@ -97,6 +97,9 @@ func (d *discovery) match(cfg *Config, path string, kind fs.FileMode) *found {
 // Server.changing held, as all below.
 func (d *discovery) index(cfg *Config) {
 	d.names, d.places = map[string]string{}, map[string][]*use{}
+	if len(cfg.Discover) == 0 {
+		return // nothing will be held against them
+	}
 	d.occupy(cfg.uses)
 	for i := range cfg.Chardevs {
 		if c := &cfg.Chardevs[i]; c.Found == "" {
@@ -173,6 +176,9 @@ func (d *discovery) properties(f *found, before map[string]string) map[string]st
 
 // over is the config of files with the chardevs that were found, sorted by name.
 func (d *discovery) over(files *Config) *Config {
+	if len(d.found) == 0 && !slices.ContainsFunc(files.Chardevs, func(c ChardevConfig) bool { return c.Found != "" }) {
+		return files
+	}
 	next := *files
 	next.Chardevs = make([]ChardevConfig, 0, len(files.Chardevs)+len(d.found))
 	for i := range files.Chardevs {

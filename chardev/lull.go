@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 // goings, and then none for lullTime, they are given back to the system.
 const (
 	lullAfter = 64
-	lullTime  = 250 * time.Millisecond
+	lullTime  = 400 * time.Millisecond
 )
 
 // A lull waits for that moment.
@@ -54,6 +55,7 @@ func (l *lull) give() {
 	l.giving.Add(1)
 	l.mu.Unlock()
 	defer l.giving.Done()
+	runtime.GC() // what lies in pools is garbage to the second one only
 	debug.FreeOSMemory()
 }
 

@@ -227,12 +227,23 @@ func (n *nodeWatch) news() <-chan struct{} {
 }
 
 // open opens the endpoint again and again, until ctx ends and the last channel is
-// done with; then done is called. It returns at once. Each channel is given to use,
-// which owns it, need not wait for its end, and calls ended then, with the reason.
+// done with; then done is called. It returns at once; the first try of what can be opened
+// at once is that of who calls it, as of thousands of goroutines the descriptors stay in
+// memory for ever. Each channel is given to use, which owns it, need not wait for its end,
+// and calls ended then, with the reason.
 func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
 	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node()}
-	go o.run()
+	if !instant(&s.ep.Address) {
+		go o.run()
+		return
+	}
+	ch, err := o.try()
+	go o.goOn(ch, err)
 }
+
+// instant says whether a try to open an address waits for nobody: connect(2) on a UNIX
+// socket succeeds or fails at once.
+func instant(a *channel.Address) bool { return a.Transport == "unix" && len(a.Layers) == 0 }
 
 // goOnWith is open that goes on with a channel that is open already, which it gives to
 // begin before it returns.
@@ -260,29 +271,26 @@ type opener struct {
 }
 
 // run tries until the endpoint is open.
-func (o *opener) run() {
-	for {
-		o.set(StateOpening, nil)
-		ch, err := o.dial()
-		if err == nil {
-			o.node.stop()
-			o.retry.made()
-			o.began, o.failing = time.Now(), ""
-			o.settled = o.up(o.short >= shortTold)
-			o.use(o.ctx, ch, o.ended)
+func (o *opener) run() { o.goOn(o.try()) }
+
+// goOn is run after a try.
+func (o *opener) goOn(ch channel.Channel, err error) {
+	for err != nil {
+		if !o.node.start() && !o.failed(err) {
 			return
 		}
-		if o.node.start() {
-			continue
-		}
-		if !o.failed(err) {
-			return
-		}
+		ch, err = o.try()
 	}
+	o.node.stop()
+	o.retry.made()
+	o.began, o.failing = time.Now(), ""
+	o.settled = o.up(o.short >= shortTold)
+	o.use(o.ctx, ch, o.ended)
 }
 
-// dial tries once.
-func (o *opener) dial() (channel.Channel, error) {
+// try tries once.
+func (o *opener) try() (channel.Channel, error) {
+	o.set(StateOpening, nil)
 	dialing, cancel := context.WithTimeout(o.ctx, dialTimeout)
 	defer cancel()
 	ch, err := o.env.Dial(dialing, o.ep.Address)

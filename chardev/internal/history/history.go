@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	minBlock = 512 // a console that says little costs one of these
+	minBlock = 256 // a console that says little costs one of these
 
 	// A busy one reads up to this much at once. It is less than a UNIX socket holds,
 	// so that a client like the device can be given all of it, and fills three
