@@ -39,7 +39,7 @@ func (d *duplex) LocalAddr() net.Addr                    { return d.in.local }
 func (d *duplex) RemoteAddr() net.Addr                   { return d.in.remote }
 
 // Rest makes a duplex a Rester.
-func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.rc, wake) }
+func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.rc, nil, wake) }
 
 // CloseWrite closes the descriptor that writes.
 func (d *duplex) CloseWrite() error {

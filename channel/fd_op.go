@@ -17,9 +17,10 @@ type readOp struct {
 	n   int
 	err error
 	try func(fd uintptr) bool
+	now func(fd uintptr)
 }
 
-var readOps = sync.Pool{New: func() any { o := new(readOp); o.try = o.once; return o }}
+var readOps = sync.Pool{New: func() any { o := new(readOp); o.try, o.now = o.once, o.atOnce; return o }}
 
 func (o *readOp) run(c *fdChannel, p []byte) (int, error) {
 	o.c, o.p, o.n, o.err = c, p, 0, nil
@@ -29,6 +30,23 @@ func (o *readOp) run(c *fdChannel, p []byte) (int, error) {
 	}
 	o.c, o.p = nil, nil
 	return o.n, err
+}
+
+// runNow reads what there is.
+func (o *readOp) runNow(c *fdChannel, h *handle, p []byte) (int, error) {
+	o.c, o.p, o.n, o.err = c, p, 0, nil
+	err := h.Control(o.now)
+	if err == nil {
+		err = o.err
+	}
+	o.c, o.p = nil, nil
+	return o.n, err
+}
+
+// atOnce is once that does not wait at all.
+func (o *readOp) atOnce(fd uintptr) {
+	o.c.fast.Store(false)
+	o.once(fd)
 }
 
 const (

@@ -78,4 +78,4 @@ func (t *tty) Read(p []byte) (int, error) {
 func (t *tty) CloseWrite() error { return errors.ErrUnsupported }
 
 // Rest makes a tty a Rester.
-func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.rc, wake) }
+func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.rc, nil, wake) }

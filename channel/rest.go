@@ -1,7 +1,6 @@
 package channel
 
 import (
-	"os"
 	"sync"
 	"syscall"
 
@@ -21,6 +20,33 @@ type Rester interface {
 	Rest(wake func()) bool
 }
 
+// An Attended channel is plain: nothing stands between its Read and the kernel. One
+// goroutine can attend to thousands of them that each say little, for about what the system
+// calls cost (measured: a goroutine each costs half as much again, and when many
+// are due the last of them is late).
+type Attended interface {
+	// TryRead is Read that never waits: (0, nil) means that there is nothing yet.
+	TryRead(p []byte) (int, error)
+
+	// Attend is Rest, but while try returns true wake is not called: try is,
+	// whenever there is something to read. It is called by the goroutine that attends
+	// to all others as well, so it must not wait; and it must read, until it has
+	// found nothing or wants to be called again.
+	Attend(try func() bool, wake func()) bool
+}
+
+// AsAttended is the plain socket that a channel is, if it is one; an Outbox may stand
+// above it.
+func AsAttended(c Channel) (Attended, bool) {
+	if o, ok := c.(*Outbox); ok {
+		c = o.Unwrap()
+	}
+	if s := plainSocket(c); s != nil {
+		return s, true
+	}
+	return nil, false
+}
+
 // What rests in the process shares one epoll(7) instance. It is made with the
 // first and ends with the last of them.
 var sleepers struct {
@@ -31,9 +57,8 @@ var sleepers struct {
 
 // A sleep is one instance and what rests on it.
 type sleep struct {
-	f  *os.File // on Go's poller, as an epoll instance can be polled itself
-	rc syscall.RawConn
-	fd int
+	fd   int
+	over int // an eventfd(2), written to at the end
 
 	resting map[int32]*rest // by descriptor; guarded by sleepers.mu
 }
@@ -43,12 +68,15 @@ type rest struct {
 	// guarded by sleepers.mu
 	in     *sleep // nil: awake
 	fd     int32
+	try    func() bool // nil: it is not attended to
 	wake   func()
+	trying bool // try runs
 	closed bool
 }
 
-// begin rests on a descriptor, whose owner calls close before that is closed.
-func (r *rest) begin(rc syscall.RawConn, wake func()) bool {
+// begin rests on a descriptor, whose owner calls close before that is closed. try may be
+// nil.
+func (r *rest) begin(rc syscall.RawConn, try func() bool, wake func()) bool {
 	sleepers.mu.Lock()
 	defer sleepers.mu.Unlock()
 	if r.closed {
@@ -60,15 +88,18 @@ func (r *rest) begin(rc syscall.RawConn, wake func()) bool {
 			return false
 		}
 	}
+	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP)
+	if try == nil {
+		events |= unix.EPOLLONESHOT
+	}
 	var err error
 	cerr := rc.Control(func(fd uintptr) {
 		r.fd = int32(fd)
-		err = unix.EpollCtl(in.fd, unix.EPOLL_CTL_ADD, int(fd),
-			&unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: r.fd})
+		err = unix.EpollCtl(in.fd, unix.EPOLL_CTL_ADD, int(fd), &unix.EpollEvent{Events: events, Fd: r.fd})
 	})
 	if cerr != nil || err != nil {
 		if len(in.resting) == 0 {
-			in.f.Close()
+			in.close()
 		}
 		return false
 	}
@@ -77,7 +108,7 @@ func (r *rest) begin(rc syscall.RawConn, wake func()) bool {
 		go in.run()
 	}
 	in.resting[r.fd] = r
-	r.in, r.wake = in, wake
+	r.in, r.try, r.wake = in, try, wake
 	return true
 }
 
@@ -101,16 +132,42 @@ func (r *rest) rouse() {
 	if r.in == nil {
 		return
 	}
-	in, wake := r.in, r.wake
-	r.in, r.wake = nil, nil
+	in := r.in
+	r.in = nil
 	delete(in.resting, r.fd)
 	// The descriptor is open yet: who closes it calls close first.
 	_ = unix.EpollCtl(in.fd, unix.EPOLL_CTL_DEL, int(r.fd), nil)
 	if len(in.resting) == 0 {
 		sleepers.running = nil
-		in.f.Close()
+		in.end()
 	}
+	if !r.trying { // else attend does it
+		r.awake()
+	}
+}
+
+// awake calls wake. Called with the lock held.
+func (r *rest) awake() {
+	wake := r.wake
+	r.try, r.wake = nil, nil
 	go wake()
+}
+
+// attend has try read. The lock is held when it is called and when it returns, and not
+// meanwhile.
+func (r *rest) attend() {
+	try := r.try
+	r.trying = true
+	sleepers.mu.Unlock()
+	more := try()
+	sleepers.mu.Lock()
+	r.trying = false
+	switch {
+	case r.in == nil: // it was roused meanwhile
+		r.awake()
+	case !more:
+		r.rouse()
+	}
 }
 
 // newSleep makes an instance; nil if there can be none.
@@ -119,33 +176,50 @@ func newSleep() *sleep {
 	if err != nil {
 		return nil
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // os wants that to poll it
+	over, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
 		unix.Close(fd)
 		return nil
 	}
-	f := os.NewFile(uintptr(fd), "epoll")
-	rc, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
+	in := &sleep{fd: fd, over: over, resting: map[int32]*rest{}}
+	if unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, over, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(over)}) != nil {
+		in.close()
 		return nil
 	}
-	return &sleep{f: f, rc: rc, fd: fd, resting: map[int32]*rest{}}
+	return in
 }
 
-// run is the one goroutine of the instance, and ends when that is closed.
+func (in *sleep) close() {
+	unix.Close(in.over)
+	unix.Close(in.fd)
+}
+
+// end ends run.
+func (in *sleep) end() {
+	one := [8]byte{1}
+	unix.Write(in.over, one[:])
+}
+
+// run is the one goroutine of the instance, until end. It waits in epoll_wait(2) itself:
+// by way of Go's poller each event costs three more system calls.
 func (in *sleep) run() {
+	defer in.close()
 	var events [64]unix.EpollEvent
 	for {
-		n := 0
-		if in.rc.Read(func(fd uintptr) bool {
-			n, _ = unix.EpollWait(int(fd), events[:], 0)
-			return n > 0
-		}) != nil {
+		n, err := unix.EpollWait(in.fd, events[:], -1)
+		if err != nil && err != unix.EINTR {
 			return
 		}
-		for _, e := range events[:n] {
+		for _, e := range events[:max(n, 0)] {
+			if e.Fd == int32(in.over) {
+				return
+			}
 			sleepers.mu.Lock()
-			if r := in.resting[e.Fd]; r != nil { // else somebody woke it meanwhile
+			switch r := in.resting[e.Fd]; {
+			case r == nil: // somebody woke it meanwhile
+			case r.try != nil:
+				r.attend()
+			default:
 				r.rouse()
 			}
 			sleepers.mu.Unlock()
@@ -165,4 +239,4 @@ func newRestingListener(l syscall.Conn) restingListener {
 	return restingListener{rc: rc}
 }
 
-func (l *restingListener) Rest(wake func()) bool { return l.rest.begin(l.rc, wake) }
+func (l *restingListener) Rest(wake func()) bool { return l.rest.begin(l.rc, nil, wake) }

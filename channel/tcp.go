@@ -67,7 +67,24 @@ func (s *socket) CloseWrite() error {
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
 	s.handle.in.rest()
-	return s.rest.begin(s.rc, wake)
+	return s.rest.begin(s.rc, nil, wake)
+}
+
+// Attend makes a socket Attended, with TryRead.
+func (s *socket) Attend(try func() bool, wake func()) bool {
+	s.handle.in.rest()
+	return s.rest.begin(s.rc, try, wake)
+}
+
+func (s *socket) TryRead(p []byte) (int, error) {
+	op := readOps.Get().(*readOp)
+	n, err := op.runNow(s.fdChannel, s.handle, p)
+	readOps.Put(op)
+	if err != nil {
+		return 0, plain("read", err)
+	}
+	s.fast.Store(n >= fastRead)
+	return n, nil
 }
 
 func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {

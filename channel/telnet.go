@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -290,13 +291,7 @@ func (c *telnet) Writev(bufs [][]byte) (int64, error) {
 	total := SizeOf(bufs)
 	c.write.Lock()
 	defer c.write.Unlock()
-	if c.closed.Load() {
-		return 0, net.ErrClosed
-	}
-	if total == 0 {
-		return 0, c.dead.check()
-	}
-	if err := c.sendBeside(); err != nil {
+	if err := c.mayWrite(); err != nil || total == 0 {
 		return 0, err
 	}
 	f := telnetFrames.Get().(*telnetFrame)
@@ -311,11 +306,41 @@ func (c *telnet) Writev(bufs [][]byte) (int64, error) {
 	}
 }
 
-// send writes size bytes of bufs, from skip on. The lock is held.
-func (c *telnet) send(f *telnetFrame, bufs [][]byte, skip, size int64) (int64, error) {
-	if err := c.dead.check(); err != nil {
+// WriteSome makes a telnet a SomeWriter: what needs no encoding goes to the medium in one
+// call (measured: in pieces of 64 KiB a fifth of the rate is lost); else it is Writev of up
+// to 64 KiB.
+func (c *telnet) WriteSome(bufs [][]byte) (int64, error) {
+	total := SizeOf(bufs)
+	c.write.Lock()
+	defer c.write.Unlock()
+	if err := c.mayWrite(); err != nil || total == 0 {
 		return 0, err
 	}
+	if out, ok := c.under.(*Outbox); ok && !slices.ContainsFunc(bufs, c.encodes) {
+		n, err := out.WriteUnits(bufs, 1)
+		return n, c.wrote(err)
+	}
+	f := telnetFrames.Get().(*telnetFrame)
+	defer f.release()
+	return c.send(f, bufs, 0, min(total, telnetMaxSend))
+}
+
+// encodes says whether b does not go as it is. The lock is held.
+func (c *telnet) encodes(b []byte) bool { return !c.enc.plain(b) }
+
+// mayWrite is before every write, with the lock held.
+func (c *telnet) mayWrite() error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if err := c.dead.check(); err != nil {
+		return err
+	}
+	return c.sendBeside()
+}
+
+// send writes size bytes of bufs, from skip on. The lock is held.
+func (c *telnet) send(f *telnetFrame, bufs [][]byte, skip, size int64) (int64, error) {
 	f.payload = SlicesOf(f.payload[:0], bufs, skip, size)
 	out := f.encode(&c.enc, f.payload, int(size))
 	return c.sendEncoded(out, size)

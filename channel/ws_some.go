@@ -11,7 +11,10 @@ type SomeWriter interface {
 	WriteSome(bufs [][]byte) (int64, error)
 }
 
-var _ SomeWriter = (*Websocket)(nil)
+var (
+	_ SomeWriter = (*Websocket)(nil)
+	_ SomeWriter = (*telnet)(nil)
+)
 
 // wsFullHead is the head of every binary frame of wsMaxSend bytes.
 var wsFullHead = append([]byte(nil), new(wsFrame).putHead(ws.OpBinary, nil, wsMaxSend)...)

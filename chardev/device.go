@@ -149,6 +149,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
 	s.in = newReading(dev, s.going, s.read)
+	s.in.attendBy(s.attend)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
 	h.device.Store(s)
@@ -176,6 +177,29 @@ func (s *session) read() {
 		}
 	}
 }
+
+// attend reads what a device that says little has said, and writes it to those who keep
+// up. It runs in the goroutine that attends to all such devices, so it returns false,
+// which has read called, when there is more to do than a moment's work: the device speaks
+// fast, somebody is to be waited for, or there are many clients.
+func (s *session) attend() bool {
+	h := s.hub
+	space := h.hist.Space()
+	if h.standApart(false); len(h.writing) > attendedMost || h.turnLeft(len(space), 0) >= 0 ||
+		h.scribe != nil && !h.scribe.ready(h.hist.Head()+int64(len(space))) {
+		return false
+	}
+	n, ok := s.in.tryRead(space)
+	if n > 0 {
+		h.publish(space[:n])
+	}
+	return ok && n < attendedChunk
+}
+
+const (
+	attendedMost  = 8        // clients who keep up
+	attendedChunk = 16 << 10 // bytes at once
+)
 
 // leave asks the session to end, and says why; only the first call counts.
 func (s *session) leave(why error) {

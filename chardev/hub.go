@@ -67,6 +67,7 @@ type hub struct {
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
+	apart   bool      // it serves no other device
 
 	mu        sync.Mutex            // never held over a system call
 	clients   []*client             // all that are attached
@@ -313,6 +314,7 @@ var errTakenOver = errors.New("taken over")
 // readDevice reads the device until it ends or is silent; only one may run at a
 // time.
 func (h *hub) readDevice(s *session) error {
+	h.standApart(true)
 	for run := 1; ; run++ {
 		space := h.hist.Space()
 		if err := h.waitRoom(s.going, len(space)); err != nil {
@@ -408,8 +410,20 @@ func (h *hub) regroup() {
 	h.weight = 0
 	for _, c := range h.writing {
 		h.weight += c.out.weight()
-		c.out.bear(len(h.writing) == 1 && time.Now().After(c.hasty))
+		c.out.bear(h.apart && len(h.writing) == 1 && time.Now().After(c.hasty))
 	}
+}
+
+// standApart notes whether the device's goroutine serves no other one, and so may have
+// patience with a client.
+func (h *hub) standApart(on bool) {
+	if h.apart == on {
+		return
+	}
+	h.apart = on
+	h.mu.Lock()
+	h.changed = true
+	h.mu.Unlock()
 }
 
 // moved tells the device's goroutine that there may be room for it.

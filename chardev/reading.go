@@ -19,12 +19,15 @@ var errSilent = errors.New("nothing to read")
 // A reading reads a channel for its owner, who is a goroutine only while there is
 // something to do. A channel that can rest does so from the beginning. When
 // something comes it is read and rests again; only if it had not rested for long
-// then it is busy, and waited for in Read until it is silent.
+// then it is busy, and waited for in Read until it is silent. One that is attended to is
+// only read by its owner when attend has enough of it.
 type reading struct {
 	// fixed
-	ch    channel.Channel
-	over  <-chan struct{} // closed before end is called
-	owner func()          // reads
+	ch       channel.Channel
+	over     <-chan struct{}  // closed before end is called
+	owner    func()           // reads
+	attended channel.Attended // nil: it is not
+	attend   func() bool      // see channel.Attended
 
 	// owned by who reads
 	rests  channel.Rester // nil: it can not, and waits in Read
@@ -32,12 +35,27 @@ type reading struct {
 	busy   bool           // it is waited for
 	until  time.Time      // what is waited for comes until then
 	rested time.Time      // when it began to rest
+	failed error          // of tryRead, for read
 }
 
 func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading {
 	r := reading{ch: ch, over: over, owner: owner}
 	r.rests, _ = channel.As[channel.Rester](ch)
 	return r
+}
+
+// attendBy has a plain channel attended to. It may be called before the first read.
+func (r *reading) attendBy(attend func() bool) {
+	if a, ok := channel.AsAttended(r.ch); ok {
+		r.attended, r.attend = a, attend
+	}
+}
+
+// tryRead reads, for attend, what there is. After an error, which is for the owner's read,
+// it returns false.
+func (r *reading) tryRead(p []byte) (n int, ok bool) {
+	n, r.failed = r.attended.TryRead(p)
+	return n, r.failed == nil
 }
 
 // end ends a Read under way, or a rest.
@@ -54,10 +72,17 @@ func (r *reading) isOver() bool {
 
 // read is the channel's Read, but for errSilent when it is time to rest.
 func (r *reading) read(p []byte) (int, error) {
+	if err := r.failed; err != nil {
+		r.failed = nil
+		return 0, err
+	}
 	if r.rests == nil {
 		return r.ch.Read(p)
 	}
 	if now := time.Now(); !r.woken && !r.busy {
+		if r.attended != nil {
+			return 0, errSilent
+		}
 		// Only what a layer holds already: who has that must not rest.
 		r.ch.SetReadDeadline(time.Unix(1, 0))
 	} else if r.until.Sub(now) < silence {
@@ -79,9 +104,14 @@ func (r *reading) read(p []byte) (int, error) {
 // something again. If it can not rest it returns false, and Read will wait.
 func (r *reading) rest() bool {
 	r.rested, r.until = time.Now(), time.Time{}
-	ok := r.rests.Rest(r.wake)
+	var ok bool
+	if r.attended != nil {
+		ok = r.attended.Attend(r.attend, r.wake)
+	} else {
+		ok = r.rests.Rest(r.wake)
+	}
 	if !ok {
-		r.rests = nil
+		r.rests, r.attended = nil, nil
 		r.ch.SetReadDeadline(time.Time{})
 	}
 	if r.isOver() { // end may have been before
@@ -92,6 +122,6 @@ func (r *reading) rest() bool {
 
 // wake calls the owner, in a goroutine of its own.
 func (r *reading) wake() {
-	r.woken, r.busy = true, time.Since(r.rested) < silence
+	r.woken, r.busy = true, r.attended != nil || time.Since(r.rested) < silence
 	r.owner()
 }

@@ -1,0 +1,145 @@
+package channel
+
+import (
+	"io"
+	"testing"
+	"time"
+)
+
+// attended has a channel attended to by what reads it and tells how much that was.
+func attended(t *testing.T, ch Channel, try func(read func() int) bool) <-chan struct{} {
+	t.Helper()
+	a, ok := AsAttended(ch)
+	if !ok {
+		t.Fatal("a plain socket is not attended to")
+	}
+	woken := make(chan struct{}, 2)
+	read := func() int {
+		n, err := a.TryRead(make([]byte, 64))
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	if !a.Attend(func() bool { return try(read) }, func() { woken <- struct{}{} }) {
+		t.Fatal("it can not be attended to")
+	}
+	return woken
+}
+
+// What comes while a channel is attended to is read by try, as often as there is
+// something, and nobody is woken; when try has enough, its owner is, once, and reads on.
+func TestTryReadsUntilItHasEnough(t *testing.T) {
+	near, far := connected(t)
+	read := make(chan int, 1)
+	woken := attended(t, near, func(take func() int) bool {
+		n := take()
+		read <- n
+		return n != 3
+	})
+	for _, want := range []int{1, 64, 36, 3} { // of 100 bytes 64 at first
+		if want != 36 {
+			size := want
+			if want == 64 {
+				size = 100
+			}
+			_, err := far.Write(make([]byte, size))
+			must(t, err)
+		}
+		select {
+		case n := <-read:
+			if n != want {
+				t.Fatalf("read %d bytes, want %d", n, want)
+			}
+		case <-time.After(watchdog):
+			t.Fatalf("nobody reads what came; want %d bytes", want)
+		}
+		if want != 3 && len(woken) > 0 {
+			t.Fatal("its owner is woken")
+		}
+	}
+	awaitWake(t, woken)
+	_, err := io.WriteString(far, "more")
+	must(t, err)
+	if n, err := io.ReadFull(near, make([]byte, 4)); n != 4 || err != nil {
+		t.Fatalf("its owner reads %d, %v", n, err)
+	}
+	near.Close()
+	if len(woken)+len(read) > 0 {
+		t.Error("it is woken, or read, after the end")
+	}
+}
+
+// TryRead waits for nothing.
+func TestTryReadOfNothing(t *testing.T) {
+	near, far := connected(t)
+	a, _ := AsAttended(near)
+	if n, err := a.TryRead(make([]byte, 8)); n != 0 || err != nil {
+		t.Errorf("of nothing it read %d, %v", n, err)
+	}
+	must(t, far.Close())
+	if n, err := a.TryRead(make([]byte, 8)); n != 0 || err != io.EOF {
+		t.Errorf("at the end it read %d, %v", n, err)
+	}
+}
+
+// A deadline, or Close, wakes the owner of what is attended to; while try runs, it does
+// when that is over, as both read.
+func TestWhatEndsAttendance(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		by   func(Channel) error
+	}{
+		{"a deadline", func(c Channel) error { return c.SetReadDeadline(time.Unix(1, 0)) }},
+		{"close", Channel.Close},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			near, _ := connected(t)
+			woken := attended(t, near, func(func() int) bool { t.Error("there is nothing to try"); return false })
+			must(t, end.by(near))
+			awaitWake(t, woken)
+		})
+		for _, more := range []bool{true, false} {
+			t.Run(end.name+" while try runs", func(t *testing.T) {
+				near, far := connected(t)
+				begun, goOn := make(chan struct{}), make(chan struct{})
+				woken := attended(t, near, func(func() int) bool {
+					close(begun)
+					<-goOn
+					return more
+				})
+				_, err := io.WriteString(far, "x")
+				must(t, err)
+				<-begun
+				must(t, end.by(near))
+				if len(woken) > 0 {
+					t.Error("its owner is woken while try runs")
+				}
+				close(goOn)
+				awaitWake(t, woken)
+				near.Close()
+				if len(woken) > 0 {
+					t.Error("woken twice")
+				}
+			})
+		}
+	}
+}
+
+// Only what is plain is attended to: what a layer, or the line of a serial port, has to do
+// with what comes would be passed over.
+func TestOnlyPlainSocketsAreAttendedTo(t *testing.T) {
+	near, _ := connected(t)
+	if _, ok := AsAttended(NewOutbox(near)); !ok {
+		t.Error("an outbox makes a difference")
+	}
+	if _, ok := AsAttended(NewWebsocket(near, nil, WebsocketOptions{PingInterval: -1})); ok {
+		t.Error("a websocket is attended to")
+	}
+	udp, err := Dial(inTime(t), MustParseAddress("udp://127.0.0.1:9"))
+	must(t, err)
+	defer udp.Close()
+	if _, ok := AsAttended(udp); ok {
+		t.Error("datagrams are attended to")
+	}
+}
