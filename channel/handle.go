@@ -45,7 +45,7 @@ func takeHandle(c interface {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	h := &handle{fd: fd}
-	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate), newWay(h, syscall.RawConn.Write, writeGate)
+	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate, 0), newWay(h, syscall.RawConn.Write, writeGate, idleGate)
 	return h, nil
 }
 
