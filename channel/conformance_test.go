@@ -25,6 +25,7 @@ var conformance = []struct {
 	{"tcp", conformTCP},
 	{"udp", conformUDP},
 	{"unix", conformUnix},
+	{"vsock", conformVsock},
 	{"pty", conformPTY},
 	{"serial", conformSerial},
 	{"exec", conformExec},
