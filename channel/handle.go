@@ -50,7 +50,7 @@ func takeHandle(c interface {
 // newHandle makes a handle of a descriptor that does not block, which it owns.
 func newHandle(fd int) *handle {
 	h := &handle{fd: fd}
-	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate), newWay(h, syscall.RawConn.Write, writeGate)
+	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate, 0), newWay(h, syscall.RawConn.Write, writeGate, idleGate)
 	return h
 }
 
