@@ -33,6 +33,7 @@ var conformance = []struct {
 	{"file", conformFile},
 	{"pipe", conformPipe},
 	{"fd", conformFD},
+	{"stdio", conformStdio},
 	{"tls", conformTLS},
 	{"ws", conformWS},
 	{"telnet", conformTelnet},

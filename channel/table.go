@@ -61,6 +61,7 @@ func transports() []*transport {
 		fileTransport,
 		pipeTransport,
 		fdTransport,
+		stdioTransport,
 		nullTransport,
 		simTransport,
 	}

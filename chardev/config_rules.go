@@ -200,14 +200,17 @@ func (l *loader) clash(u *use, earlier []*use) {
 			continue
 		}
 		own := e.chardev == u.chardev && e.device != u.device
-		if !own && !(e.listen && u.listen) {
+		stdio := u.address.Transport == "stdio"
+		if !own && !(e.listen && u.listen) && !stdio {
 			continue
 		}
 		where := "by default"
 		if e.value != nil {
 			where = e.at.String()
 		}
-		if own && !(e.listen && u.listen) {
+		if stdio {
+			u.failf("the daemon has one standard input and output, and %s has them (%s)", e.what, where)
+		} else if own && !(e.listen && u.listen) {
 			u.failf("a frontend cannot be its chardev's own device (%s, %s)", e.what, where)
 		} else {
 			u.failf("%s listens there already (%s)", e.what, where)
@@ -227,7 +230,7 @@ func (u *use) place() string {
 		return a.Transport + " port " + a.Port() // of some host: see sameHost
 	case a.Transport == "unix":
 		return "abstract " + a.Where
-	case a.Transport == "fd":
+	case a.Transport == "fd" || a.Transport == "stdio":
 		return a.Transport + " " + a.Where
 	}
 	return ""

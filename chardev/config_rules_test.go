@@ -167,6 +167,8 @@ func TestRules(t *testing.T) {
 		{"a frontend without TLS", dev + ">>>frontends = ['tcp://192.0.2.1:1']\n", []string{"insecure=true"}},
 		{"a telnet frontend without TLS", dev + ">>>frontends = ['telnet://192.0.2.1:1']\n", []string{"insecure=true"}},
 		{"an RFC 2217 device without TLS", "[[chardev]]\nname = 'x'\n>>>device = 'rfc2217://192.0.2.1:1'\n", []string{"insecure=true"}},
+		{"two that are stdio", dev + ">>>frontends = ['stdio:', 'stdio:?signal=false']\n", []string{"one standard input", "a frontend of chardev x has them"}},
+		{"stdio as a device and elsewhere", "[[chardev]]\nname = 'y'\ndevice = 'stdio:'\n" + dev + "[[chardev.frontend]]\n>>>connect = 'stdio:'\n", []string{"one standard input", "the device of chardev y"}},
 		{"one port of all context IDs", dev + ">>>frontends = ['vsock://local:7', 'vsock://any:7?insecure=true']\n", []string{"vsock://any:7", "listens there already"}},
 		{"a vsock for all guests", dev + ">>>frontends = ['vsock://any:7']\n", []string{"any guest", "insecure=true", "from="}},
 		{"a vsock of one context ID", dev + ">>>frontends = ['vsock://3:7']\n", []string{"insecure=true"}},
