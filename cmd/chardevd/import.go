@@ -23,7 +23,7 @@ and then nothing is printed.`,
 		Args: whichCommand,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args never lets it
 	}
-	cmd.AddCommand(newImportQemu())
+	cmd.AddCommand(newImportQemu(), newImportSer2net())
 	return cmd
 }
 
