@@ -152,7 +152,7 @@ func (s *Server) keep(now *Config, file string, want ChardevRequest) (*Config, e
 
 // inFilesOnly are the transports that only who writes the config files may name: they run
 // commands as the daemon's user, write its files, or take what was given to it.
-var inFilesOnly = []string{"exec", "command", "file", "pipe", "fd"}
+var inFilesOnly = []string{"exec", "command", "file", "pipe", "stdio", "fd"}
 
 // mayKeep refuses what is for the config files only.
 func mayKeep(c *ChardevConfig) error {
