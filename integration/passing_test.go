@@ -291,7 +291,7 @@ func request(path, body string) []byte {
 // What can not be passed is refused, with why, and closed.
 func TestPassedRefused(t *testing.T) {
 	ca := newAuthority(t)
-	d := startDaemon(t, ca.credentials()+passingConfig+"\n[http]\nlisten = [\"tls+unix:tls?credentials=test\"]\n", nil)
+	d := startDaemon(t, ca.credentials()+passingConfig+"\n[[access]]\nwho = [\"anyone\"]\non = [\"*\"]\nmay = [\"admin\"]\n[http]\nlisten = [\"tls+unix:tls?credentials=test\"]\n", nil)
 	before := d.fds()
 	socket := func(domain, kind int) int {
 		fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
@@ -324,7 +324,7 @@ func TestPassedRefused(t *testing.T) {
 		{"new/device", "", []int{udp, udp}, 400, "too many"},
 		{"new/device", "", make17(udp), 400, "too many"},
 		{"new/device", "", []int{udp}, 409, kinds},
-		{"new/device", "", []int{packets}, 409, kinds},
+		{"new/device", "", []int{packets}, 409, "not connected"},
 		{"new/device", "", []int{int(file.Fd())}, 409, kinds},
 		{"new/device", "", []int{fresh}, 409, "not connected"},
 		{"vm/device", "", []int{int(good.Fd())}, 409, "has a device of its own"},
@@ -494,4 +494,92 @@ func (d *daemon) opens(name string) *os.File {
 		d.t.Fatal(fds, err)
 	}
 	return os.NewFile(uintptr(fds[0]), "opened")
+}
+
+// A program in another language needs nothing but what it has for sockets.
+func TestPassedByPython(t *testing.T) {
+	d := startDaemon(t, passingConfig, nil)
+	const script = `
+import socket, sys
+guest, its = socket.socketpair()
+c = socket.socket(socket.AF_UNIX)
+c.connect(sys.argv[1])
+head = b"POST /api/v1/chardevs/vm9/device HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+socket.send_fds(c, [head], [its.fileno()])
+its.close()
+print(c.recv(1000).split(b"\r\n")[0].decode(), flush=True)
+guest.sendall(b"printed by python")
+print(guest.recv(100).decode(), flush=True)
+`
+	p := start(t, program(t, "/usr/bin/python3"), "-c", script, d.path(d.control))
+	eventually(t, patience, func() error {
+		if out, _, _ := d.cli("log", "vm9", "--raw"); out != "printed by python" {
+			return fmt.Errorf("%q", out)
+		}
+		return nil
+	})
+	user, its := ends(t)
+	d.mustPass(its, "add-frontend", "vm9", "--fd", "3")
+	io.WriteString(user, "typed by go")
+	p.sees(t, "HTTP/1.1 200 OK\ntyped by go\n")
+}
+
+// Whoever may read a console may have it opened, and may there what the rules permit; to
+// pass something takes more. What the rules permit no more is cut.
+func TestOpenedForWhoMayRead(t *testing.T) {
+	d := startDaemon(t, passingConfig+`
+[[access]]
+who = ["unix:@uid@"]
+may = ["read"]
+on = "*"
+[http]
+listen = ["unix:api"]
+`, map[string]any{"uid": os.Geteuid()})
+	d.control = "api"
+	f := d.opens("vm")
+	c, err := net.FileConn(f)
+	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(c, "not permitted"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, func() error {
+		if all := d.clients("vm"); len(all) != 1 || all[0].Refused != int64(len("not permitted")) {
+			return fmt.Errorf("%+v", all)
+		}
+		return nil
+	})
+	for _, path := range []string{"vm/frontends", "vm9/device"} {
+		if status, text := d.posts(path, `{"frontends":["fd:3"]}`, int(must(pair(t)).Fd())); status != 403 {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+	}
+	d.control = "control"
+	write(t, d.config, strings.Replace(read(t, d.config), "unix:"+fmt.Sprint(os.Geteuid()), "user:nobody", 1))
+	if _, stderr, code := d.cli("reload"); code != 0 {
+		t.Fatal(stderr)
+	}
+	if p, err := io.ReadAll(c); err != nil || len(p) > 0 {
+		t.Errorf("%q, %v", p, err)
+	}
+	d.control = "api"
+	if status, text := d.posts("vm/open", ""); status != 404 {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+// must is the first of a pair.
+func must(a, _ *os.File) *os.File { return a }
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
