@@ -3,14 +3,10 @@ package channel
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 )
 
 // An Address names an endpoint: layers, outermost first, over a transport, as in
@@ -77,7 +73,7 @@ func ParseAddress(s string) (Address, error) {
 		a.Where = rest
 	} else {
 		where, query, _ := strings.Cut(rest, "?")
-		if t.hostport {
+		if t.hosts != nil {
 			where, ok = strings.CutPrefix(where, "//")
 			if !ok {
 				return a, fmt.Errorf("%s wants // before host:port", a.Transport)
@@ -133,8 +129,8 @@ func (a Address) check(t *transport) error {
 	if strings.ContainsRune(a.Where, 0) || strings.ContainsRune(a.Path, 0) {
 		return errors.New("a NUL byte in the address")
 	}
-	if t.hostport {
-		if err := checkHostPort(a.Where); err != nil {
+	if t.hosts != nil {
+		if err := t.hosts.check(a.Where); err != nil {
 			return err
 		}
 	} else if a.Where == "" && !t.nowhere {
@@ -171,25 +167,6 @@ func (a Address) check(t *transport) error {
 		errs = append(errs, t.check(a))
 	}
 	return errors.Join(errs...)
-}
-
-func checkHostPort(s string) error {
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return fmt.Errorf("want host:port, have %q (an IPv6 address stands in brackets)", s)
-	}
-	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, notInHost) {
-		return fmt.Errorf("%q is neither a host's name nor an IP address", host)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return fmt.Errorf("port %q is not a number from 0 to 65535", port)
-	}
-	return nil
-}
-
-// notInHost says which characters no host's name has; other alphabets pass.
-func notInHost(r rune) bool {
-	return r < 0x80 && !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '-' && r != '.' && r != '_' || !unicode.IsPrint(r)
 }
 
 // unknown is the error for a name that is not in a table, with the nearest one.
@@ -262,7 +239,7 @@ func (a Address) String() string {
 		b.WriteString(a.Where)
 		return b.String()
 	}
-	if ok && t.hostport {
+	if ok && t.hosts != nil {
 		b.WriteString("//")
 		b.WriteString(escape(a.Where, "/"))
 	} else {
@@ -323,7 +300,7 @@ func (a Address) CanListen() bool { t, ok := transportNamed(a.Transport); return
 func (a Address) CanDial() bool { t, ok := transportNamed(a.Transport); return ok && t.dial != nil }
 
 // Network says whether the transport crosses, or can cross, a network.
-func (a Address) Network() bool { t, ok := transportNamed(a.Transport); return ok && t.hostport }
+func (a Address) Network() bool { t, ok := transportNamed(a.Transport); return ok && t.hosts != nil }
 
 // File is the path in the file system that the address opens or makes, "" if
 // it has none.
@@ -345,22 +322,4 @@ func (a Address) In(dir string) Address {
 		}
 	}
 	return a
-}
-
-// Host and Port are the two parts of a network address's Where.
-func (a Address) Host() string { h, _, _ := net.SplitHostPort(a.Where); return h }
-
-// Port is the port of a network address, as written.
-func (a Address) Port() string { _, p, _ := net.SplitHostPort(a.Where); return p }
-
-// Loopback says whether a network address can be reached from this host only:
-// localhost or a literal address of the loopback range. Other names are not
-// looked up; they count as beyond.
-func (a Address) Loopback() bool {
-	h := a.Host()
-	if strings.EqualFold(h, "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(h)
-	return err == nil && ip.IsLoopback()
 }

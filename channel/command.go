@@ -102,7 +102,8 @@ func (c *command) Read(p []byte) (int, error) {
 	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !c.isOver() {
 		return n, err
 	}
-	return c.readRest(p)
+	n, err = c.readRest(p)
+	return n, c.plain(err)
 }
 
 // readRest reads what the command has left in the pipe; processes that it left behind may

@@ -59,12 +59,13 @@
 //
 // # What is shared by a process
 //
-// No state of the package is one user's settings. What all users in a process share
-// are things of which the kernel gives one or few, made with the first use and ended
-// with the last: an inotify, an epoll and a netlink socket. Ports of hold=true that are
-// closed are kept for the whole process, by their name. Signal 44 loses its SA_RESTART
-// with the first use of a system call that only a signal can interrupt
-// (interrupt.go): a program with another use for that signal has to know.
+// No state of the package is one user's settings. What all users in a process share are
+// things of which the kernel gives one or few, made with the first use and ended with the
+// last: an inotify, an epoll and a netlink socket. The process's standard input and
+// output are one channel at a time, and end once. Ports of hold=true that are closed are
+// kept for the whole process, by their name. Signal 44 loses its SA_RESTART with the
+// first use of a system call that only a signal can interrupt (interrupt.go): a program
+// with another use for that signal has to know.
 //
 // This package knows nothing of consoles: it imports no other one of the module.
 package channel

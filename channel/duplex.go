@@ -5,13 +5,17 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // A duplex is a channel over two descriptors, one for each direction: two pipes, a
 // program's standard input and output. The end of the one that writes is a half close.
-type duplex struct{ in, out *fdChannel }
+type duplex struct {
+	in, out *fdChannel // fixed
+	closed  atomic.Bool
+}
 
 // newDuplex is a channel that reads in and writes out, both of which do not block. It
 // owns them.
@@ -26,17 +30,42 @@ func newDuplex(in, out *os.File, local, remote net.Addr) (*duplex, error) {
 		ic.Close()
 		return nil, err
 	}
-	return &duplex{ic, oc}, nil
+	return &duplex{in: ic, out: oc}, nil
 }
 
-func (d *duplex) Read(p []byte) (int, error)             { return d.in.Read(p) }
-func (d *duplex) Write(p []byte) (int, error)            { return d.out.Write(p) }
-func (d *duplex) Writev(bufs [][]byte) (int64, error)    { return d.out.Writev(bufs) }
-func (d *duplex) TryWritev(bufs [][]byte) (int64, error) { return d.out.TryWritev(bufs) }
-func (d *duplex) AwaitWrite() error                      { return d.out.AwaitWrite() }
-func (d *duplex) SetPatience(t time.Duration)            { d.out.SetPatience(t) }
-func (d *duplex) LocalAddr() net.Addr                    { return d.in.local }
-func (d *duplex) RemoteAddr() net.Addr                   { return d.in.remote }
+// plain is err, unless Close is the cause of it: the two descriptors are closed one
+// after the other, and what the peer does about the first comes by the second.
+func (d *duplex) plain(err error) error {
+	if err != nil && d.closed.Load() {
+		return net.ErrClosed
+	}
+	return err
+}
+
+func (d *duplex) Read(p []byte) (int, error) {
+	n, err := d.in.Read(p)
+	return n, d.plain(err)
+}
+
+func (d *duplex) Write(p []byte) (int, error) {
+	n, err := d.out.Write(p)
+	return n, d.plain(err)
+}
+
+func (d *duplex) Writev(bufs [][]byte) (int64, error) {
+	n, err := d.out.Writev(bufs)
+	return n, d.plain(err)
+}
+
+func (d *duplex) TryWritev(bufs [][]byte) (int64, error) {
+	n, err := d.out.TryWritev(bufs)
+	return n, d.plain(err)
+}
+
+func (d *duplex) AwaitWrite() error           { return d.plain(d.out.AwaitWrite()) }
+func (d *duplex) SetPatience(t time.Duration) { d.out.SetPatience(t) }
+func (d *duplex) LocalAddr() net.Addr         { return d.in.local }
+func (d *duplex) RemoteAddr() net.Addr        { return d.in.remote }
 
 // Rest makes a duplex a Rester.
 func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.rc, wake) }
@@ -50,7 +79,10 @@ func (d *duplex) CloseWrite() error {
 	return d.out.Close()
 }
 
-func (d *duplex) Close() error { return errors.Join(d.in.Close(), d.out.Close()) }
+func (d *duplex) Close() error {
+	d.closed.Store(true)
+	return errors.Join(d.in.Close(), d.out.Close())
+}
 
 func (d *duplex) SetDeadline(t time.Time) error {
 	return errors.Join(d.SetReadDeadline(t), d.SetWriteDeadline(t))

@@ -44,9 +44,14 @@ func takeHandle(c interface {
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
+	return newHandle(fd), nil
+}
+
+// newHandle makes a handle of a descriptor that does not block, which it owns.
+func newHandle(fd int) *handle {
 	h := &handle{fd: fd}
-	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate), newWay(h, syscall.RawConn.Write, writeGate)
-	return h, nil
+	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate, 0), newWay(h, syscall.RawConn.Write, writeGate, idleGate)
+	return h
 }
 
 // Control calls use with the descriptor, which stays open meanwhile.
@@ -58,6 +63,15 @@ func (h *handle) Control(use func(fd uintptr)) error {
 	}
 	use(uintptr(h.fd))
 	return nil
+}
+
+// do is Control for what can fail.
+func (h *handle) do(use func(fd int) error) error {
+	var err error
+	if cerr := h.Control(func(fd uintptr) { err = use(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // Read calls try until it returns true, and waits for something to read in between.
@@ -78,11 +92,7 @@ func (h *handle) use(try func(fd uintptr) bool) (bool, error) {
 
 // CloseWrite ends the stream to the peer.
 func (h *handle) CloseWrite() error {
-	var err error
-	if cerr := h.Control(func(fd uintptr) { err = unix.Shutdown(int(fd), unix.SHUT_WR) }); cerr != nil {
-		return cerr
-	}
-	return os.NewSyscallError("shutdown", err)
+	return os.NewSyscallError("shutdown", h.do(func(fd int) error { return unix.Shutdown(fd, unix.SHUT_WR) }))
 }
 
 // Close frees who waits, and returns when nobody uses the descriptor any more.

@@ -86,6 +86,57 @@ func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
 	}
 }
 
+// Who had to wait to write keeps no descriptor for that, when he writes no more; who
+// waits yet does.
+func TestAGateForWritingGoes(t *testing.T) {
+	near, far := connected(t)
+	defer near.Close()
+	out := handleOf(t, near).out
+	size := 0
+	fill := func() {
+		n, err := near.(TryWriter).TryWritev([][]byte{make([]byte, 4<<20)})
+		must(t, err)
+		size += int(n)
+	}
+	wait := func(during func()) {
+		wrote := make(chan error, 1)
+		go func() {
+			_, err := near.Write(make([]byte, 1))
+			wrote <- err
+		}()
+		size++
+		awaitGate(t, out)
+		during()
+		_, err := io.CopyN(io.Discard, far, int64(size))
+		must(t, err)
+		must(t, <-wrote)
+		size = 0
+	}
+	fill()
+	wait(func() {})
+	if !out.hasGate() {
+		t.Fatal("no gate just after somebody waited")
+	}
+	fill()
+	wait(func() {
+		for end := time.Now().Add(watchdog); out.turn.TryLock(); { // else the writer is not there yet
+			out.turn.Unlock()
+			if time.Now().After(end) {
+				t.Fatal("nobody waits")
+			}
+		}
+		out.leave(out.gate)
+		if !out.hasGate() {
+			t.Fatal("the gate of somebody who waits was removed")
+		}
+	})
+	for end := time.Now().Add(watchdog); out.hasGate(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a gate, and nobody has waited for long")
+		}
+	}
+}
+
 // Who waits is freed by what comes, by a deadline that was set before or is set
 // then, and by Close, also where there is no descriptor for a gate.
 func TestWhatEndsWaiting(t *testing.T) {

@@ -117,27 +117,8 @@ func echo(t *testing.T, rw io.ReadWriteCloser) {
 // A channel lives through being parked again and again: its peer sees nothing of it, no
 // byte is lost or twice, in what is read, what is written and what waits to be.
 func TestParkedLivesOn(t *testing.T) {
-	for _, kind := range []string{"tcp://127.0.0.1:0", "unix:"} {
-		t.Run(kind[:3], func(t *testing.T) {
-			noLeaks(t)
-			if kind == "unix:" {
-				kind += t.TempDir() + "/s"
-			}
-			a := MustParseAddress(kind)
-			l, err := Listen(t.Context(), a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			a.Where = l.Addr().String()
-			dialled, err := withOutbox.Dial(inTime(t), a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			echo(t, accept(t, l))
-			l.Close()
-			echoes(t, a, dialled, 2<<20)
-		})
-	}
+	t.Run("tcp", func(t *testing.T) { socketLivesOn(t, "tcp://127.0.0.1:0") })
+	t.Run("unix", func(t *testing.T) { socketLivesOn(t, "unix:"+t.TempDir()+"/s") })
 	t.Run("pty", func(t *testing.T) {
 		noLeaks(t)
 		l, link := listenOn(t, "")
@@ -178,6 +159,24 @@ func TestParkedLivesOn(t *testing.T) {
 	})
 }
 
+// socketLivesOn is TestParkedLivesOn of what is dialled where one listens.
+func socketLivesOn(t *testing.T, address string) {
+	noLeaks(t)
+	a := MustParseAddress(address)
+	l, err := Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Where = l.Addr().String()
+	dialled, err := withOutbox.Dial(inTime(t), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echo(t, accept(t, l))
+	l.Close()
+	echoes(t, a, dialled, 2<<20)
+}
+
 // A layer can not be parked, and is as before.
 func TestParkRefusesLayers(t *testing.T) {
 	noLeaks(t)
@@ -209,53 +208,54 @@ type telnetLike struct{ Channel }
 // A listener that was parked lives on: who came meanwhile is accepted afterwards, its
 // name in the file system stays the same node all the time, and goes with its Close.
 func TestParkedListenerLivesOn(t *testing.T) {
-	for _, kind := range []string{"tcp://127.0.0.1:0?from=127.0.0.0/8", "unix:"} {
-		t.Run(kind[:3], func(t *testing.T) {
-			noLeaks(t)
-			path := ""
-			if kind == "unix:" {
-				path = filepath.Join(t.TempDir(), "s")
-				kind += path
-			}
-			a := MustParseAddress(kind)
-			l, err := Listen(t.Context(), a)
-			if err != nil {
-				t.Fatal(err)
-			}
-			to := a
-			to.Where = l.Addr().String()
-			to.Options = nil
-			before, _ := os.Stat(path)
-			for range 20 {
-				p, err := l.(Parker).Park()
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.Close()
-				dialled, err := Dial(inTime(t), to) // the kernel lets it in
-				if err != nil {
-					t.Fatal(err)
-				}
-				send(t, dialled, "hello")
-				if l, _, err = new(Env).AdoptListener(a, overAgain(t, p)); err != nil {
-					t.Fatal(err)
-				}
-				if l.Addr().String() != to.Where {
-					t.Fatalf("it listens on %s, not on %s", l.Addr(), to.Where)
-				}
-				ch := accept(t, l)
-				want(t, ch, "hello")
-				ch.Close()
-				dialled.Close()
-			}
-			if now, _ := os.Stat(path); path != "" && !os.SameFile(before, now) {
-				t.Error("it is another node")
-			}
-			l.Close()
-			if _, err := os.Stat(path); path != "" && !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("after Close: %v", err)
-			}
-		})
+	t.Run("tcp", func(t *testing.T) { listenerLivesOn(t, "tcp://127.0.0.1:0?from=127.0.0.0/8", "") })
+	t.Run("unix", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "s")
+		listenerLivesOn(t, "unix:"+path, path)
+	})
+}
+
+// listenerLivesOn is TestParkedListenerLivesOn of an address whose node is at path, "" if it
+// has none.
+func listenerLivesOn(t *testing.T, address, path string) {
+	noLeaks(t)
+	a := MustParseAddress(address)
+	l, err := Listen(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := a
+	to.Where = l.Addr().String()
+	to.Options = nil
+	before, _ := os.Stat(path)
+	for range 20 {
+		p, err := l.(Parker).Park()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		dialled, err := Dial(inTime(t), to) // the kernel lets it in
+		if err != nil {
+			t.Fatal(err)
+		}
+		send(t, dialled, "hello")
+		if l, _, err = new(Env).AdoptListener(a, overAgain(t, p)); err != nil {
+			t.Fatal(err)
+		}
+		if l.Addr().String() != to.Where {
+			t.Fatalf("it listens on %s, not on %s", l.Addr(), to.Where)
+		}
+		ch := accept(t, l)
+		want(t, ch, "hello")
+		ch.Close()
+		dialled.Close()
+	}
+	if now, _ := os.Stat(path); path != "" && !os.SameFile(before, now) {
+		t.Error("it is another node")
+	}
+	l.Close()
+	if _, err := os.Stat(path); path != "" && !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 

@@ -201,10 +201,15 @@ func setRaw(fd int, how uint) error {
 	if err != nil {
 		return os.NewSyscallError("tcgetattr", err)
 	}
-	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	rawInput(t)
 	t.Oflag &^= unix.OPOST
+	return os.NewSyscallError("tcsetattr", unix.IoctlSetTermios(fd, how, t))
+}
+
+// rawInput has a terminal change nothing of what comes in, and echo none of it.
+func rawInput(t *unix.Termios) {
+	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	return os.NewSyscallError("tcsetattr", unix.IoctlSetTermios(fd, how, t))
 }

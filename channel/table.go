@@ -13,16 +13,16 @@ import (
 
 // A transport is one row of the table of what carries bytes.
 type transport struct {
-	name     string
-	what     string                      // what stands behind the colon, for messages
-	hostport bool                        // Where is //host:port: it crosses a network
-	raw      bool                        // everything behind the colon is Where; no options
-	nowhere  bool                        // Where may be empty
-	file     bool                        // Where is a path
-	notFile  func(where string) bool     // a Where that is none all the same; nil: there is no such
-	nodes    func(where string) []string // the paths that are opened, if Where is not the one; nil: it is
-	options  []optionDef
-	check    func(Address) error // more checks without opening anything
+	name    string
+	what    string                      // what stands behind the colon, for messages
+	hosts   *hosts                      // Where is //host:port, of these hosts: it crosses a network; nil: it is not
+	raw     bool                        // everything behind the colon is Where; no options
+	nowhere bool                        // Where may be empty
+	file    bool                        // Where is a path
+	notFile func(where string) bool     // a Where that is none all the same; nil: there is no such
+	nodes   func(where string) []string // the paths that are opened, if Where is not the one; nil: it is
+	options []optionDef
+	check   func(Address) error // more checks without opening anything
 
 	// One of the two may be nil: it cannot.
 	dial   func(context.Context, *Env, Address) (Channel, error)
@@ -53,6 +53,7 @@ func transports() []*transport {
 		tcpTransport,
 		udpTransport,
 		unixTransport,
+		vsockTransport,
 		ptyTransport,
 		serialTransport,
 		execTransport,
@@ -60,6 +61,7 @@ func transports() []*transport {
 		fileTransport,
 		pipeTransport,
 		fdTransport,
+		stdioTransport,
 		nullTransport,
 		simTransport,
 	}

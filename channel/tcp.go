@@ -13,11 +13,11 @@ import (
 )
 
 var tcpTransport = &transport{
-	name:     "tcp",
-	hostport: true,
-	options:  []optionDef{{name: "http", check: isOneOf("allow")}},
-	dial:     dialTCP,
-	listen:   listenTCP,
+	name:    "tcp",
+	hosts:   ipHosts,
+	options: []optionDef{{name: "http", check: isOneOf("allow")}},
+	dial:    dialTCP,
+	listen:  listenTCP,
 
 	adopt:         adoptTCP,
 	adoptListener: adoptTCPListener,
@@ -31,14 +31,9 @@ const tcpDeadAfter = 30 * time.Second
 var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
 func setUserTimeout(h *handle) error {
-	var err error
-	cerr := h.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(tcpDeadAfter.Milliseconds()))
+	return h.do(func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(tcpDeadAfter.Milliseconds()))
 	})
-	if cerr != nil {
-		return cerr
-	}
-	return err
 }
 
 // A socket is an fdChannel with a half close, over a handle.
@@ -54,7 +49,12 @@ func newSocket(c conn) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socket{&fdChannel{f: h, rc: h, local: local, remote: remote}, h}, nil
+	return newSocketOf(h, local, remote), nil
+}
+
+// newSocketOf makes a socket of a handle, which it owns.
+func newSocketOf(h *handle, local, remote net.Addr) *socket {
+	return &socket{&fdChannel{f: h, rc: h, local: local, remote: remote}, h}
 }
 
 func (s *socket) CloseWrite() error {

@@ -30,7 +30,7 @@ type tlsSide struct {
 func tlsClientLayer(e *Env, a Address) (Layer, error) {
 	serverName, insecure := a.Get("servername"), a.Get("verify") == "false"
 	if serverName == "" {
-		serverName = a.Host()
+		serverName = a.ServerName()
 	}
 	if serverName == "" && !insecure {
 		return nil, errors.New("tls: the address has no host whose certificate to expect; give servername=NAME, or verify=false")

@@ -22,7 +22,7 @@ import (
 // What is written goes out in datagrams of at most udpPayload bytes; with whole=true each
 // write is one datagram, however large. A read never gives bytes of two.
 var udpTransport = &transport{
-	name: "udp", hostport: true,
+	name: "udp", hosts: ipHosts,
 	options: []optionDef{
 		{name: "local", check: checkHostPort},
 		{name: "whole", check: isBool},

@@ -18,6 +18,7 @@ type way struct {
 	await  func(rc syscall.RawConn, try func(uintptr) bool) error // tries, and waits for what goes this way
 	again  func(uintptr) bool                                     // one more try, whatever it is called with
 	most   int                                                    // readGate or writeGate
+	idle   time.Duration                                          // how long a gate stays that nobody uses; 0: until rest
 
 	turn sync.Mutex // who reads or writes, also while it waits
 
@@ -35,8 +36,9 @@ type way struct {
 
 // A gate is a duplicate of the descriptor that Go's poller knows, to wait at.
 type gate struct {
-	f  *os.File
-	rc syscall.RawConn
+	f      *os.File
+	rc     syscall.RawConn
+	unused *time.Timer // nil: it stays
 }
 
 const (
@@ -47,13 +49,18 @@ const (
 	readGate  = 8
 	writeGate = 64
 
+	// idleGate is how long a gate for writing outlives the last wait at it: a burst. A
+	// thousand clients whom one burst had wait would keep a thousand descriptors
+	// through a silence of days else. A reader's is removed when he rests.
+	idleGate = time.Second
+
 	// gateless is how often a way tries that can have no gate, as there is no
 	// descriptor left. Nothing tells when there is one again.
 	gateless = 10 * time.Millisecond
 )
 
-func newWay(h *handle, await func(syscall.RawConn, func(uintptr) bool) error, most int) *way {
-	w := &way{handle: h, await: await, most: most}
+func newWay(h *handle, await func(syscall.RawConn, func(uintptr) bool) error, most int, idle time.Duration) *way {
+	w := &way{handle: h, await: await, most: most, idle: idle}
 	w.again = func(uintptr) bool {
 		w.tries++
 		var done bool
@@ -101,6 +108,7 @@ func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
 		w.streak = 0
 		w.rest()
 	}
+	w.used(g)
 	switch {
 	case err == nil:
 		return w.err
@@ -125,8 +133,34 @@ func (w *way) addGate() error {
 		g.f.Close()
 		return err
 	}
+	if w.idle > 0 {
+		g.unused = time.AfterFunc(w.idle, func() { w.leave(g) })
+	}
 	w.gate = g
 	return nil
+}
+
+// used notes that somebody was at the gate until now.
+func (w *way) used(g *gate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gate == g && g.unused != nil {
+		g.unused.Reset(w.idle)
+	}
+}
+
+// leave removes a gate that nobody has used for a while. Who is at it now, or comes
+// first, tells when he is done.
+func (w *way) leave(g *gate) {
+	if !w.turn.TryLock() {
+		return
+	}
+	defer w.turn.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gate == g {
+		w.remove()
+	}
 }
 
 func newGate(fd int) (*gate, error) {
@@ -177,6 +211,9 @@ func (w *way) end() {
 // remove removes the gate. Called with mu held.
 func (w *way) remove() {
 	if w.gate != nil {
+		if w.gate.unused != nil {
+			w.gate.unused.Stop()
+		}
 		w.gate.f.Close() // no error of a duplicate's matters
 		w.gate = nil
 	}

@@ -84,7 +84,7 @@ func wsClientLayer(_ *Env, a Address) (Layer, error) {
 		}
 	}
 	o := WebsocketOptions{Path: wsPath(a), Protocols: []string{wsProtocol}}
-	if a.Network() {
+	if a.ServerName() != "" {
 		o.Host = a.Where
 	}
 	return func(ctx context.Context, under Channel) (Channel, error) {

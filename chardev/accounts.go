@@ -123,19 +123,19 @@ func addGroups(who *access.Identity, in Accounts) error {
 }
 
 // sourceOf is from where whoever is at the other end of a channel shows a secret: a
-// user of this host, or an address of a network without its port.
+// user of this host, or an address of a network, or a guest, without its port.
 func sourceOf(ch channel.Channel) accounts.Source {
 	if l, ok := channel.As[channel.Local](ch); ok {
 		if p, err := l.PeerCred(); err == nil {
 			return accounts.FromUser(p.UID)
 		}
 	}
-	a := addrText(ch.RemoteAddr())
-	if host, _, err := net.SplitHostPort(a); err == nil {
+	a := ch.RemoteAddr()
+	if host, _, err := net.SplitHostPort(a.String()); err == nil {
 		if ip, err := netip.ParseAddr(host); err == nil {
 			return accounts.FromIP(ip)
 		}
 		return accounts.FromPlace(host)
 	}
-	return accounts.FromPlace(ch.RemoteAddr().Network())
+	return accounts.FromPlace(a.Network())
 }

@@ -209,12 +209,19 @@ func TestSourceOf(t *testing.T) {
 		{at(&net.TCPAddr{IP: net.ParseIP("2001:db8::5"), Port: 5}), "2001:db8::/64"},
 		{at(&net.TCPAddr{IP: net.ParseIP("fe80::5"), Zone: "eth0", Port: 5}), "fe80::/64"},
 		{at(&net.UnixAddr{Net: "unix"}), "unix"},
+		{at(vsockPeer("3:1025")), "3"},
 	} {
 		if have := sourceOf(c.ch).String(); have != c.want {
 			t.Errorf("have %q, want %q", have, c.want)
 		}
 	}
 }
+
+// A vsockPeer is the address of a vsock.
+type vsockPeer string
+
+func (vsockPeer) Network() string  { return "vsock" }
+func (p vsockPeer) String() string { return string(p) }
 
 // An addressed is a channel from a given address.
 type addressed struct {

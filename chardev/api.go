@@ -120,7 +120,7 @@ const (
 )
 
 // ChardevRequest is a chardev that is to be added, or to replace the one of its name. Paths
-// are whole ones. Commands and files (exec:, command:, file:, pipe:, fd:) only a config
+// are whole ones. Commands and files (exec:, command:, file:, pipe:, stdio:, fd:) only a config
 // file may have.
 type ChardevRequest struct {
 	Name      string         `json:"name,omitempty"`      // absent where the path has it

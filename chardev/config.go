@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"slices"
 	"time"
 
 	"chardevd/channel"
@@ -23,6 +24,14 @@ type Config struct {
 	Warnings    []string // file:line:column: what is accepted but odd, or not acted on
 
 	uses []*use // the daemon's own
+}
+
+// Stdio says whether the daemon's standard input and output belong to an endpoint.
+func (c *Config) Stdio() bool {
+	is := func(e Endpoint) bool { return e.Address.Transport == "stdio" }
+	return slices.ContainsFunc(c.Chardevs, func(c ChardevConfig) bool {
+		return is(c.Device) || slices.ContainsFunc(c.Frontends, func(f FrontendConfig) bool { return is(f.Endpoint) })
+	})
 }
 
 // An HTTPConfig is [http].

@@ -1,10 +1,8 @@
 package chardev
 
 import (
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -92,7 +90,7 @@ func (u *use) direction() bool {
 		u.failf("%s cannot be opened, only listened on", a.Transport)
 	case !a.Network():
 		return true
-	case wildcard(a.Host()):
+	case a.AllHosts():
 		u.failf("to connect, the address must say which host")
 	case a.Port() == "0":
 		u.failf("to connect, the address must say which port")
@@ -136,6 +134,10 @@ func (u *use) security() {
 		u.failf("it goes beyond this host, and nothing protects what goes by udp; use tls://, or say insecure=true")
 		return
 	}
+	if u.listen && a.Transport == "vsock" {
+		u.failf("any guest can reach it, or whose guest this is, without TLS; put tls+ before it, listen on local, or say insecure=true (from= is whom to let in)")
+		return
+	}
 	if u.listen {
 		u.failf("it can be reached from other hosts, without TLS; put tls+ before it, listen on 127.0.0.1, or say insecure=true")
 		return
@@ -167,7 +169,7 @@ func (l *loader) identity(u *use) {
 	}
 	switch {
 	case !u.listen:
-		if a.Host() == "" && a.Get("servername") == "" && a.Get("verify") != "false" {
+		if a.ServerName() == "" && a.Get("servername") == "" && a.Get("verify") != "false" {
 			u.failf("the address has no host whose certificate to expect; say servername=NAME, or verify=false")
 		}
 	case name == "" && beyond:
@@ -198,14 +200,17 @@ func (l *loader) clash(u *use, earlier []*use) {
 			continue
 		}
 		own := e.chardev == u.chardev && e.device != u.device
-		if !own && !(e.listen && u.listen) {
+		stdio := u.address.Transport == "stdio"
+		if !own && !(e.listen && u.listen) && !stdio {
 			continue
 		}
 		where := "by default"
 		if e.value != nil {
 			where = e.at.String()
 		}
-		if own && !(e.listen && u.listen) {
+		if stdio {
+			u.failf("the daemon has one standard input and output, and %s has them (%s)", e.what, where)
+		} else if own && !(e.listen && u.listen) {
 			u.failf("a frontend cannot be its chardev's own device (%s, %s)", e.what, where)
 		} else {
 			u.failf("%s listens there already (%s)", e.what, where)
@@ -225,7 +230,7 @@ func (u *use) place() string {
 		return a.Transport + " port " + a.Port() // of some host: see sameHost
 	case a.Transport == "unix":
 		return "abstract " + a.Where
-	case a.Transport == "fd":
+	case a.Transport == "fd" || a.Transport == "stdio":
 		return a.Transport + " " + a.Where
 	}
 	return ""
@@ -235,27 +240,8 @@ func (u *use) place() string {
 func sameHost(ua, ub *use) bool {
 	a, b := ua.address, ub.address
 	return !a.Network() ||
-		host(a.Host()) == host(b.Host()) || wildcard(a.Host()) && ub.here() || wildcard(b.Host()) && ua.here()
+		a.SameHost(b) || a.AllHosts() && ub.here() || b.AllHosts() && ua.here()
 }
 
 // here says whether the host of a network address is this one.
 func (u *use) here() bool { return u.listen || u.address.Loopback() }
-
-// wildcard says whether a host stands for all of this machine's. Listening on
-// 0.0.0.0 is listening on :: as well (package net).
-func wildcard(h string) bool {
-	ip, err := netip.ParseAddr(h)
-	return h == "" || err == nil && ip.Unmap().IsUnspecified()
-}
-
-// host brings a host to the form in which it can be compared.
-func host(h string) string {
-	if ip, err := netip.ParseAddr(h); err == nil {
-		return ip.Unmap().String()
-	}
-	h = strings.ToLower(strings.TrimSuffix(h, "."))
-	if h == "localhost" { // what package net listens on for it
-		return "127.0.0.1"
-	}
-	return h
-}

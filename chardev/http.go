@@ -229,7 +229,7 @@ func mostClients(a channel.Address) int64 {
 func (d *httpDoor) url() string {
 	a := d.ep.Address
 	host := a.Host()
-	if wildcard(host) {
+	if a.AllHosts() {
 		host = "localhost"
 	}
 	scheme := map[string]string{"tcp": "http", "tls+tcp": "https"}[strings.Join(append(a.Layers[:len(a.Layers):len(a.Layers)], a.Transport), "+")]

@@ -182,7 +182,12 @@ func placeName(ch channel.Channel) string {
 	return addrText(ch.RemoteAddr())
 }
 
-func addrText(a net.Addr) string { return cmp.Or(a.String(), a.Network()) }
+func addrText(a net.Addr) string {
+	if a.Network() == "vsock" { // which nobody would know by its two numbers
+		return "vsock:" + a.String()
+	}
+	return cmp.Or(a.String(), a.Network())
+}
 
 // lookedUp is the identity that names in words stand for, to be asked about: to a
 // user of this host belong its number and its groups.

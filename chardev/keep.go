@@ -169,7 +169,7 @@ func (s *Server) keep(now *Config, file string, want ChardevRequest) (*Config, e
 
 // inFilesOnly are the transports that only who writes the config files may name: they run
 // commands as the daemon's user, write its files, or take what was given to it.
-var inFilesOnly = []string{"exec", "command", "file", "pipe", "fd"}
+var inFilesOnly = []string{"exec", "command", "file", "pipe", "stdio", "fd"}
 
 // mayName refuses what is for the config files only.
 func mayName(all []channel.Address) error {

@@ -52,7 +52,7 @@ func reach(ep *Endpoint) string {
 		return ""
 	}
 	host := a.Host()
-	if a.Network() && wildcard(host) {
+	if a.AllHosts() {
 		host = "localhost"
 	}
 	to := net.JoinHostPort(host, a.Port())
@@ -66,6 +66,10 @@ func reach(ep *Endpoint) string {
 		return "socat -,rawer,escape=0x1d UNIX-CONNECT:" + quote(a.Where)
 	case "pipe":
 		return "cat " + quote(a.Where+".out") + " & cat > " + quote(a.Where+".in")
+	case "vsock":
+		if a.Loopback() {
+			return "socat -,rawer,escape=0x1d VSOCK-CONNECT:1:" + a.Port()
+		}
 	case "udp":
 		return fmt.Sprintf("nc -u %s %s", host, a.Port())
 	case "tcp":

@@ -25,11 +25,12 @@ type linux struct {
 	asked int // commands, so far
 }
 
-// kernelModules are what the guest loads, in this order: USB serial adapters and
-// a network card. The driver of its UARTs is built in.
+// kernelModules are what the guest loads, in this order: USB serial adapters, a network
+// card, and sockets to itself by vsock. The driver of its UARTs is built in.
 var kernelModules = []string{
 	"usb-common", "usbcore", "xhci-hcd", "xhci-pci", "usbserial", "ftdi_sio",
 	"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "failover", "net_failover", "virtio_net",
+	"vsock", "vmw_vsock_virtio_transport_common", "vsock_loopback",
 }
 
 // guestInit is the guest's first program. The network is QEMU's own (slirp), whose

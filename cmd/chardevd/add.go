@@ -44,8 +44,8 @@ same of both stays: its history and, if their frontend does, its clients.
 
 const keepForms = `A device and a frontend are an address, or a table as in the config file. --set gives
 any other key of [[chardev]]; its value is as in the config file, but that a text needs no
-quotes. Paths are whole ones. exec:, command:, file:, pipe: and fd: are for the
-config file alone.`
+quotes. Paths are whole ones. exec:, command:, file:, pipe:, stdio: and fd: are for
+the config file alone.`
 
 // newKeep is what add and replace have in common; do has the daemon do it.
 func newKeep(do func(*control.Client, context.Context, chardev.ChardevRequest) (chardev.Changes, error)) (*cobra.Command, *daemonFlags) {

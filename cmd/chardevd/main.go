@@ -13,6 +13,7 @@ import (
 
 	"chardevd/channel"
 	"chardevd/chardev"
+	"chardevd/cmd/chardevd/internal/imports"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -55,11 +56,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 // wentWrong is an error of a command whose exitFailed says something else.
 type wentWrong struct{ error }
 
-// inWords is an error as it is printed. The mistakes in a config are a line each
-// that begins with its place, as editors want it.
+// inWords is an error as it is printed. The mistakes in a config, and in what is
+// imported, are a line each that begins with its place, as editors want it.
 func inWords(err error) string {
-	if m, ok := err.(*chardev.ConfigError); ok {
-		return m.Error()
+	switch err.(type) {
+	case *chardev.ConfigError, *imports.Mistakes:
+		return err.Error()
 	}
 	return "chardevd: " + err.Error()
 }
@@ -81,7 +83,7 @@ time, from one shared history.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	return root
 }
 

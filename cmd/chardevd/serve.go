@@ -32,7 +32,7 @@ func newServe() *cobra.Command {
 		Short: "Run the daemon in the foreground",
 		Long: `Run the daemon in the foreground. It prints how to reach each frontend, and a
 line "ready" when all that could be opened is open; what could not be opened is
-tried again. The log goes to stderr.
+tried again. The log goes to stderr; and so does all that, if a chardev has stdio:.
 
 SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
 all of it could be written to the journals; a second one ends at once. Under systemd,
@@ -69,7 +69,11 @@ SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 				from, taken = takeStored(manager, log)
 				defer taken()
 			}
-			return serveOn(ctx, cfg, log, cmd.OutOrStdout(), lines, signals, from, manager)
+			stdout := cmd.OutOrStdout()
+			if cfg.Stdio() { // it is a console
+				stdout = cmd.ErrOrStderr()
+			}
+			return serveOn(ctx, cfg, log, stdout, lines, signals, from, manager)
 		},
 	}
 	configFlag(cmd, &file)
