@@ -14,11 +14,14 @@ import (
 // It makes the peer of each console, or what QEMU has itself if asWritten.
 func Qemu(file, text string, asWritten bool) (*Config, error) {
 	q := &qemu{
-		guestImporter: guestImporter{source: source{file: file, text: text}, asWritten: asWritten, out: new(Config)},
-		byID:          map[string]*qemuChardev{},
-		uses:          map[string][]qemuUse{},
-		objects:       map[string]*qemuObject{},
-		made:          map[string]bool{},
+		guestImporter: guestImporter{
+			source: source{file: file, text: text}, asWritten: asWritten, out: new(Config),
+			comes: "-chardev socket,id=%s,path=%s,reconnect=1",
+		},
+		byID:    map[string]*qemuChardev{},
+		uses:    map[string][]qemuUse{},
+		objects: map[string]*qemuObject{},
+		made:    map[string]bool{},
 	}
 	q.main()
 	return q.finish("there is no character device of QEMU here: no -chardev, no -serial")
