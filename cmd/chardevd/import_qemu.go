@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"chardevd/channel"
 	"chardevd/cmd/chardevd/internal/imports"
 )
 
@@ -29,11 +30,11 @@ places, what QEMU served and dialled, and QEMU gets a socket to it instead.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n := 0
-			for n < len(args) && (args[n] == "-h" || args[n] == "--help" || strings.HasPrefix(args[n], "--as-written")) {
+			for n < len(args) && isOurs(args[n]) {
 				n++
 			}
 			if err := cmd.Flags().Parse(args[:n]); err != nil {
-				return &wentWrong{fmt.Errorf("%w; see \"%s --help\"", err, cmd.CommandPath())}
+				return &wentWrong{fmt.Errorf("%w; see \"%s --help\"", flagError(cmd, err), cmd.CommandPath())}
 			}
 			if help, err := cmd.Flags().GetBool("help"); help && err == nil {
 				return cmd.Help()
@@ -60,4 +61,12 @@ places, what QEMU served and dialled, and QEMU gets a socket to it instead.`,
 	}
 	cmd.Flags().BoolVar(&asWritten, "as-written", false, "what QEMU has, not its peer")
 	return cmd
+}
+
+// isOurs says whether an argument is a flag of import qemu, or was meant to be one: QEMU
+// takes two dashes, too.
+func isOurs(arg string) bool {
+	flag, ok := strings.CutPrefix(arg, "--")
+	flag, _, _ = strings.Cut(flag, "=")
+	return arg == "-h" || ok && channel.Nearest(flag, []string{"as-written", "help"}) != ""
 }

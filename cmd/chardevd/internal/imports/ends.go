@@ -191,6 +191,13 @@ func (g *guestImporter) path(at place, what, transport, where string, listen boo
 	return Endpoint{a, listen}, ok
 }
 
+// namedTTY is a pty that a machine has without a name that stays: it gets one.
+func (g *guestImporter) namedTTY(c *console) Endpoint {
+	a := channel.Address{Transport: "pty", Where: g.name(c) + ".pty"}
+	c.comments = append(c.comments, "the tty has a name that stays: "+a.Where)
+	return Endpoint{a, true}
+}
+
 // role says whether our end listens where the machine's does or does not.
 func (g *guestImporter) role(serves bool) (listen bool) { return serves == g.asWritten }
 

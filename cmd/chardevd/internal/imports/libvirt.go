@@ -341,13 +341,12 @@ func (v *libvirt) ptyEnd(c *console, e *element, where string, at place) (Endpoi
 	}
 	switch {
 	case v.asWritten:
-		where = v.name(c) + ".pty"
-		c.comments = append(c.comments, "the tty has a name that stays: "+where)
+		return v.namedTTY(c), true
 	case where == "":
 		v.mistake(at, "%s: pty: its tty is known only while the domain runs, and has another name each time: use type='unix' with mode='bind'", c.what)
 		return Endpoint{}, false
 	case strings.HasPrefix(where, "/dev/pts/"):
 		v.notice(at, "%s: pty: %s is its tty until the domain ends; it has another name the next time: type='unix' with mode='bind' has one that stays", c.what, where)
 	}
-	return v.path(at, c.what, "pty", where, v.asWritten)
+	return v.path(at, c.what, "pty", where, false)
 }
