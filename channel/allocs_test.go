@@ -20,6 +20,13 @@ func TestLayersAllocateNothing(t *testing.T) {
 			}
 		}
 	}
+	for _, layer := range []string{"ws", "telnet", "rfc2217"} { // crypto/tls has garbage for each record that it reads
+		for _, c := range chunks {
+			if a := testing.AllocsPerRun(runs, carries(t, layer, c.bufs)); a != 0 {
+				t.Errorf("%s: %v allocations for %d bytes written and read", layer, a, c.size)
+			}
+		}
+	}
 	for _, f := range framings() {
 		if a := testing.AllocsPerRun(runs, f.do); a != 0 {
 			t.Errorf("%s: %v allocations for a frame of %d bytes", f.name, a, f.size)

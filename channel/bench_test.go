@@ -2,6 +2,7 @@ package channel
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"testing"
@@ -74,6 +75,25 @@ var layersAlone = []writer{
 		return NewWebsocket(swallowed(tb), nil, WebsocketOptions{PingInterval: -1})
 	}},
 	{"ws client", func(tb testing.TB) Channel { return newWebsocketClient(swallowed(tb), nil, WebsocketOptions{}) }},
+	{"telnet", func(tb testing.TB) Channel { return agreed(tb, "telnet") }},
+	{"rfc2217", func(tb testing.TB) Channel { return agreed(tb, "rfc2217") }},
+}
+
+// agreed is the server's side of a layer with all said that there is to say before the
+// first bytes, and nobody to read what it writes from then on.
+func agreed(tb testing.TB, layer string) Channel {
+	client, server, far, _ := layeredPair(tb, layer, 64<<10)
+	for _, way := range [][2]Channel{{client, server}, {server, client}, {client, server}} {
+		if _, err := way[0].Write([]byte{'x'}); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := io.ReadFull(way[1], make([]byte, 1)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	far.Discard()
+	tb.Cleanup(func() { client.Close(); server.Close() })
+	return server
 }
 
 // chunks are a key's echo, and what the history gives where a block ends.
@@ -96,6 +116,37 @@ func BenchmarkWritev(b *testing.B) {
 					if _, err := ch.Writev(c.bufs); err != nil {
 						b.Fatal(err)
 					}
+				}
+			})
+		}
+	}
+}
+
+// carries is a layer with both its sides, which writes something on the one and reads it
+// on the other, by a pipe.
+func carries(tb testing.TB, layer string, bufs [][]byte) func() {
+	client, server, _, _ := layeredPair(tb, layer, 256<<10)
+	tb.Cleanup(func() { client.Close(); server.Close() })
+	got := make([]byte, SizeOf(bufs))
+	return func() {
+		if _, err := client.Writev(bufs); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := io.ReadFull(server, got); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, layer := range []string{"tls", "ws", "telnet", "rfc2217"} {
+		for _, c := range chunks {
+			b.Run(fmt.Sprintf("%s/%d", layer, c.size), func(b *testing.B) {
+				do := carries(b, layer, c.bufs)
+				b.SetBytes(int64(c.size))
+				b.ReportAllocs()
+				for b.Loop() {
+					do()
 				}
 			})
 		}

@@ -65,5 +65,15 @@
 // first use of a system call that only a signal can interrupt (interrupt.go): a program
 // with another use for that signal has to know.
 //
+// # Versions
+//
+// The module is versioned semantically (semver.org). While it is v0 a minor version may
+// break what is exported here, and its notes say so; a patch does not. What counts as
+// breaking: a program that compiles no more, an address that is refused or means another
+// thing, a promise of Channel or of an ability that no longer holds (channeltest is
+// their list). New transports, layers, options, abilities, fields of Env and of the
+// structs of options do not, so name the fields of these where you make them; nor do the words
+// of errors, for which there are IsGone and errors.Is.
+//
 // This package knows nothing of consoles: it imports no other one of the module.
 package channel

@@ -83,6 +83,20 @@ func ExampleParseAddress() {
 	// want host:port, have "localhost" (an IPv6 address stands in brackets)
 }
 
+// What a function writes to a channel is kept in memory, without another goroutine.
+func ExamplePipe() {
+	ch, kept := channel.Pipe(1 << 20)
+	defer ch.Close()
+	ch.Writev([][]byte{[]byte("uptime\r\n"), []byte("up 3 days\r\n")})
+	fmt.Println(kept.Buffered(), "bytes")
+	ch.CloseWrite()
+	all, err := io.ReadAll(kept)
+	fmt.Printf("%q, %v\n", all, err)
+	// Output:
+	// 19 bytes
+	// "uptime\r\nup 3 days\r\n", <nil>
+}
+
 // TLS over a UNIX socket, with the certificate that an Env makes for itself. The
 // client trusts exactly that one.
 func ExampleEnv() {

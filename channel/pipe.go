@@ -11,7 +11,9 @@ import (
 // Pipe makes a channel in memory and returns its two ends. size is how many
 // bytes each direction holds; below 1 counts as 1. It keeps the whole contract of Channel,
 // has no goroutine and no descriptor, and can be stalled and broken at will,
-// which makes it the fake that tests are written against.
+// which makes it the fake that tests are written against. It is the buffer in memory as well
+// (QEMU's QIOChannelBuffer): no write waits while size has room for it all, and the other
+// end reads it back.
 //
 // Closing an end lets the peer read what is buffered and then io.EOF; what the
 // peer writes from then on fails with EPIPE, as on a UNIX socket.

@@ -69,6 +69,40 @@ log = false
 	}
 }
 
+// What goes through a stream between two plain sockets never comes into the daemon: it
+// is spliced, both ways.
+func TestSystemCallsOfAStream(t *testing.T) {
+	dir := folder(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d := newDaemon(t, dir, `
+[[stream]]
+name = "pass"
+listen = "unix:front"
+connect = "tcp://@server@"
+`, map[string]any{"server": l.Addr()})
+	d.serve()
+	client := dialSilent(t, "unix", d.path("front")).Conn
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	exchange(t, client, server, 4<<10) // who it is for was found out
+	const size = 8 << 20
+	c := traced(t, d, func() { exchange(t, client, server, size) })
+	t.Logf("%d bytes each way: %d bytes by splice, %d by a read, in %v", size, c.spliced, c.bytes, c.calls)
+	if want := 2 * 2 * size; c.spliced != want { // into a pipe and out of it
+		t.Errorf("%d bytes were spliced, want %d", c.spliced, want)
+	}
+	if c.bytes > 4<<10 || c.writes > c.calls["splice"]/10 { // Go's scheduler wakes its poller
+		t.Errorf("%d bytes were read, and there were %d writes beside %d splices", c.bytes, c.writes, c.calls["splice"])
+	}
+}
+
 // swallow reads all that comes, and waits for it to end with the test.
 func swallow(t testing.TB, c net.Conn) {
 	done := make(chan struct{})
@@ -102,13 +136,15 @@ type calls struct {
 	bytes  int // in them
 	reads  int // all reads
 	writes int
+
+	spliced int // bytes, into a pipe and out of one
 }
 
 // traced follows the daemon with strace while it does something.
 func traced(t testing.TB, d *daemon, do func()) *calls {
 	t.Helper()
 	file := d.path("trace")
-	s := start(t, program(t, "strace"), "-f", "-s", "0", "-e", "signal=none", "-e", "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,futex,epoll_pwait",
+	s := start(t, program(t, "strace"), "-f", "-s", "0", "-e", "signal=none", "-e", "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,splice,futex,epoll_pwait",
 		"-o", file, "-p", strconv.Itoa(d.cmd.Process.Pid))
 	if err := s.stderr.sees(patience, "attached"); err != nil {
 		t.Fatalf("strace cannot follow the daemon (in a container it needs the capability SYS_PTRACE): %v", err)
@@ -150,8 +186,13 @@ func (c *calls) line(s string) {
 			c.writes++
 		}
 	}
-	if m := resultLine.FindStringSubmatch(s); m != nil && reading(m[1]) {
-		if n, err := strconv.Atoi(m[2]); err == nil && n > 0 {
+	if m := resultLine.FindStringSubmatch(s); m != nil {
+		n, err := strconv.Atoi(m[2])
+		switch {
+		case err != nil || n <= 0:
+		case m[1] == "splice":
+			c.spliced += n
+		case reading(m[1]):
 			c.chunks++
 			c.bytes += n
 		}

@@ -201,20 +201,7 @@ frontends = ["pipe:p", "udp://127.0.0.1:@at@", "unix:front"]
 // Descriptors that the daemon was started with: a connected socket as the device, and one
 // that is listened on as a frontend.
 func TestGivenDescriptors(t *testing.T) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs := os.NewFile(uintptr(pair[1]), "device")
-	defer theirs.Close()
-	ours := os.NewFile(uintptr(pair[0]), "guest")
-	defer ours.Close()
-	guest, err := net.FileConn(ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer guest.Close()
-	ours.Close()
+	theirs, guest := connectedPair(t)
 	l := listenOn(t, "tcp", "127.0.0.1:0")
 	lf, err := l.(*net.TCPListener).File()
 	if err != nil {

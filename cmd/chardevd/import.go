@@ -22,7 +22,7 @@ and then nothing is printed.`,
 		Args: whichCommand,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args never lets it
 	}
-	cmd.AddCommand(newImportQemu(), newImportLibvirt())
+	cmd.AddCommand(newImportQemu(), newImportLibvirt(), newImportSer2net())
 	return cmd
 }
 

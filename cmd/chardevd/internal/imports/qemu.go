@@ -186,7 +186,7 @@ func (q *qemu) console(c *qemuChardev) {
 		by = append(by, u.what)
 	}
 	if len(uses) > 0 && !console {
-		q.skip(c.at, "%s is left out: it is of %s, which is no console", c.what, strings.Join(by, ", "))
+		q.skip(c.at, "%s is left out: it belongs to %s, which is no console", c.what, strings.Join(by, ", "))
 		return
 	}
 	if why := backendNotHere[c.backend]; why != "" {

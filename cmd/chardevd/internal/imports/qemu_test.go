@@ -183,12 +183,35 @@ func TestWholeCommandLineOfQemu(t *testing.T) {
 				t.Errorf("%q: want %s, have\n%s", text, want, made)
 			}
 		}
-		if len(c.Chardevs) != 2 || len(c.Notices) != 1 || !strings.Contains(c.Notices[0].Text, "of a monitor") {
+		if len(c.Chardevs) != 2 || len(c.Notices) != 1 || !strings.Contains(c.Notices[0].Text, "belongs to a monitor") {
 			t.Errorf("want 2 chardevs and a word about the monitor, have %d and %v", len(c.Chardevs), c.Notices)
 		}
 		if wrong := l.load(t, made); wrong != "" {
 			t.Error(wrong)
 		}
+	}
+}
+
+func TestCredentialsOfQemu(t *testing.T) {
+	l := newLoader(t)
+	c, err := Qemu("options", `-object secret,id=s,file=/etc/x,format=raw
+-object tls-creds-x509,id=t.0,dir=/pki,endpoint=server,passwordid=s,priority=NORMAL,sanity-check=no
+-object tls-creds-x509,id=t1,dir=pki,endpoint=client
+-chardev socket,id=a,host=127.0.0.1,port=1,server=on,tls-creds=t.0
+-chardev socket,id=b,host=127.0.0.1,port=2,server=on,tls-creds=t.0
+-chardev socket,id=c,host=127.0.0.1,port=3,reconnect=1,tls-creds=t1`, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Credentials) != 2 || c.Credentials[0].Dir != "/pki" || c.Credentials[0].PassphraseFile != "/etc/x" || c.Credentials[1].Dir != "pki" {
+		t.Errorf("want those of both folders, have %+v", c.Credentials)
+	}
+	if len(c.Notices) != 3 || c.Notices[2].Line != 3 {
+		t.Errorf("want a word on priority, sanity-check and the relative folder, have %v", c.Notices)
+	}
+	made := l.text(t, c)
+	if wrong := l.load(t, made); wrong != "" {
+		t.Errorf("%s\n%s", wrong, made)
 	}
 }
 
