@@ -48,7 +48,9 @@ func (w *writer) table(comments []string, v any) {
 	e := toml.NewEncoder(&one)
 	e.Indent = ""
 	w.err = e.Encode(v)
-	w.text.Write(bytes.TrimLeft(one.Bytes(), "\n"))
+	// A table of tables has a header that is one too many: it may stand once in a file.
+	text := bytes.TrimPrefix(bytes.TrimLeft(one.Bytes(), "\n"), []byte("[credentials]\n"))
+	w.text.Write(bytes.TrimLeft(text, "\n"))
 }
 
 // comment is a text without what TOML has in no comment.

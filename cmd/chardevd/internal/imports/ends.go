@@ -19,6 +19,7 @@ type guestImporter struct {
 	source
 	asWritten bool   // what the machine has, not its peer
 	machine   string // what names begin with, "" if the machine has none
+	comes     string // what has it come to a socket, of a chardev that has its backends: id and path
 	out       *Config
 	skipped   []Notice // what is no console
 }
@@ -67,7 +68,7 @@ func (g *guestImporter) add(c *console) {
 		made.Device = c.ends[0]
 	} else {
 		made.Device = Endpoint{channel.Address{Transport: "unix", Where: made.Name + socketSuffix}, true}
-		made.Comments = append(made.Comments, fmt.Sprintf("QEMU comes to it: -chardev socket,id=%s,path=%s,reconnect=1 in place of its own", c.name, made.Device.Address.Where))
+		made.Comments = append(made.Comments, "QEMU comes to it: "+fmt.Sprintf(g.comes, c.name, made.Device.Address.Where)+" in place of its own")
 		for _, e := range c.ends {
 			f := Frontend{Endpoint: e}
 			if !e.Listen && c.retry != "" {
@@ -102,8 +103,8 @@ func (g *guestImporter) name(c *console) string {
 		g.notice(c.at, "%s: its name would have %d letters, of at most %d: it is called %s", c.what, len(name), maxName, short)
 		name = short
 	}
-	if strings.IndexByte(others, name[0]) >= 0 {
-		name = "x" + name[1:]
+	if name == "" || strings.IndexByte(others, name[0]) >= 0 {
+		name = "x" + strings.TrimLeft(name, others)
 	}
 	return name
 }
@@ -188,6 +189,13 @@ func (g *guestImporter) path(at place, what, transport, where string, listen boo
 	}
 	a, ok := g.address(at, what, channel.Address{Transport: transport, Where: where, Options: options})
 	return Endpoint{a, listen}, ok
+}
+
+// namedTTY is a pty that a machine has without a name that stays: it gets one.
+func (g *guestImporter) namedTTY(c *console) Endpoint {
+	a := channel.Address{Transport: "pty", Where: g.name(c) + ".pty"}
+	c.comments = append(c.comments, "the tty has a name that stays: "+a.Where)
+	return Endpoint{a, true}
 }
 
 // role says whether our end listens where the machine's does or does not.

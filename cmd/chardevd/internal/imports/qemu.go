@@ -14,11 +14,14 @@ import (
 // It makes the peer of each console, or what QEMU has itself if asWritten.
 func Qemu(file, text string, asWritten bool) (*Config, error) {
 	q := &qemu{
-		guestImporter: guestImporter{source: source{file: file, text: text}, asWritten: asWritten, out: new(Config)},
-		byID:          map[string]*qemuChardev{},
-		uses:          map[string][]qemuUse{},
-		objects:       map[string]*qemuObject{},
-		made:          map[string]bool{},
+		guestImporter: guestImporter{
+			source: source{file: file, text: text}, asWritten: asWritten, out: new(Config),
+			comes: "-chardev socket,id=%s,path=%s,reconnect=1",
+		},
+		byID:    map[string]*qemuChardev{},
+		uses:    map[string][]qemuUse{},
+		objects: map[string]*qemuObject{},
+		made:    map[string]bool{},
 	}
 	q.main()
 	return q.finish("there is no character device of QEMU here: no -chardev, no -serial")
@@ -183,7 +186,7 @@ func (q *qemu) console(c *qemuChardev) {
 		by = append(by, u.what)
 	}
 	if len(uses) > 0 && !console {
-		q.skip(c.at, "%s is left out: it is of %s, which is no console", c.what, strings.Join(by, ", "))
+		q.skip(c.at, "%s is left out: it belongs to %s, which is no console", c.what, strings.Join(by, ", "))
 		return
 	}
 	if why := backendNotHere[c.backend]; why != "" {

@@ -258,8 +258,7 @@ func (q *qemu) pty(c *qemuChardev) (Endpoint, bool) {
 	switch {
 	case c.has("path"):
 	case q.asWritten:
-		where = c.id + ".pty"
-		c.comments = append(c.comments, "the tty has a name that stays: "+where)
+		return q.namedTTY(&c.console), true
 	default:
 		q.mistake(q.whereBackend(c), "%s: pty: its tty has another name each time that QEMU starts: give it path= (from 10.0 on), or -chardev socket instead", c.what)
 		return Endpoint{}, false

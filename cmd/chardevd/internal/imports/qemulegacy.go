@@ -9,30 +9,30 @@ import (
 // device stands at once (qemu_chr_parse_compat, chardev/char.c).
 
 func (q *qemu) serial(option string, w word) {
-	q.short(option, w, fmt.Sprintf("serial%d", q.serials), "serial port", true)
+	q.short(option, w, fmt.Sprintf("serial%d", q.serials), "a serial port", true)
 	q.serials++
 }
 
 func (q *qemu) parallel(option string, w word) {
-	q.short(option, w, fmt.Sprintf("parallel%d", q.parallels), "parallel port", true)
+	q.short(option, w, fmt.Sprintf("parallel%d", q.parallels), "a parallel port", true)
 	q.parallels++
 }
 
 func (q *qemu) debugcon(option string, w word) {
-	q.short(option, w, "debugcon"+either(q.debugs == 0, "", fmt.Sprint(q.debugs)), "debug console", true)
+	q.short(option, w, "debugcon"+either(q.debugs == 0, "", fmt.Sprint(q.debugs)), "a debug console", true)
 	q.debugs++
 }
 
 // monitor reads a monitor's: it is read, so that what is wrong with it is told.
 func (q *qemu) monitor(option string, w word) {
-	q.short(option, w, fmt.Sprintf("compat_monitor%d", q.monitors), "monitor", false)
+	q.short(option, w, fmt.Sprintf("compat_monitor%d", q.monitors), "a monitor", false)
 	q.monitors++
 }
 
 // gdb reads -gdb: of its forms that of a chardev only names one.
 func (q *qemu) gdb(option string, w word) {
 	if id, ok := strings.CutPrefix(w.text, "chardev:"); ok {
-		q.uses[id] = append(q.uses[id], qemuUse{"-gdb", false, w.at[len("chardev:")]})
+		q.uses[id] = append(q.uses[id], qemuUse{"gdb", false, w.at[len("chardev:")]})
 	}
 }
 

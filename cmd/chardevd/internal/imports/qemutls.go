@@ -128,17 +128,3 @@ func (q *qemu) secret(what string, by *item) string {
 	}
 	return ""
 }
-
-// authorize makes the [[access]] of the object that says who may come.
-func (q *qemu) authorize(c *qemuChardev) bool {
-	by := c.last("tls-authz")
-	if by == nil {
-		return true
-	}
-	o := q.objects[by.value]
-	if o == nil {
-		q.mistake(q.place(by.at), "%s: tls-authz: there is no -object authz-…,id=%s", c.what, by.value)
-		return false
-	}
-	return true
-}
