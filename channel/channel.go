@@ -64,7 +64,8 @@ type Listener interface {
 }
 
 // A Layer turns a channel into one that speaks through it. It owns under from
-// the call on: on error it has closed it. ctx bounds the handshake only.
+// the call on: on error it has closed it. ctx bounds the handshake only. A channel
+// that shows under, by Unwrap, has NoFiles in it.
 type Layer func(ctx context.Context, under Channel) (Channel, error)
 
 // As finds the first of c and the channels under it that is a T: the way to the

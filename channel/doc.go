@@ -27,11 +27,13 @@
 //
 // What changes or consumes the stream is in Channel, so that every layer has to
 // answer it. What stands beside the stream (Breaker, Resizer, Secured, Local, Rester,
-// an Outbox) is found with As, which goes down a stack by Unwrap. So is what belongs to
+// FDPasser, an Outbox) is found with As, which goes down a stack by Unwrap. So is what belongs to
 // serial lines (line.go): Line has settings and modem lines, Purger throws away what
 // is buffered, and a Notifier (notify.go) tells of what arrives beside the stream: a
 // break, a window's size, modem lines. A PortServer is the other side of it: a
-// channel whose peer has a serial port there, which is to be given to it.
+// channel whose peer has a serial port there, which is to be given to it. An FDPasser
+// (fdpass.go) passes open files over a UNIX socket; a layer has NoFiles, as they would go
+// around it.
 //
 // # One of your own
 //

@@ -31,6 +31,9 @@ type Env struct {
 	// none are.
 	Inherited *Inherited
 
+	// Passed are descriptors that are handed over while the process runs; nil: none are.
+	Passed *Passed
+
 	// Below, if not nil, wraps each transport channel before the first layer is
 	// put on it. It owns the channel from then on.
 	Below func(Channel) Channel

@@ -227,10 +227,13 @@ func ExampleEnv_DialLayers() {
 
 // rot13 is a layer of one's own. What it does not touch, the embedded Channel does;
 // it must turn the bytes in every method that carries them.
-type rot13 struct{ channel.Channel }
+type rot13 struct {
+	channel.Channel
+	channel.NoFiles // which would go around it
+}
 
 func newRot13(_ context.Context, under channel.Channel) (channel.Channel, error) {
-	return rot13{under}, nil
+	return rot13{Channel: under}, nil
 }
 
 // Unwrap lets As find what the channels below can do.

@@ -18,7 +18,7 @@ import (
 //
 // A number is taken once, and is close-on-exec from then on, so that no command has it:
 // there is nothing to open again when its stream is over. A name is a socket that is
-// listened on, as often as one likes.
+// listened on, as often as one likes; or a descriptor of Passed, once.
 var fdTransport = &transport{
 	name: "fd", what: "the number of a descriptor, or its name",
 	options: []optionDef{{name: "http", check: isOneOf("allow")}},
@@ -39,6 +39,9 @@ var fdTransport = &transport{
 		return givenChannel(f, a)
 	},
 	adoptListener: func(e *Env, a Address, p *Parked) (accepter, Channel, error) {
+		if len(p.FDs) == 0 {
+			return newOnlyOne(nil, addr{"fd", a.Where}), nil, nil
+		}
 		f, err := oneFile(p, "")
 		if err != nil {
 			return nil, nil, err
@@ -51,6 +54,9 @@ var fdTransport = &transport{
 // given takes the descriptor that an address names.
 func given(e *Env, where string) (*os.File, error) {
 	n, err := strconv.Atoi(where)
+	if err != nil && isPassed(where) {
+		return nil, errPassed(where)
+	}
 	if err != nil {
 		return e.Inherited.named(where)
 	}
@@ -69,6 +75,13 @@ func given(e *Env, where string) (*os.File, error) {
 func dialGiven(ctx context.Context, e *Env, a Address) (Channel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if one, ok := e.Passed.take(a.Where); ok {
+		if one.ch == nil {
+			one.close()
+			return nil, errNotConnected
+		}
+		return one.ch, nil
 	}
 	f, err := given(e, a.Where)
 	if err != nil {
@@ -181,6 +194,12 @@ func mayCross(at net.Addr, a Address) error {
 func listenGiven(ctx context.Context, e *Env, a Address) (accepter, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if one, ok := e.Passed.take(a.Where); ok {
+		if one.ch != nil {
+			return newOnlyOne(one.ch, addr{"fd", a.Where}), nil
+		}
+		return givenListener(one.listening, e, a)
 	}
 	f, err := given(e, a.Where)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 // layered is what the layers have in common: the channel below, whose addresses
 // and deadlines are theirs, and a Close that has the last word.
 type layered struct {
+	NoFiles
 	under Channel // fixed at construction
 
 	closed    atomic.Bool

@@ -19,6 +19,8 @@ import (
 // it keeps is bounded by OutboxLimit: a write past that fails and ends the
 // channel. Who writes much waits for Drained between writes.
 type Outbox struct {
+	NoFiles // they would overtake what is kept
+
 	under Channel
 	try   TryWriter // nil: everything goes by way of the goroutine
 

@@ -42,15 +42,19 @@ func checkSocketPath(p string) error {
 	return nil
 }
 
-// A unixChannel is a socket that knows who is at its other end.
-type unixChannel struct{ *socket }
+// A unixChannel is a socket that knows who is at its other end, and over which files can
+// be passed (fdpass.go).
+type unixChannel struct {
+	*socket
+	inbox inbox
+}
 
 func newUnix(c conn) (Channel, error) {
 	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
 	}
-	return &unixChannel{s}, nil
+	return &unixChannel{socket: s}, nil
 }
 
 // PeerCred is who made the connection, or, when dialled, who listens.

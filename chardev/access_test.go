@@ -244,7 +244,7 @@ func TestRoutes(t *testing.T) {
 			continue // of the caller alone
 		}
 		handlers := 0
-		for _, is := range []bool{rt.one != nil, rt.all != nil, rt.set != nil} {
+		for _, is := range []bool{rt.one != nil, rt.all != nil, rt.set != nil || rt.pass != nil} {
 			if is {
 				handlers++
 			}
@@ -259,7 +259,7 @@ func TestRoutes(t *testing.T) {
 			b.hub.gate.rules.Store(rulesOf(t, permit(fmt.Sprint(uid), may)))
 			status, body := ask(uid, rt.pattern)
 			switch permitted := may.Has(rt.needs) && rt.pattern != "POST /api/v1/reload"; { // which is of all chardevs
-			case rt.set != nil: // whether it is there or not
+			case rt.set != nil || rt.pass != nil: // whether it is there or not
 				if (status == 403) == permitted {
 					t.Errorf("%s, who may %s: %d %s", rt.pattern, may, status, body)
 				}

@@ -26,6 +26,9 @@ import "time"
 //	POST   /api/v1/chardevs                     ChardevRequest → Changes: it is added, and kept in conf.d
 //	PUT    /api/v1/chardevs/NAME                ChardevRequest → Changes: one that was added so is replaced
 //	DELETE /api/v1/chardevs/NAME                Changes: one that was added so is removed
+//	POST   /api/v1/chardevs/NAME/device         ChardevRequest and a descriptor → Changes: that is the device
+//	POST   /api/v1/chardevs/NAME/frontends      ChardevRequest and a descriptor → Changes: that is a frontend
+//	POST   /api/v1/chardevs/NAME/open           OpenInfo and a descriptor: that of a client
 //	GET    /api/v1/session                      SessionInfo: who I am
 //	POST   /api/v1/session                      SessionRequest → SessionInfo, and a cookie: I log in
 //	DELETE /api/v1/session                      204: I log out; who is attached with it is cut
@@ -55,6 +58,13 @@ import "time"
 // its end. If the device is not given all, the answer is 409, or 403 where it is not
 // permitted any more, and the problem tells the reason and how much was taken. The device
 // may take its time: who posts waits, and typing ends when he goes.
+//
+// A descriptor goes beside the bytes of a UNIX socket (SCM_RIGHTS of unix(7)): with the
+// first byte of its request, and of the answer. It is the only one, and it is a stream
+// socket, a pipe or a terminal. The device of the request, and the listen of its one
+// frontend, is an address that says how it is taken, as "tls+fd:3?credentials=NAME"; the
+// number tells nothing, and fd: is the default. Nothing of it is there after a restart.
+// Over layers, as of https, no descriptor comes: that is answered with 400.
 //
 // Who has an exclusive input is changed with 409 as the answer where that makes no sense:
 // the input is not exclusive, or the client may not write.
@@ -117,6 +127,13 @@ type ChardevRequest struct {
 	Device    any            `json:"device"`              // an address, or {"listen": address}
 	Frontends []any          `json:"frontends,omitempty"` // addresses, or objects with the keys of [[chardev.frontend]]
 	Settings  map[string]any `json:"settings,omitempty"`  // the other keys of [[chardev]]: history, input, writer_idle, log
+}
+
+// OpenInfo tells of the descriptor that comes with it: a UNIX stream socket, whose other
+// end is a client of the chardev.
+type OpenInfo struct {
+	Chardev  string `json:"chardev"`
+	Frontend string `json:"frontend"` // its address, as in ClientInfo
 }
 
 // The states of a device or a frontend.

@@ -29,12 +29,14 @@ type peer struct {
 // withPeer keeps who is at the other end of the control socket.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	ch := c.(channel.Channel)
+	takesFiles(ch)
 	return context.WithValue(ctx, peerKey{}, peer{ch: ch, who: operatorIdentity(ch), place: placeOf(ch)})
 }
 
 // withVisitor is withPeer at [http], where nobody is the operator.
 func withVisitor(ctx context.Context, c net.Conn) context.Context {
 	ch := c.(channel.Channel)
+	takesFiles(ch)
 	who := identify(ch)
 	who.Guest = len(who.Names) == 0
 	return context.WithValue(ctx, peerKey{}, peer{ch: ch, who: who, place: placeOf(ch)})

@@ -60,8 +60,9 @@ type ChardevConfig struct {
 	WriterIdle time.Duration // a writer who types nothing for so long loses an exclusive input; 0: never
 	Log        LogConfig
 
-	Found string // the path at which it was discovered; "": it is written in a file
-	uses  []*use // its endpoints
+	Found  string          // the path at which it was discovered; "": it is written in a file, or passed
+	passed *ChardevRequest // what it was made of, by add-device; nil: it was not
+	uses   []*use          // its endpoints
 }
 
 // An Endpoint is an address and what to do with it.

@@ -48,11 +48,32 @@ func loadInstead(path, file, text string) (cfg *Config, read bool, err error) {
 	return cfg, other.read, err
 }
 
-// An instead is a file that is read as if it had another text. The zero one is none.
-type instead struct {
-	file, text string
-	read       bool // it was
+// loadBeside is Load with one more chardev, which may have the name of another one: it
+// is the last, and checked like those in the files. beyond says that what its address fd:
+// names leads to other hosts.
+func loadBeside(path, text string, beyond bool) (*ChardevConfig, error) {
+	main, err := readConfig(path)
+	if err != nil {
+		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
+	}
+	cfg, err := load(path, main, &instead{beside: text, beyond: beyond})
+	if err != nil {
+		return nil, err
+	}
+	return &cfg.Chardevs[len(cfg.Chardevs)-1], nil
 }
+
+// An instead is what is read besides what is on the disk. The zero one is nothing.
+type instead struct {
+	file, text string // a file that is read as if it had another text
+	read       bool   // it was
+
+	beside string // a chardev, see loadBeside
+	beyond bool
+}
+
+// besideName is what the messages call the chardev of loadBeside.
+const besideName = "request"
 
 // readConfig reads a file of at most maxConfig bytes; of a larger one it
 // returns one byte more.
@@ -140,6 +161,7 @@ func load(path, text string, other *instead) (*Config, error) {
 	}
 	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
 		l.main(t)
+		l.beside(filepath.Dir(abs))
 		l.cfg.Access = access.New(l.rules)
 		l.check()
 		l.samples()
@@ -153,6 +175,19 @@ func load(path, text string, other *instead) (*Config, error) {
 		l.cfg.Warnings = append(l.cfg.Warnings, w.String())
 	}
 	return l.cfg, nil
+}
+
+// beside reads the chardev that is not in a file.
+func (l *loader) beside(dir string) {
+	if l.instead.beside == "" {
+		return
+	}
+	l.names = map[string]spot{}
+	if t, ok := l.parse(besideName, dir, l.instead.beside); ok {
+		t.name = "the request"
+		l.content(t)
+		t.done()
+	}
 }
 
 // parse reads a file's TOML.

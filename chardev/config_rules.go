@@ -151,7 +151,7 @@ func (l *loader) identity(u *use) {
 	if !a.Has("tls") {
 		return
 	}
-	beyond := a.Network() && !a.Loopback()
+	beyond := a.Network() && !a.Loopback() || u.at.src.name == besideName && a.Transport == "fd" && l.instead.beyond
 	name := a.Get("credentials")
 	c := l.credentials[name]
 	if name != "" && c == nil {

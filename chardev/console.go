@@ -32,6 +32,7 @@ type console struct {
 	device atomic.Pointer[device]
 	fronts atomic.Pointer[[]*frontend] // of which none is ever changed in its place
 	from   atomic.Pointer[origin]
+	passed passedFrontends
 }
 
 // A running is what lasts from the beginning of Run to its end.
@@ -64,6 +65,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	con.fronts.Store(&fronts)
 	con.comes(cc)
 	if was != nil {
+		s.takeOverPassed(con, was)
 		con.takeOver(was)
 	}
 	h.sign = s.board.add(con) // and whoever watches looks at it at once
@@ -128,12 +130,22 @@ func (c LogConfig) options() journal.Options {
 	}
 }
 
-// frontends are the ways in, as they are now.
-func (con *console) frontends() []*frontend {
+// configured are the ways in that the config has, as they are now.
+func (con *console) configured() []*frontend {
 	if all := con.fronts.Load(); all != nil {
 		return *all
 	}
 	return nil
+}
+
+// frontends are all ways in, as they are now: those of the config, and those that were
+// passed.
+func (con *console) frontends() []*frontend {
+	passed := con.passed.now()
+	if len(passed) == 0 {
+		return con.configured()
+	}
+	return slices.Concat(con.configured(), passed)
 }
 
 // start opens the device and the frontends, and keeps them open until run ends, or stop
@@ -168,6 +180,7 @@ func (con *console) empty() {
 	for _, f := range con.frontends() {
 		f.work.Wait()
 	}
+	con.passed.leaving.Wait()
 	con.hub.here.Wait()
 	con.hub.writer.timing.Wait() // nobody has an input any more
 }

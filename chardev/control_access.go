@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -16,13 +17,16 @@ type route struct {
 	pattern string
 	needs   access.Permissions // of the chardev; none at all: nobody is served
 
-	// One of the four. one is for the chardev that the pattern names, of whoever may do
+	// One of these. one is for the chardev that the pattern names, of whoever may do
 	// that there; all is for every chardev where the caller may; own is about the caller,
 	// and needs nothing; set changes the config, see forSet.
 	one func(http.ResponseWriter, *http.Request, *console)
 	all func(http.ResponseWriter, *http.Request, []*console)
 	own func(http.ResponseWriter, *http.Request, caller)
 	set func(caller, ChardevRequest) (Changes, error)
+
+	// A fifth is set of a descriptor that comes with the request, which it owns.
+	pass func(caller, ChardevRequest, *os.File) (Changes, error)
 
 	about about
 }
@@ -52,6 +56,10 @@ func (c *control) routes() []route {
 		{pattern: "GET" + chardev + "/ws", needs: access.Read, one: c.attach, about: about{
 			does: "Attach, by websocket: subprotocol " + AttachProtocol + " with messages (Message) beside the bytes, " + StreamProtocol + " without", query: attachParameters, status: http.StatusSwitchingProtocols,
 		}},
+		// which waits for whoever changes the set of chardevs, so it is not counted by its own
+		{pattern: "POST" + chardev + "/open", own: c.open, about: about{
+			does: "A descriptor of a client, which comes with the answer (SCM_RIGHTS)", query: openParameters, gives: jsonOf(OpenInfo{}),
+		}},
 		{pattern: "POST /api/v1/upgrade", own: c.upgrade, about: about{does: "Have the daemon replaced by its program as that is now", status: http.StatusAccepted}},
 		{pattern: "GET /api/v1/upgrade", own: c.upgraded, about: about{does: "Which daemon answers", gives: jsonOf(UpgradeInfo{})}},
 		{pattern: "GET " + sessionPath, own: c.whoAmI, about: about{does: "Who the caller is", gives: jsonOf(SessionInfo{})}},
@@ -71,7 +79,7 @@ func (c *control) handler() http.Handler {
 		switch {
 		case rt.all != nil:
 			mux.HandleFunc(rt.pattern, c.forAll(rt))
-		case rt.set != nil:
+		case rt.set != nil, rt.pass != nil:
 			mux.HandleFunc(rt.pattern, c.forSet(rt))
 		case rt.own != nil:
 			mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { rt.own(w, r, callerOf(r)) })

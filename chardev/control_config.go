@@ -3,6 +3,7 @@ package chardev
 import (
 	"errors"
 	"net/http"
+	"os"
 	"time"
 
 	"chardevd/chardev/internal/access"
@@ -42,7 +43,16 @@ func (c *control) forSet(rt route) http.HandlerFunc {
 			problem(w, http.StatusInternalServerError, "nothing was changed: "+err.Error())
 			return
 		}
-		changes, err := rt.set(by, want)
+		set := rt.set
+		if rt.pass != nil {
+			f, err := fileWith(r)
+			if err != nil {
+				problem(w, http.StatusBadRequest, err.Error())
+				return
+			}
+			set = func(by caller, want ChardevRequest) (Changes, error) { return rt.pass(by, want, f) }
+		}
+		changes, err := set(by, want)
 		if _, wrong := errors.AsType[*ConfigError](err); wrong {
 			problem(w, http.StatusUnprocessableEntity, err.Error())
 			return
@@ -78,6 +88,10 @@ func (c *control) setRoutes() []route {
 			about: about{does: "Read the config file again, and do what has changed there", gives: gives}},
 		{pattern: "POST " + chardevs, needs: access.Admin, set: func(by caller, want ChardevRequest) (Changes, error) { return s.add(by, want) },
 			about: about{does: "Add a chardev, and keep it in " + keptFolder, takes: takes, gives: gives}},
+		{pattern: "POST " + chardevs + "/{name}/device", needs: access.Admin, pass: func(by caller, want ChardevRequest, f *os.File) (Changes, error) { return s.addDevice(by, want, f) },
+			about: about{does: "Have the descriptor that comes with the request (SCM_RIGHTS) be the device of a chardev, which is made if it is not there", takes: takes, gives: gives}},
+		{pattern: "POST " + chardevs + "/{name}/frontends", needs: access.Admin, pass: func(by caller, want ChardevRequest, f *os.File) (Changes, error) { return s.addFrontend(by, want, f) },
+			about: about{does: "Have the descriptor that comes with the request (SCM_RIGHTS) be a frontend: a client, or a socket where clients come", takes: takes, gives: gives}},
 		{pattern: "PUT " + chardevs + "/{name}", needs: access.Admin, set: func(by caller, want ChardevRequest) (Changes, error) { return s.replace(by, want) },
 			about: about{does: "Replace a chardev that was added so", takes: takes, gives: gives}},
 		{pattern: "DELETE " + chardevs + "/{name}", needs: access.Admin, set: func(by caller, want ChardevRequest) (Changes, error) { return s.remove(by, want.Name) },

@@ -121,6 +121,12 @@
 // one inotify of the process tells that a glob may match something else, and has the
 // difference done like any other, without comparing what was not touched.
 //
+// What is passed as a descriptor (passing.go) is named by an address of its own, once. A
+// device makes a chardev that stands in no file: it is in the config that is in force, and a
+// reload carries it over (withPassed). A frontend is of no config: a console has those
+// beside the configured ones, and whose only client is gone takes itself off the list.
+// The requests, and the descriptors beside them, are in control_passing.go.
+//
 // The credentials of all chardevs (keyring.go) follow their files in one
 // goroutine; whoever shakes hands asks for those in force. Server.Run waits for
 // frontends and who is there, then for devices; a supervisor owns each endpoint, and is the only one

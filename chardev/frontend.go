@@ -21,6 +21,10 @@ type frontend struct {
 	logins  waitingConns
 	clients atomic.Int64
 
+	passed bool            // its descriptor was passed (passing.go); then it was
+	wanted wantedFrontend  // so
+	gone   func(why error) // called when who came is gone, if nobody else comes; nil: others do
+
 	inherits []*clientHandover // whom start goes on with
 
 	leaving sync.Mutex
@@ -55,7 +59,7 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) (read []func()
 	}
 	f.listen(ctx, func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if rawToPages(f.ep.Address) {
+		if rawToPages(f.ep.Address) && f.wanted.as == nil {
 			a.guard = new(requestGuard)
 		}
 		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {
@@ -65,6 +69,8 @@ func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) (read []func()
 		wg.Go(func() {
 			if f.logIn(ctx, a) {
 				f.come(ctx, a, wg)
+			} else {
+				f.leftOne(errLoginLeft)
 			}
 		})
 	}, wg.Done)
@@ -116,7 +122,7 @@ func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
 		frontend:  f.ep.Address.String(),
 		via:       f,
 		who:       who,
-		peer:      peerName(who, ch),
+		peer:      cmp.Or(f.wanted.peer, peerName(who, ch)),
 		halfClose: cfg.HalfClose,
 		person:    notices(f.ep.Address, ch),
 		guard:     a.guard,
@@ -124,6 +130,14 @@ func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
 	}
 	c.serve(ctx, cfg.Replay, -1, func(why error) {
 		f.clients.Add(-1)
+		f.leftOne(why)
 		ended(why)
 	})
+}
+
+// leftOne notes that somebody who came is gone.
+func (f *frontend) leftOne(why error) {
+	if f.gone != nil {
+		f.gone(why)
+	}
 }

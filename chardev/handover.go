@@ -32,6 +32,9 @@ type Handover struct {
 	Listeners []parkedListener   `json:"listeners"`
 	Consoles  []*consoleHandover `json:"consoles"`
 	Found     []foundHandover    `json:"found,omitempty"` // and is gone, while its chardev is still there
+
+	Passed     []ChardevRequest `json:"passed,omitempty"` // chardevs whose devices were
+	LastPassed int              `json:"last_passed,omitempty"`
 }
 
 // A foundHandover is where a chardev was found.
@@ -67,6 +70,7 @@ type consoleHandover struct {
 
 	Device    endpointHandover   `json:"device"`
 	Frontends []endpointHandover `json:"frontends"`
+	Passed    []wantedFrontend   `json:"passed,omitempty"` // of these frontends
 
 	window []byte
 }
@@ -82,20 +86,21 @@ type endpointHandover struct {
 
 // A clientHandover is what one client was.
 type clientHandover struct {
-	ID      int            `json:"id"`
-	Since   time.Time      `json:"since"`
-	Names   []access.Name  `json:"names,omitempty"` // its proven ones
-	Peer    string         `json:"peer"`
-	Cursor  int64          `json:"cursor"`
-	Typed   int64          `json:"typed"`
-	Got     int64          `json:"got"`
-	Missed  int64          `json:"missed"`
-	Refused int64          `json:"refused"`
-	Input   []byte         `json:"input,omitempty"` // was read and not given to the device
-	Guard   []byte         `json:"guard,omitempty"` // what of its input a requestGuard has seen
-	LineEnd bool           `json:"line_end,omitempty"`
-	Writer  bool           `json:"writer,omitempty"` // has an exclusive input
-	Parked  channel.Parked `json:"parked"`           // empty: it is the session of the listener's pty
+	ID       int            `json:"id"`
+	Since    time.Time      `json:"since"`
+	Names    []access.Name  `json:"names,omitempty"` // its proven ones
+	Operator bool           `json:"operator,omitempty"`
+	Peer     string         `json:"peer"`
+	Cursor   int64          `json:"cursor"`
+	Typed    int64          `json:"typed"`
+	Got      int64          `json:"got"`
+	Missed   int64          `json:"missed"`
+	Refused  int64          `json:"refused"`
+	Input    []byte         `json:"input,omitempty"` // was read and not given to the device
+	Guard    []byte         `json:"guard,omitempty"` // what of its input a requestGuard has seen
+	LineEnd  bool           `json:"line_end,omitempty"`
+	Writer   bool           `json:"writer,omitempty"` // has an exclusive input
+	Parked   channel.Parked `json:"parked"`           // empty: it is the session of the listener's pty
 }
 
 // errHandover is why everything ends for a successor.

@@ -48,7 +48,7 @@ func (c *client) park() bool {
 		return true
 	}
 	left := &clientHandover{
-		ID: c.id, Since: c.since, Names: c.who.Names, Peer: c.peer, Cursor: c.cursor.Load(),
+		ID: c.id, Since: c.since, Names: c.who.Names, Operator: c.who.Operator, Peer: c.peer, Cursor: c.cursor.Load(),
 		Typed: c.typed.Load(), Got: c.got.Load(), Missed: c.missed.Load(), Refused: c.refused.Load(),
 		Input: c.unread, LineEnd: c.lineEnd, Writer: writer, Parked: *parked,
 	}
@@ -130,6 +130,7 @@ func (con *console) handOver() *consoleHandover {
 	r.Release()
 	c.Window = len(c.window)
 
+	c.Passed = con.leavePassed()
 	d := con.device.Load()
 	c.Device = endpointHandover{Address: d.ep.Address.String(), Listens: d.ep.Listen, Listener: d.parked, Channel: h.parked}
 	for _, f := range con.frontends() {
@@ -195,6 +196,12 @@ func (s *Server) handOver() {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.left.Found = s.discovery.handOver()
+	s.left.LastPassed = s.passing.last
+	for i := range s.cfg.Chardevs {
+		if want := s.cfg.Chardevs[i].passed; want != nil {
+			s.left.Passed = append(s.left.Passed, *want)
+		}
+	}
 	for _, d := range s.httpDoors() {
 		if d.parked != nil {
 			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})

@@ -75,7 +75,7 @@ func (f *frontend) resume(was *clientHandover, ch channel.Channel) *client {
 	cfg := f.cfg.Load()
 	c := &client{
 		hub: f.hub, ch: ch, frontend: f.ep.Address.String(), via: f,
-		who: access.Identity{Names: was.Names}, peer: was.Peer,
+		who: access.Identity{Names: was.Names, Operator: was.Operator}, peer: was.Peer,
 		halfClose: cfg.HalfClose,
 		lineEnd:   was.LineEnd, id: was.ID, since: was.Since, unread: was.Input,
 	}
@@ -110,6 +110,7 @@ func (f *frontend) goOn(ctx context.Context, was *clientHandover, ch channel.Cha
 	c := f.resume(was, ch)
 	c.begin(ctx, func(why error) {
 		f.clients.Add(-1)
+		f.leftOne(why)
 		ended(why)
 	})
 	f.clients.Add(1)
@@ -149,6 +150,7 @@ func (f *frontend) goOnAll(ctx context.Context, wg *sync.WaitGroup) (start []fun
 		ch, err := f.regain(was)
 		if err != nil {
 			f.hub.note("detach", fmt.Sprintf("client %d %s on %s: %s", was.ID, was.Peer, f.ep.Address, reason(err)))
+			f.leftOne(err)
 			continue
 		}
 		wg.Add(1)

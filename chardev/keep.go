@@ -61,6 +61,9 @@ func (s *Server) remove(by actor, name string) (Changes, error) {
 		if next, found, err := s.discovery.forget(now, name); found {
 			return next, err
 		}
+		if at := chardevAt(now, name); at >= 0 && now.Chardevs[at].passed != nil {
+			return without(now, at), nil
+		}
 		file, err := s.ownFile(now, name)
 		if err != nil {
 			return nil, err
@@ -74,10 +77,27 @@ func (s *Server) remove(by actor, name string) (Changes, error) {
 		if err := syncFolder(filepath.Dir(file)); err != nil {
 			return nil, err
 		}
-		next := *now
-		next.Chardevs = slices.Delete(slices.Clone(now.Chardevs), chardevAt(now, name), chardevAt(now, name)+1)
-		return &next, nil
+		return without(now, chardevAt(now, name)), nil
 	})
+}
+
+// without is a config that lacks the chardev at a place in it.
+func without(now *Config, at int) *Config {
+	next := *now
+	next.Chardevs = slices.Delete(slices.Clone(now.Chardevs), at, at+1)
+	return &next
+}
+
+// with is a config that has one chardev more, or in place of the one of its name.
+func with(now *Config, one *ChardevConfig) *Config {
+	next := *now
+	next.Chardevs = slices.Clone(now.Chardevs)
+	if at := chardevAt(now, one.Name); at >= 0 {
+		next.Chardevs[at] = *one
+	} else {
+		next.Chardevs = append(next.Chardevs, *one)
+	}
+	return &next
 }
 
 // chardevAt is which chardev of a config has a name, -1: none.
@@ -113,6 +133,9 @@ func (s *Server) ownFile(now *Config, name string) (string, error) {
 	if err == nil && strings.HasPrefix(text, keptFirst) {
 		return file, nil
 	}
+	if now.Chardevs[at].passed != nil {
+		return "", errPassedChardev(name)
+	}
 	if found := now.Chardevs[at].Found; found != "" {
 		return "", &foundError{name, found, now.Chardevs[at].Pos}
 	}
@@ -126,6 +149,7 @@ func (s *Server) keep(now *Config, file string, want ChardevRequest) (*Config, e
 	if err != nil {
 		return nil, err
 	}
+	text = keptFirst + text
 	checked, read, err := loadInstead(s.file, file, text)
 	if err != nil {
 		return nil, err
@@ -134,32 +158,21 @@ func (s *Server) keep(now *Config, file string, want ChardevRequest) (*Config, e
 		return nil, fmt.Errorf("%s would not be read at the next start: add include = [%q] to the top of %s", file, keptFolder+"/*.toml", s.file)
 	}
 	one := checked.Chardevs[chardevAt(checked, want.Name)]
-	if err := mayKeep(&one); err != nil {
+	if err := mayName(append(addressesOf(one.Frontends), one.Device.Address)); err != nil {
 		return nil, err
 	}
 	if err := writeWhole(file, text); err != nil {
 		return nil, fmt.Errorf("%s cannot be kept, so nothing was changed: %w", want.Name, err)
 	}
-	next := *now
-	next.Chardevs = slices.Clone(now.Chardevs)
-	if at := chardevAt(now, want.Name); at >= 0 {
-		next.Chardevs[at] = one
-	} else {
-		next.Chardevs = append(next.Chardevs, one)
-	}
-	return &next, nil
+	return with(now, &one), nil
 }
 
 // inFilesOnly are the transports that only who writes the config files may name: they run
 // commands as the daemon's user, write its files, or take what was given to it.
 var inFilesOnly = []string{"exec", "command", "file", "pipe", "stdio", "fd"}
 
-// mayKeep refuses what is for the config files only.
-func mayKeep(c *ChardevConfig) error {
-	all := []channel.Address{c.Device.Address}
-	for i := range c.Frontends {
-		all = append(all, c.Frontends[i].Address)
-	}
+// mayName refuses what is for the config files only.
+func mayName(all []channel.Address) error {
 	for _, a := range all {
 		if slices.Contains(inFilesOnly, a.Transport) {
 			return fmt.Errorf("%s: only a config file may have %s: add it there, and reload", a, a.Transport)
@@ -168,7 +181,14 @@ func mayKeep(c *ChardevConfig) error {
 	return nil
 }
 
-// toml is the file in which the chardev is kept.
+func addressesOf(frontends []FrontendConfig) (all []channel.Address) {
+	for i := range frontends {
+		all = append(all, frontends[i].Address)
+	}
+	return all
+}
+
+// toml is the chardev as it is written in a file.
 func (r ChardevRequest) toml() (string, error) {
 	t := map[string]any{"name": r.Name}
 	for key, v := range r.Settings {
@@ -201,7 +221,6 @@ func (r ChardevRequest) toml() (string, error) {
 		}
 	}
 	var text bytes.Buffer
-	text.WriteString(keptFirst)
 	if err := toml.NewEncoder(&text).Encode(map[string]any{"chardev": []any{t}}); err != nil {
 		return "", fmt.Errorf("this cannot be written as TOML: %w", err)
 	}

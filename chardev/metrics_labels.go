@@ -37,10 +37,21 @@ func (h *hub) remain(c *client) {
 	if h.gone == nil {
 		h.gone = map[string]traffic{}
 	}
-	t := h.gone[c.frontend]
+	t := h.gone[c.way()]
 	t.add(c)
-	h.gone[c.frontend] = t
+	h.gone[c.way()] = t
 }
+
+// way is what the client came by, as the metrics tell it: all that are passed are one, as
+// each has an address that no other one will have.
+func (c *client) way() string {
+	if c.via != nil && c.via.passed {
+		return wayPassed
+	}
+	return c.frontend
+}
+
+const wayPassed = "passed"
 
 // The results of a login.
 const (
@@ -82,8 +93,8 @@ var uartErrors = []struct {
 	{metricLabel("kind", "buffer_overrun"), func(n *channel.LineCounters) int { return n.BufferOverrun }},
 }
 
-// besideFrontends are the ways in that are no frontends: for client.frontend.
-var besideFrontends = []string{"attach"}
+// besideFrontends are the ways in that are no frontends: for client.way.
+var besideFrontends = []string{"attach", wayPassed}
 
 var (
 	refusedLabels = labelsOf("reason", reasons[:])

@@ -95,7 +95,7 @@ func (s *sample) take(con *console, clients []*client) []*client {
 			s.line = &n
 		}
 	}
-	fronts := con.frontends()
+	fronts := con.configured()
 	s.ways = make([]way, 0, len(fronts)+len(besideFrontends))
 	for _, f := range fronts {
 		s.addFrontend(f)
@@ -115,7 +115,7 @@ func (s *sample) take(con *console, clients []*client) []*client {
 	h.mu.Unlock()
 	// Who goes from now on is not among those that are gone in this sample.
 	for _, c := range clients {
-		if w := s.way(c.frontend); w != nil {
+		if w := s.way(c.way()); w != nil {
 			w.clients++
 			w.lag = max(w.lag, head-c.cursor.Load())
 			w.traffic.add(c)

@@ -29,7 +29,7 @@ func (s *Server) Reload() {
 }
 
 func (s *Server) reload(by actor) (Changes, error) {
-	return s.change(by, "reload", func(*Config) (*Config, error) {
+	return s.change(by, "reload", func(now *Config) (*Config, error) {
 		if err := s.checkRules(by); err != nil {
 			return nil, err
 		}
@@ -40,7 +40,7 @@ func (s *Server) reload(by actor) (Changes, error) {
 		for _, w := range next.Warnings {
 			s.log.Warn(w)
 		}
-		return next, nil
+		return withPassed(next, now), nil
 	})
 }
 
@@ -133,7 +133,7 @@ func (s *Server) closeGone(c *Changes) error {
 		}
 		con := s.console(a.next.Name)
 		if a.fronts {
-			for i, f := range con.frontends() {
+			for i, f := range con.configured() {
 				if !slices.Contains(a.from, i) {
 					closing.Go(func() { f.stop(errNotHere) })
 				}
@@ -232,7 +232,7 @@ func (con *console) alter(run *running, a *alteration) {
 // setFrontends has the frontends of the new config in place of the old ones, of which
 // those that are no more are closed already.
 func (con *console) setFrontends(run *running, a *alteration) {
-	old := con.frontends()
+	old := con.configured()
 	var all, fresh []*frontend
 	for i, at := range a.from {
 		cfg := &a.next.Frontends[i]

@@ -276,7 +276,7 @@ func TestReloadLeavesClientsAlone(t *testing.T) {
 func TestWhatOnlyAFileMayHave(t *testing.T) {
 	for _, transport := range inFilesOnly {
 		bad := Endpoint{Address: channel.Address{Layers: []string{"telnet"}, Transport: transport, Where: "x"}}
-		if mayKeep(&ChardevConfig{Device: bad}) == nil || mayKeep(&ChardevConfig{Frontends: []FrontendConfig{{}, {Endpoint: bad}}}) == nil {
+		if mayName([]channel.Address{bad.Address}) == nil || mayName(addressesOf([]FrontendConfig{{}, {Endpoint: bad}})) == nil {
 			t.Errorf("%s may be added", transport)
 		}
 	}

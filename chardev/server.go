@@ -61,6 +61,7 @@ type Server struct {
 	accounts  *accountKeeper
 	inherited channel.Inherited
 	discovery discovery
+	passing   passing
 
 	sites    atomic.Pointer[sites]      // of [http]
 	consoles atomic.Pointer[[]*console] // in the order of the config; changed with changing held, and never in its place
@@ -120,7 +121,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 		s.epoch, left = from.Epoch, from.Found
 	}
 	s.discovery.init(log, s.attended)
-	s.cfg = s.discovery.first(cfg, left)
+	s.cfg = s.discovery.first(s.regainPassed(cfg), left)
 	cfg = s.cfg
 	s.audit.log = &s.auditLog
 	if cfg.Audit != "" {
@@ -159,6 +160,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 // gap; or of an audit log whose end is not written.
 func (s *Server) Close() error {
 	s.audit.did(theDaemon{}, audit.Stop, "")
+	s.passing.files.Close()
 	done := make(chan error, 1)
 	go func() { // left behind only if a disk takes nothing, at the end of the process
 		unaudited := s.auditLog.Load().Close(closeGrace / 2)
@@ -240,6 +242,7 @@ func (s *Server) newEnv(log *slog.Logger) *channel.Env {
 		Credentials: s.credentials,
 		SelfSigned:  s.selfSigned,
 		Inherited:   &s.inherited,
+		Passed:      &s.passing.files,
 		Log:         log,
 	}
 }

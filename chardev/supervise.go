@@ -123,13 +123,20 @@ const lived = 2 * time.Second
 
 // usualReconnect is how to try an endpoint again where the config says nothing:
 // what is local at most 1 s apart (and when its node appears), what is behind a
-// network gently. A port or path to listen on is local.
+// network gently. A port or path to listen on is local. What can be opened once is not
+// tried again.
 func usualReconnect(e *Endpoint) Reconnect {
+	if e.Address.Once() {
+		return Reconnect{Min: never, Max: never}
+	}
 	if e.Address.Network() && !e.Listen {
 		return Reconnect{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 	}
 	return Reconnect{Min: 20 * time.Millisecond, Max: time.Second}
 }
+
+// never is longer than any daemon runs, and can be doubled.
+const never = 100 * 365 * 24 * time.Hour
 
 // pause waits until the next try is due, or wanted now, or something new is at the path
 // that is watched, which both begin with min again; it reports whether ctx still holds.

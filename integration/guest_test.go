@@ -20,6 +20,7 @@ type guest struct {
 	*prog
 	t       testing.TB
 	args    []string
+	files   []*os.File // descriptors that it gets, from 4 on; they are closed here
 	monitor net.Conn
 	replies *bufio.Reader
 }
@@ -28,11 +29,18 @@ type guest struct {
 // "socket,path=/x,server=on,wait=off", and returns when it is set up.
 func startGuest(t testing.TB, image, backend string, more ...string) *guest {
 	t.Helper()
+	g := newGuest(t, image, backend, more...)
+	g.start()
+	return g
+}
+
+// newGuest is startGuest of one that is not started.
+func newGuest(t testing.TB, image, backend string, more ...string) *guest {
 	kind, options, _ := strings.Cut(backend, ",")
 	if options != "" {
 		options = "," + options
 	}
-	g := &guest{t: t, args: append([]string{
+	return &guest{t: t, args: append([]string{
 		"-nodefaults", "-no-user-config", "-display", "none",
 		// Never KVM: where there is one it may be unusable. A 486 on an ISA bus
 		// needs no set-up of an interrupt controller.
@@ -41,8 +49,6 @@ func startGuest(t testing.TB, image, backend string, more ...string) *guest {
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control",
 		"-chardev", kind + ",id=c0" + options, "-serial", "chardev:c0",
 	}, more...)}
-	g.start()
-	return g
 }
 
 func (g *guest) start() {
@@ -56,8 +62,11 @@ func (g *guest) start() {
 	defer ours.Close()
 	defer its.Close()
 	cmd := exec.Command(program(t, "qemu-system-x86_64"), g.args...)
-	cmd.ExtraFiles = []*os.File{its}
+	cmd.ExtraFiles = append([]*os.File{its}, g.files...)
 	g.prog = startCmd(t, cmd)
+	for _, f := range g.files {
+		f.Close()
+	}
 	if g.monitor, err = net.FileConn(ours); err != nil {
 		t.Fatal(err)
 	}

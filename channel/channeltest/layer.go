@@ -29,7 +29,8 @@ const handshake = 20 * time.Second
 // over a tight one that reads a byte at a time, over itself, over a socket and
 // over whatever is given besides. Then it looks at what only a layer can get
 // wrong: going on after a timeout at any byte, a channel below that fails or
-// ends at any byte, and handshakes with garbage, with nobody and in silence.
+// ends at any byte, files that slip past it, and handshakes with garbage, with nobody
+// and in silence.
 //
 // A layer need not be a TryWriter; traits are else those of the layer.
 func RunLayer(t *testing.T, client, server channel.Layer, traits Traits, under ...Under) {
@@ -58,6 +59,7 @@ func RunLayer(t *testing.T, client, server channel.Layer, traits Traits, under .
 	}
 	only("resumes_at_every_byte", "A read that timed out goes on at the same byte, wherever in a record or frame that is.", l.resumes)
 	only("failing_at_every_byte", "A channel below that fails or ends, after whatever byte, gives a clean error: no hang, no orderly end.", l.failing)
+	only("passes_no_files", "Files are not passed beside a layer: they would slip past what it does to the stream.", l.keepsFiles)
 	if traits.NoHandshake != "" {
 		t.Logf("handshake is not checked: %s", traits.NoHandshake)
 		return

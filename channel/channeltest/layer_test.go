@@ -39,9 +39,18 @@ func lined(faulty string) channel.Layer {
 		if string(got) != "hello" && faulty != "takes anything" {
 			return fail(errors.New("no hello"))
 		}
-		return &linedChannel{Channel: under, faulty: faulty, r: bufio.NewReaderSize(under, 16)}, nil
+		c := &linedChannel{Channel: under, faulty: faulty, r: bufio.NewReaderSize(under, 16)}
+		if faulty == "shows what is below" {
+			return shownChannel{c}, nil
+		}
+		return c, nil
 	}
 }
+
+// A shownChannel forgets NoFiles.
+type shownChannel struct{ *linedChannel }
+
+func (c shownChannel) Unwrap() channel.Channel { return c.Channel }
 
 type linedChannel struct {
 	channel.Channel
@@ -108,6 +117,7 @@ func TestLayerChecksFindFaults(t *testing.T) {
 	checks := map[string]func(channel.Layer) error{
 		"resumes": func(l channel.Layer) error { return layer{client: l, server: l}.resumes() },
 		"failing": func(l channel.Layer) error { return layer{client: l, server: l}.failing() },
+		"files":   func(l channel.Layer) error { return layer{client: l, server: l}.keepsFiles() },
 	}
 	for _, p := range badPeers {
 		checks[p.name] = p.meet
@@ -116,6 +126,7 @@ func TestLayerChecksFindFaults(t *testing.T) {
 		{"", ""},
 		{"forgets where it was", "resumes"},
 		{"a cut is an end", "failing"},
+		{"shows what is below", "files"},
 		{"leaves it open", "failing garbage end"},
 		{"takes anything", "garbage text"},
 		{"deaf to ctx", "silence"},

@@ -65,19 +65,11 @@ func newKeep(do func(*control.Client, context.Context, chardev.ChardevRequest) (
 			if want.Device, err = addressOrTable(device); err != nil {
 				return fmt.Errorf("--device: %w", err)
 			}
-			for _, f := range frontends {
-				one, err := addressOrTable(f)
-				if err != nil {
-					return fmt.Errorf("--frontend: %w", err)
-				}
-				want.Frontends = append(want.Frontends, one)
+			if want.Frontends, err = frontendsOf(frontends); err != nil {
+				return err
 			}
-			for _, s := range settings {
-				key, value, ok := strings.Cut(s, "=")
-				if !ok {
-					return fmt.Errorf("--set: want KEY=VALUE, have %q", s)
-				}
-				want.Settings[strings.TrimSpace(key)] = valueOf(value)
+			if err := settingsOf(settings, want.Settings); err != nil {
+				return err
 			}
 			c, err := daemon.client()
 			if err != nil {
@@ -91,6 +83,30 @@ func newKeep(do func(*control.Client, context.Context, chardev.ChardevRequest) (
 	cmd.Flags().StringArrayVar(&frontends, "frontend", nil, "the `ADDRESS` of a frontend; may be given several times")
 	cmd.Flags().StringArrayVar(&settings, "set", nil, "another key of [[chardev]], as `KEY=VALUE`; may be given several times")
 	return cmd, daemon
+}
+
+// frontendsOf reads what was given with --frontend.
+func frontendsOf(given []string) (all []any, err error) {
+	for _, f := range given {
+		one, err := addressOrTable(f)
+		if err != nil {
+			return nil, fmt.Errorf("--frontend: %w", err)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// settingsOf reads what was given with --set.
+func settingsOf(given []string, into map[string]any) error {
+	for _, s := range given {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return fmt.Errorf("--set: want KEY=VALUE, have %q", s)
+		}
+		into[strings.TrimSpace(key)] = valueOf(value)
+	}
+	return nil
 }
 
 // addressOrTable reads what stands for an endpoint: a table of TOML if it is one.

@@ -39,6 +39,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitDone
 	case err == errNothing, err == errTold:
 		return exitFailed
+	case isExit(err):
+		return exitOf(err)
 	case started:
 		fmt.Fprintln(stderr, inWords(err))
 		if _, ok := err.(*wentWrong); ok {
@@ -81,7 +83,7 @@ time, from one shared history.`,
 		SilenceUsage:  true,
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
+	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	return root
 }
 

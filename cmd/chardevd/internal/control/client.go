@@ -34,6 +34,7 @@ const answerTime = 10 * time.Second
 type Client struct {
 	Place Place
 	http  http.Client
+	query url.Values // of each request
 }
 
 // New makes a client of the daemon whose control socket is at p.
@@ -98,6 +99,7 @@ func (c *Client) send(ctx context.Context, within time.Duration, method string, 
 		return nil, err
 	}
 	req.Header = c.Place.header()
+	req.URL.RawQuery = c.query.Encode()
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
