@@ -1,6 +1,6 @@
 // Package imports makes chardevs of what other programs are configured with: QEMU,
 // libvirt, ser2net. An importer reads a text and returns a Config, or all the *Mistakes
-// that keep it from that. It opens nothing, and starts nothing.
+// that keep it from that. Nothing is opened but the lists that QEMU is told to read.
 package imports
 
 import "chardevd/channel"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -216,6 +215,13 @@ func (g *guestImporter) abstract(at place, what, where string, serves bool) (End
 	return Endpoint{a, g.role(serves)}, ok
 }
 
+// isAll says whether a host stands for all addresses that there are, and whether it is an
+// IPv6 one then.
+func isAll(host string) (yes, v6 bool) {
+	a, err := channel.ParseAddress(channel.Address{Transport: "tcp", Where: net.JoinHostPort(host, "1")}.String())
+	return err == nil && a.AllHosts(), strings.Contains(host, ":")
+}
+
 // A tcpEnd is a TCP socket of a machine.
 type tcpEnd struct {
 	host, port     string // as they are written
@@ -240,12 +246,13 @@ func (g *guestImporter) tcp(c *console, t tcpEnd) (Endpoint, bool) {
 	if !ok {
 		return Endpoint{}, false
 	}
-	host, all := t.host, t.host == "" || t.host == allHosts || t.host == allHosts6
+	all, v6 := isAll(t.host)
+	host, v6 := t.host, v6 || t.v6
 	switch {
 	case all && t.serves && listen:
-		host = either(t.v6 || t.host == allHosts6, allHosts6, allHosts)
+		host = either(v6, allHosts6, allHosts)
 	case all:
-		host = either(t.v6 || t.host == allHosts6, thisHost6, thisHost)
+		host = either(v6, thisHost6, thisHost)
 		if t.serves {
 			c.comments = append(c.comments, "the machine is taken to run on this host; else write which one")
 		}
@@ -310,7 +317,7 @@ func (g *guestImporter) udp(c *console, u udpEnd) (Endpoint, bool) {
 	if !ok || !lok {
 		return Endpoint{}, false
 	}
-	all := func(h string) bool { return slices.Contains([]string{"", allHosts, allHosts6}, h) }
+	all := func(host string) bool { yes, _ := isAll(host); return yes }
 	remote := channel.Address{Transport: "udp", Where: net.JoinHostPort(either(all(u.host), thisHost, u.host), port)}
 	if remote, ok = g.address(u.hostAt, c.what, remote); !ok {
 		return Endpoint{}, false

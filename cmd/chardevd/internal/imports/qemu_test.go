@@ -40,6 +40,7 @@ var qemuForms = []struct{ text, peer, same string }{
 	{"-chardev socket,id=c0,port=4444,server=on,ipv6=on", `"tcp://[::1]:4444"`, `frontends = ["tcp://[::]:4444?insecure=true"]`},
 	{"-chardev socket,id=c0,host=::,port=4444,server=on,wait=off", `"tcp://[::1]:4444"`, `frontends = ["tcp://[::]:4444?insecure=true"]`},
 	{"-chardev socket,id=c0,host=0.0.0.0,port=4444,server=on,to=4450", `"tcp://127.0.0.1:4444"`, `frontends = ["tcp://0.0.0.0:4444?insecure=true"]`},
+	{"-chardev socket,id=c0,host=0::,port=4444,reconnect=1", `{ listen = "tcp://[::1]:4444" }`, `connect = "tcp://[::1]:4444"`},
 	{"-chardev socket,id=c0,host=192.0.2.7,port=4444,server=on,ipv4=on,nodelay=on", `"tcp://192.0.2.7:4444?insecure=true"`, `frontends = ["tcp://192.0.2.7:4444?insecure=true"]`},
 	{"-chardev socket,id=c0,host=2001:db8::7,port=4444,server=on", `"tcp://[2001:db8::7]:4444?insecure=true"`, `frontends = ["tcp://[2001:db8::7]:4444?insecure=true"]`},
 	{"-chardev socket,id=c0,host=localhost,port=telnet", `{ listen = "tcp://localhost:23" }`, `connect = "tcp://localhost:23"`},
