@@ -50,7 +50,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	was := s.inherits.console(cc.Name)
 	h := s.newHub(con, cc, was, log)
 	h.writer.idle = cc.WriterIdle
-	h.stir, h.name, h.gate, h.audit = s.lull.stir, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
+	h.stir, h.crowd, h.name, h.gate, h.audit = s.lull.stir, &s.crowd, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	con.hub = h
 	con.env = s.newEnv(log)
 	con.env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }

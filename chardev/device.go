@@ -149,7 +149,7 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
 	s.in = newReading(dev, s.going, s.read)
-	s.in.attendBy(s.attend)
+	s.in.attendBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
 	h.device.Store(s)
@@ -178,10 +178,10 @@ func (s *session) read() {
 	}
 }
 
-// attend reads what a device that says little has said, and writes it to those who keep
-// up. It runs in the goroutine that attends to all such devices, so it returns false,
-// which has read called, when there is more to do than a moment's work: the device speaks
-// fast, somebody is to be waited for, or there are many clients.
+// attend reads what one of many devices has said, and writes it to those who keep up. It
+// runs in the goroutine that attends to all of them, so it returns false, which has read
+// called, when there is more to do than a moment's work: the device speaks fast, somebody
+// is to be waited for, or there are many clients.
 func (s *session) attend() bool {
 	h := s.hub
 	space := h.hist.Space()
@@ -213,6 +213,7 @@ func (s *session) leave(why error) {
 // end is the end of the session, whose device's output ended with err.
 func (s *session) end(err error) {
 	h, dev := s.hub, s.in.ch
+	s.in.calm()
 	s.unwatch()
 	if s.in.isOver() {
 		err = s.cause

@@ -30,8 +30,9 @@ import (
 // A hub joins one device with its clients.
 type hub struct {
 	log    *slog.Logger
-	stir   func() // told of every event; may be nil
-	sign   *sign  // tells those who watch all consoles of what is new here; may be nil
+	stir   func()        // told of every event; may be nil
+	crowd  *atomic.Int32 // of the devices of all consoles, see reading
+	sign   *sign         // tells those who watch all consoles of what is new here; may be nil
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
 	scribe *scribe // nil: no journal is kept
@@ -91,7 +92,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	h := &hub{log: log, gate: new(gate), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 	h.input.Store(&input)
 	return h
 }

@@ -33,6 +33,7 @@ type Server struct {
 	state    string // folder
 	epoch    string // of the offsets of chardevs without a journal: a new one each start, as nothing outlives it
 	lull     lull
+	crowd    atomic.Int32 // see reading
 	board    board
 	lock     *os.File
 	keeper   *journal.Keeper
