@@ -60,8 +60,7 @@ func given(e *Env, where string) (*os.File, error) {
 	if err != nil {
 		return e.Inherited.named(where)
 	}
-	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
-	if err != nil || flags&unix.FD_CLOEXEC != 0 { // this process's own all are
+	if !wasGiven(n) {
 		return nil, fmt.Errorf("descriptor %d was not given to this process, or is used up", n)
 	}
 	fd, err := dup(n)
@@ -71,6 +70,20 @@ func given(e *Env, where string) (*os.File, error) {
 	unix.Close(n)
 	return os.NewFile(uintptr(fd), where), nil
 }
+
+// wasGiven says whether a descriptor came from who started this process: its own all are
+// close-on-exec.
+func wasGiven(n int) bool {
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+func isListenedOn(n int) bool {
+	on, err := unix.GetsockoptInt(n, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && on != 0
+}
+
+var errNotListenedOn = errors.New("this descriptor is no socket that is listened on: for one client by it, say connect = in a [[chardev.frontend]]")
 
 func dialGiven(ctx context.Context, e *Env, a Address) (Channel, error) {
 	if err := ctx.Err(); err != nil {
@@ -200,6 +213,9 @@ func listenGiven(ctx context.Context, e *Env, a Address) (accepter, error) {
 			return newOnlyOne(one.ch, addr{"fd", a.Where}), nil
 		}
 		return givenListener(one.listening, e, a)
+	}
+	if n, err := strconv.Atoi(a.Where); err == nil && wasGiven(n) && !isListenedOn(n) {
+		return nil, errNotListenedOn // and not taken: who tries again is told the same
 	}
 	f, err := given(e, a.Where)
 	if err != nil {

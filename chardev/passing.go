@@ -189,7 +189,7 @@ func frontendOf(v any) (w wantedFrontend, a channel.Address, err error) {
 	return w, a, err
 }
 
-var errRequestOne = errors.New("want one frontend, which the descriptor is for")
+var errRequestOne = errors.New("want one frontend, which the descriptor is for, like {\"frontends\": [\"fd:3\"]}")
 
 // addFrontend has the descriptor that was passed be a frontend of a chardev, until nobody
 // is there any more, or, if it is listened on, for as long as the chardev is there.
