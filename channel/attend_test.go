@@ -4,6 +4,8 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // attended has a channel attended to by what reads it and tells how much that was.
@@ -126,6 +128,30 @@ func TestWhatEndsAttendance(t *testing.T) {
 	}
 }
 
+// What rests on an instance that can not be waited at any more is woken, and rests on
+// another one then.
+func TestRestsOutliveTheirInstance(t *testing.T) {
+	first, far := connected(t)
+	second, far2 := connected(t)
+	woken, woken2 := resting(t, first), resting(t, second)
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(t, err)
+	sleepers.mu.Lock()
+	err = unix.Dup3(null, sleepers.running.fd, unix.O_CLOEXEC)
+	sleepers.mu.Unlock()
+	must(t, err, unix.Close(null))
+	_, err = io.WriteString(far, "x") // the instance waits yet, for the last time
+	must(t, err)
+	awaitWake(t, woken)
+	awaitWake(t, woken2)
+	woken2 = resting(t, second)
+	_, err = io.WriteString(far2, "x")
+	must(t, err)
+	awaitWake(t, woken2)
+	first.Close()
+	second.Close()
+}
+
 // Only what is plain is attended to: what a layer, or the line of a serial port, has to do
 // with what comes would be passed over.
 func TestOnlyPlainSocketsAreAttendedTo(t *testing.T) {
@@ -135,6 +161,10 @@ func TestOnlyPlainSocketsAreAttendedTo(t *testing.T) {
 	}
 	if _, ok := AsAttended(NewWebsocket(near, nil, WebsocketOptions{PingInterval: -1})); ok {
 		t.Error("a websocket is attended to")
+	}
+	must(t, passer(t, near).ReceiveFiles(1))
+	if _, ok := AsAttended(near); ok {
+		t.Error("what takes files is attended to, by reads that lose them")
 	}
 	udp, err := Dial(inTime(t), MustParseAddress("udp://127.0.0.1:9"))
 	must(t, err)

@@ -112,13 +112,16 @@ func (s *socket) abort() error {
 	return s.Close()
 }
 
-// plainSocket is the socket that a channel without layers is; nil: it is none.
+// plainSocket is the socket that a channel without layers is; nil: it is none, or it takes
+// the files that come, which only its own Read does.
 func plainSocket(c Channel) *socket {
 	switch c := c.(type) {
 	case *socket:
 		return c
 	case *unixChannel:
-		return c.socket
+		if c.inbox.most.Load() == 0 {
+			return c.socket
+		}
 	}
 	return nil
 }

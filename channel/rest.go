@@ -35,8 +35,8 @@ type Attended interface {
 	Attend(try func() bool, wake func()) bool
 }
 
-// AsAttended is the plain socket that a channel is, if it is one; an Outbox may stand
-// above it.
+// AsAttended is the plain socket that a channel is, if it is one, and takes no files (see
+// FDPasser); an Outbox may stand above it.
 func AsAttended(c Channel) (Attended, bool) {
 	if o, ok := c.(*Outbox); ok {
 		c = o.Unwrap()
@@ -200,6 +200,16 @@ func (in *sleep) end() {
 	unix.Write(in.over, one[:])
 }
 
+// rouseAll wakes what rests on an instance that tells nothing any more. What rests again
+// has another one.
+func (in *sleep) rouseAll() {
+	sleepers.mu.Lock()
+	defer sleepers.mu.Unlock()
+	for _, r := range in.resting {
+		r.rouse()
+	}
+}
+
 // run is the one goroutine of the instance, until end. It waits in epoll_wait(2) itself:
 // by way of Go's poller each event costs three more system calls.
 func (in *sleep) run() {
@@ -207,7 +217,8 @@ func (in *sleep) run() {
 	var events [64]unix.EpollEvent
 	for {
 		n, err := unix.EpollWait(in.fd, events[:], -1)
-		if err != nil && err != unix.EINTR {
+		if err != nil && err != unix.EINTR { // the descriptor is another one by now, whoever did that
+			in.rouseAll()
 			return
 		}
 		for _, e := range events[:max(n, 0)] {

@@ -63,7 +63,9 @@ import "time"
 // first byte of its request, and of the answer. It is the only one, and it is a stream
 // socket, a pipe or a terminal. The device of the request, and the listen of its one
 // frontend, is an address that says how it is taken, as "tls+fd:3?credentials=NAME"; the
-// number tells nothing, and fd: is the default. Nothing of it is there after a restart.
+// number tells nothing, and fd: is the default. One request at a time: the descriptor of
+// the next one takes the place of one that is not taken yet. Nothing of it is there after a
+// restart.
 // Over layers, as of https, no descriptor comes: that is answered with 400.
 //
 // Who has an exclusive input is changed with 409 as the answer where that makes no sense:

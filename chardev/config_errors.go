@@ -43,6 +43,8 @@ type source struct {
 	dir   string // absolute; what relative paths are relative to
 	order int    // 0 is the main file
 	text  string
+
+	beyond bool // what an address fd: in it names leads to other hosts
 }
 
 // A spot is a place in a source.

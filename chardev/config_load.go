@@ -201,7 +201,7 @@ func (l *loader) beside(dir string) {
 	}
 	l.names = map[string]spot{}
 	if t, ok := l.parse(besideName, dir, l.instead.beside); ok {
-		t.name = "the request"
+		t.name, t.src.beyond = "the request", l.instead.beyond
 		l.content(t)
 		t.done()
 	}

@@ -151,7 +151,7 @@ func (l *loader) identity(u *use) {
 	if !a.Has("tls") {
 		return
 	}
-	beyond := a.Network() && !a.Loopback() || u.at.src.name == besideName && a.Transport == "fd" && l.instead.beyond
+	beyond := a.Network() && !a.Loopback() || a.Transport == "fd" && u.at.src.beyond
 	name := a.Get("credentials")
 	c := l.credentials[name]
 	if name != "" && c == nil {

@@ -11,10 +11,11 @@
 //
 // Brackets are goroutines, of which those that read are there only while there is
 // something to read: a channel that is silent rests (reading.go), and so does a
-// listener. An idle console costs no goroutine. A device writes one history;
-// everything else reads it with a cursor of its own. Bytes are addressed by their
-// offset: with a journal since that was begun, for ever; without one since the daemon
-// began. An epoch tells the offsets of one from those of another.
+// listener. An idle console costs no goroutine, and of many that say little at the same
+// time one goroutine reads them all (session.attend), which waits for nobody. A device
+// writes one history; everything else reads it with a cursor of its own. Bytes are
+// addressed by their offset: with a journal since that was begun, for ever; without one
+// since the daemon began. An epoch tells the offsets of one from those of another.
 //
 // A client that keeps up is written to on the spot by the goroutine that reads the
 // device, who has help when that takes long (round.go). Nobody waits in a write

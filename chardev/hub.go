@@ -17,7 +17,8 @@ import (
 
 // The way of the bytes, from the device to the clients:
 //
-//  1. readDevice reads into the history's own space, while the device speaks;
+//  1. readDevice reads into the history's own space, while the device speaks, or, of
+//     many that say little, session.attend does;
 //  2. publish commits it and writes it on the spot, without ever waiting, to
 //     every client that keeps up (the live ones);
 //  3. a client who did not take all of it lags: its own pump writes whatever has

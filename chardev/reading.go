@@ -20,14 +20,15 @@ var errSilent = errors.New("nothing to read")
 // A reading reads a channel for its owner, who is a goroutine only while there is
 // something to do. A channel that can rest does so from the beginning. When
 // something comes it is read and rests again; only if it had not rested for long
-// then it is busy, and waited for in Read until it is silent. Where that is so of many
-// at once, those above crowdLeast are attended to together.
+// then it is busy, and waited for in Read until it is silent. A plain one may be attended
+// to meanwhile: then its owner is not even a goroutine for what comes now and then, and of
+// many that are busy at once only crowdLeast are waited for.
 type reading struct {
 	// fixed
 	ch       channel.Channel
 	over     <-chan struct{}  // closed before end is called
 	owner    func()           // reads
-	attended channel.Attended // nil: it is never attended to
+	attended channel.Attended // nil: it is not attended to
 	attend   func() bool      // see channel.Attended
 	crowd    *atomic.Int32    // how many that could be attended to are waited for
 
@@ -35,7 +36,7 @@ type reading struct {
 	rests  channel.Rester // nil: it can not, and waits in Read
 	woken  bool           // there is something to read
 	busy   bool           // it is waited for
-	shared bool           // it is attended to
+	shared bool           // it is busy, and attended to
 	until  time.Time      // what is waited for comes until then
 	rested time.Time      // when it began to rest, or was last read while attended to
 	failed error          // of tryRead, for read
@@ -52,8 +53,8 @@ func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading 
 	return r
 }
 
-// attendBy has a plain channel attended to when it is one of a crowd, which it shares with
-// the others. It may be called before the first read; calm is to be called at the end.
+// attendBy has a plain channel attended to while it rests, or is one of a crowd. It may be
+// called before the first read; calm is to be called at the end.
 func (r *reading) attendBy(attend func() bool, crowd *atomic.Int32) {
 	if a, ok := channel.AsAttended(r.ch); ok {
 		r.attended, r.attend, r.crowd = a, attend, crowd
@@ -69,15 +70,19 @@ func (r *reading) calm() {
 }
 
 // tryRead reads, for attend, what there is. It returns false when the owner is to read on:
-// after an error, which is for its read, or when the channel was silent for so long that it
-// is busy no longer.
+// after an error, which is for its read, or because the channel is busy.
 func (r *reading) tryRead(p []byte) (n int, ok bool) {
-	n, r.failed = r.attended.TryRead(p)
-	now := time.Now()
-	if r.failed != nil || now.Sub(r.rested) >= silence {
-		return n, false
+	if n, r.failed = r.attended.TryRead(p); r.failed != nil {
+		return 0, false
 	}
-	r.rested = now
+	was := r.rested
+	r.rested = time.Now()
+	if r.rested.Sub(was) >= silence {
+		r.shared = false
+	} else if !r.shared {
+		r.shared = r.crowd.Load() >= crowdLeast
+		return n, r.shared
+	}
 	return n, true
 }
 
@@ -103,7 +108,7 @@ func (r *reading) read(p []byte) (int, error) {
 		return r.ch.Read(p)
 	}
 	if now := time.Now(); !r.woken && !r.busy {
-		if r.shared {
+		if r.attended != nil {
 			return 0, errSilent
 		}
 		// Only what a layer holds already: who has that must not rest.
@@ -129,13 +134,13 @@ func (r *reading) rest() bool {
 	r.calm()
 	r.rested, r.until = time.Now(), time.Time{}
 	var ok bool
-	if r.shared {
+	if r.attended != nil {
 		ok = r.attended.Attend(r.attend, r.wake)
 	} else {
 		ok = r.rests.Rest(r.wake)
 	}
 	if !ok {
-		r.rests, r.attended, r.shared = nil, nil, false
+		r.rests, r.attended = nil, nil
 		r.ch.SetReadDeadline(time.Time{})
 	}
 	if r.isOver() { // end may have been before
@@ -146,13 +151,12 @@ func (r *reading) rest() bool {
 
 // wake calls the owner, in a goroutine of its own.
 func (r *reading) wake() {
-	// What attend has enough of is too fast for it, or was silent for long.
-	r.woken, r.busy = true, time.Since(r.rested) < silence
-	if r.busy && r.attended != nil && r.crowd.Add(1) > crowdLeast && !r.shared {
-		r.crowd.Add(-1)
-		r.busy, r.shared = false, true
+	r.woken = true
+	if r.attended != nil { // what attend has enough of is busy
+		r.busy, r.shared = true, false
+		r.crowd.Add(1)
 	} else {
-		r.shared = false
+		r.busy = time.Since(r.rested) < silence
 	}
 	r.owner()
 }

@@ -239,13 +239,24 @@ func (n *nodeWatch) news() <-chan struct{} {
 // memory for ever. Each channel is given to use, which owns it, need not wait for its end,
 // and calls ended then, with the reason.
 func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node()}
+	o := &opener{supervisor: s, ctx: ctx, use: use, done: s.over(done), node: s.node()}
 	if !instant(&s.ep.Address) {
 		go o.run()
 		return
 	}
 	ch, err := o.try()
 	go o.goOn(ch, err)
+}
+
+// over is done, and closes before that what was passed for the endpoint and never opened.
+func (s *supervisor) over(done func()) func() {
+	if !s.ep.Address.Once() {
+		return done
+	}
+	return func() {
+		s.env.Passed.Drop(s.ep.Address)
+		done()
+	}
 }
 
 // instant says whether a try to open an address waits for nobody: connect(2) on a UNIX
@@ -395,7 +406,7 @@ const dialTimeout = 15 * time.Second
 // the listener is closed and done is called. It returns when that was tried once.
 // Each channel that comes is given to use, as by channel.Listener.
 func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done func()) {
-	l := &listening{supervisor: s, ctx: ctx, use: use, done: done}
+	l := &listening{supervisor: s, ctx: ctx, use: use, done: s.over(done)}
 	if l.try() != nil {
 		go l.run()
 	}

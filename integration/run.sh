@@ -64,7 +64,7 @@ go test -count=1 -run AllocateNothing ./channel ./chardev/internal/history
 # cores shared by all of them would measure each other.
 if [ -z "$long" ]; then
 	step "go test -race"
-	exec go test -race -count=1 -p 1 -timeout 10m "$@" ./...
+	exec go test -race -count=1 -p 1 -timeout 20m "$@" ./...
 fi
 
 export CHARDEVD_LONG=1

@@ -156,8 +156,9 @@ the descriptor any more. The exit code is the command's.`,
 	return cmd
 }
 
-// runWith runs a command that has f, which it owns, as descriptor 3, and passes signals
-// on to it.
+// runWith runs a command that has f, which it owns, as descriptor 3. Signals are for the
+// command: those of a terminal's keys it has had already, as it is in the foreground too, and
+// the others are passed on.
 func runWith(cmd *cobra.Command, words []string, f *os.File) error {
 	child := exec.Command(words[0], words[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
@@ -175,7 +176,9 @@ func runWith(cmd *cobra.Command, words []string, f *os.File) error {
 	for {
 		select {
 		case s := <-signals:
-			child.Process.Signal(s)
+			if s != syscall.SIGINT && s != syscall.SIGQUIT {
+				child.Process.Signal(s)
+			}
 		case err := <-done:
 			return err
 		}

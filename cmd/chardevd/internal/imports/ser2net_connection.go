@@ -115,6 +115,7 @@ type connection struct {
 	max                 int      // of users
 	kick                bool     // a newcomer pushes out who is there
 	from                []string // networks that may come
+	fromAt              place
 	readOnly            bool
 	users               *option  // allowed-users
 	comments            []string // about the device
@@ -287,7 +288,7 @@ func (r *ser2net) remaddr(c *connection, o option) {
 		if port != "0" {
 			r.notice(o.at, "remaddr: %s may come from any of its ports, not from %s alone", host, port)
 		}
-		c.from = append(c.from, addr.String())
+		c.from, c.fromAt = append(c.from, addr.String()), o.at
 	}
 }
 

@@ -316,6 +316,8 @@ func TestSer2netMistakes(t *testing.T) {
 		{one(acc, dev, "connback: 'tcp,host,1'"), "5:5: connback:"},
 		{one(acc, dev, "no-con-to-acc: true"), "5:5: no-con-to-acc:"},
 		{one(acc, dev, "remaddr: '!192.0.2.1,1'"), "5:5: remaddr:"},
+		{one("unix,/run/it", dev, "remaddr: '127.0.0.1,0'"), "5:5: remaddr: by unix nobody"},
+		{one("conacc,pty(link=/run/it)", dev, "remaddr: '127.0.0.1,0'"), "5:5: remaddr: by pty nobody"},
 		{one(acc, dev, "remaddr: 'host,0'"), `5:5: remaddr: who may come is known by address here, and "host" is none`},
 		{one(acc, dev, "banner: [a]"), "5:13: want a text"},
 		{one("tcp,localhost", dev), "2:13: tcp: want HOST,PORT or PORT"},

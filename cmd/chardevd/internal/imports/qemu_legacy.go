@@ -50,7 +50,7 @@ func (q *qemu) short(option string, w word, label, use string, console bool) {
 	if w.text == "none" {
 		return
 	}
-	c := &qemuChardev{id: label, optionList: &optionList{begin: w.at[0]}, console: console0(option, label)}
+	c := &qemuChardev{id: label, optionList: &optionList{begin: w.at[0]}, console: shortConsole(option, label)}
 	set := func(key, value string, at int) {
 		c.items = append(c.items, &item{key: key, value: value, keyAt: at, at: at})
 	}
@@ -148,6 +148,6 @@ func (q *qemu) hostAndPort(option string, w word, set func(key, value string, at
 	return false
 }
 
-func console0(option, label string) console {
+func shortConsole(option, label string) console {
 	return console{what: option + " (" + label + ")", name: label}
 }
