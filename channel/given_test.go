@@ -180,6 +180,25 @@ func TestFDListens(t *testing.T) {
 	}
 }
 
+// Who listens on what is connected is told so, as often as he tries, and has it still.
+func TestFDThatIsNotListenedOn(t *testing.T) {
+	noLeaks(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := "fd:"+strconv.Itoa(pair[0]), "fd:"+strconv.Itoa(pair[1])
+	for range 2 {
+		if _, err := Listen(t.Context(), MustParseAddress(a)); !errors.Is(err, errNotListenedOn) {
+			t.Fatalf("%v; want %v", err, errNotListenedOn)
+		}
+	}
+	here, there := dialFD(t, a), dialFD(t, b)
+	send(t, here, "across")
+	want(t, there, "across")
+}
+
+
 func dupOrFail(t *testing.T, f *os.File) uintptr {
 	t.Helper()
 	fd, err := dup(int(f.Fd()))
