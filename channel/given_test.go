@@ -198,7 +198,6 @@ func TestFDThatIsNotListenedOn(t *testing.T) {
 	want(t, there, "across")
 }
 
-
 func dupOrFail(t *testing.T, f *os.File) uintptr {
 	t.Helper()
 	fd, err := dup(int(f.Fd()))
