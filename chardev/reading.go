@@ -61,6 +61,15 @@ func (r *reading) attendBy(attend func() bool, crowd *atomic.Int32) {
 	}
 }
 
+// enter notes that the channel is waited for. That is so before wake: of many that are due
+// together each must see those before it.
+func (r *reading) enter() {
+	if !r.busy {
+		r.busy = true
+		r.crowd.Add(1)
+	}
+}
+
 // calm notes that the channel is waited for no longer.
 func (r *reading) calm() {
 	if r.busy && r.attended != nil {
@@ -80,7 +89,10 @@ func (r *reading) tryRead(p []byte) (n int, ok bool) {
 	if r.rested.Sub(was) >= silence {
 		r.shared = false
 	} else if !r.shared {
-		r.shared = r.crowd.Load() >= crowdLeast
+		r.enter()
+		if r.shared = r.crowd.Load() > crowdLeast; r.shared {
+			r.calm()
+		}
 		return n, r.shared
 	}
 	return n, true
@@ -153,8 +165,8 @@ func (r *reading) rest() bool {
 func (r *reading) wake() {
 	r.woken = true
 	if r.attended != nil { // what attend has enough of is busy
-		r.busy, r.shared = true, false
-		r.crowd.Add(1)
+		r.shared = false
+		r.enter()
 	} else {
 		r.busy = time.Since(r.rested) < silence
 	}

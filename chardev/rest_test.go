@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,6 +109,27 @@ func TestAnIdleConsoleCostsNoGoroutine(t *testing.T) {
 				h.awaitSilence()
 			}
 		})
+	}
+}
+
+// Of many devices that are busy at once some are read by a goroutine each and the others
+// together: nobody notices, and none is counted as busy when all are silent again.
+func TestACrowdIsReadTogether(t *testing.T) {
+	h := newQuietHouse(t, crowdLeast+4, "unix:")
+	crowd := new(atomic.Int32)
+	h.awaitSilence()
+	for _, b := range h.hubs {
+		b.device.Load().in.crowd = crowd // which it looks at when something comes
+	}
+	for range 2 {
+		for range 20 {
+			h.pass(h.guests, h.clients)
+		}
+		if n := crowd.Load(); n == 0 || n > crowdLeast {
+			t.Errorf("%d devices have a goroutine of their own, of %d that are busy; at most %d are to", n, len(h.hubs), crowdLeast)
+		}
+		h.awaitSilence()
+		await(t, "none to be busy", func() bool { return crowd.Load() == 0 })
 	}
 }
 
