@@ -216,7 +216,7 @@ func TestFilesUnwanted(t *testing.T) {
 		alone(t, r[0], w[0])
 		r[0].Close()
 	}
-	if now := openFiles(t); now != before {
+	if now := openFiles(t); now > before { // fewer, if what the listener waited with went in between
 		t.Errorf("%d descriptors before, %d now", before, now)
 	}
 	if files, err := passer(t, b).TakeFiles(); files != nil || err != nil {
@@ -302,7 +302,7 @@ func TestTenThousandFiles(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if now := openFiles(t); now != before {
+	if now := openFiles(t); now > before {
 		t.Errorf("%d descriptors before, %d after", before, now)
 	}
 }

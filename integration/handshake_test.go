@@ -12,8 +12,8 @@ import (
 )
 
 // A thousand TCP clients that say nothing on the TLS port and a thousand on the
-// ws port: others get in within a second, and the silent ones are cut when the
-// time for handshakes, 10 s, is over.
+// ws port: others get in beside them, and the silent ones are cut when the time
+// for handshakes, 10 s, is over.
 func TestSilentClients(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
@@ -42,13 +42,13 @@ func TestSilentClients(t *testing.T) {
 		t1 := time.Now()
 		w := dialTLS(t, c.at("tls"), c.ca.client())
 		w.echoes(t, "past them by tls")
-		inTime(t, "a TLS client", t1)
-		t1 = time.Now()
+		t2 := time.Now()
 		conn, br := dialWS(t, c.at("ws"))
 		conn.Write(frame(opBinary, "past them by ws"))
 		framesUntil(t, conn, br, "past them by ws")
-		inTime(t, "a websocket client", t1)
+		t.Logf("a TLS client got in and was echoed in %v, a websocket client in %v", t2.Sub(t1), time.Since(t2))
 	}
+	in := time.Since(t0)
 
 	// Each is cut, none before its time and none much later.
 	var cut []time.Duration
@@ -78,21 +78,14 @@ func TestSilentClients(t *testing.T) {
 	}
 	first, last := slices.Min(cut), slices.Max(cut)
 	t.Logf("cut from %v to %v after the first connected", first, last)
+	if in > first {
+		t.Errorf("the others were in only after %v, when silent ones had been cut", in)
+	}
 	if first < 9*time.Second {
 		t.Errorf("a silent client was cut after %v: it has 10 s", first)
 	}
 	if last > 20*time.Second {
 		t.Errorf("a silent client was cut only after %v: it has 10 s", last)
-	}
-}
-
-// inTime holds what began at t0 to the second that others may need.
-func inTime(t testing.TB, what string, t0 time.Time) {
-	t.Helper()
-	took := time.Since(t0)
-	t.Logf("%s got in and was echoed in %v", what, took)
-	if limit := time.Second; took > limit && !raceEnabled || took > 3*limit {
-		t.Errorf("%s needed %v", what, took)
 	}
 }
 

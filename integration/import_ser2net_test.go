@@ -96,7 +96,9 @@ connection: &set
   connector: serialdev,%s,9600n81,local
 `, ports[0], raw.tty.Name(), ports[1], tel.tty.Name(), ports[2], set.tty.Name())
 	}
-	ask := func(port int, what string) string {
+	// ask is what comes back, and the line's speed meanwhile. (ser2net sets the line back
+	// when the last one has left.)
+	ask := func(port int, what string, line func() *unix.Termios) string {
 		var c net.Conn
 		eventually(t, patience, func() (err error) {
 			c, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -110,7 +112,7 @@ connection: &set
 		n := len(what)
 		got := make([]byte, n)
 		m, err := io.ReadFull(c, got)
-		return fmt.Sprintf("%d bytes of %d, the same: %t, %v", m, n, string(got[:m]) == what[:m], err)
+		return fmt.Sprintf("%d bytes of %d, the same: %t, %v, at %o", m, n, string(got[:m]) == what[:m], err, line().Cflag&unix.CBAUD)
 	}
 	// second says what becomes of a second one while the first is there.
 	second := func(port int) string {
@@ -142,8 +144,7 @@ connection: &set
 	}
 	sees := func(ports [3]int) string {
 		var b bytes.Buffer
-		fmt.Fprintln(&b, ask(ports[0], string(every)))
-		fmt.Fprintf(&b, "raw at %o\n", raw.line(t).Cflag&unix.CBAUD)
+		fmt.Fprintln(&b, ask(ports[0], string(every), func() *unix.Termios { return raw.line(t) }))
 		eventually(t, patience, func() error { // who was there has left, for it too
 			if got := second(ports[0]); got != "closed" {
 				return fmt.Errorf("a second one: %s", got)
