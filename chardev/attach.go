@@ -140,7 +140,7 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	defer cancel()
 	watch.Go(func() {
 		select {
-		case <-c.going:
+		case <-c.going.done():
 			cancel()
 		case <-ctx.Done():
 		}

@@ -37,13 +37,13 @@ type client struct {
 	// fixed by serve
 	out     outlet          // its end is abort, finishTime after going
 	unwatch func() bool     // nobody acts on the end of its context any more
-	going   chan struct{}   // closed when its end has come
-	mute    chan struct{}   // closed when it can be given nothing any more
 	ended   func(why error) // called when it is gone
 
 	pumps   sync.WaitGroup
+	going   latch // over when its end has come
+	mute    latch // over when it can be given nothing any more
 	endOnce sync.Once
-	cause   error // why its end has come; before going is closed
+	cause   error // why its end has come; before going is over
 
 	cursor   atomic.Int64  // changed under mu
 	typed    atomic.Int64  // bytes of its input that the device took
@@ -121,8 +121,7 @@ func (c *client) begin(ctx context.Context, ended func(why error)) {
 		c.credit.outlet = c.out
 		c.out = c.credit
 	}
-	c.going, c.mute = make(chan struct{}), make(chan struct{})
-	c.in = newReading(c.ch, c.going, c.read)
+	c.in = newReading(c.ch, &c.going, c.read)
 	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
 }
 
@@ -145,7 +144,7 @@ func (c *client) read() {
 func (c *client) end(cause error) {
 	c.endOnce.Do(func() {
 		c.cause = cause
-		close(c.going)
+		c.going.end()
 		c.in.end()
 	})
 }
@@ -164,8 +163,8 @@ func (c *client) leave(err error) {
 	if err == io.EOF && c.halfClose {
 		c.hub.endWriter(c)
 		select {
-		case <-c.going:
-		case <-c.mute:
+		case <-c.going.done():
+		case <-c.mute.done():
 		}
 	}
 	if c.in.isOver() && c.cause == errHandover && c.park() {
@@ -334,7 +333,7 @@ func (c *client) give(bufs [][]byte) (room bool) {
 func (c *client) die(err error) {
 	if c.dead == nil {
 		c.dead = err
-		close(c.mute)
+		c.mute.end()
 	}
 }
 
@@ -357,7 +356,7 @@ func (c *client) pump() {
 			return
 		}
 		c.hub.moved()
-		old.pause(c.going, c.mute)
+		old.pause(&c.going, &c.mute)
 	}
 	c.mu.Lock()
 	c.die(errNoRoom)

@@ -29,7 +29,6 @@ type device struct {
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.init(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
-	d.retry.now = make(chan struct{}, 1)
 	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
@@ -147,8 +146,8 @@ func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error
 
 // begin is session; its result is still to read.
 func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
-	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
-	s.in = newReading(dev, s.going, s.read)
+	s := &session{hub: h, since: time.Now(), ended: ended}
+	s.in = newReading(dev, &s.going, s.read)
 	s.in.attendBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
@@ -205,7 +204,7 @@ const (
 func (s *session) leave(why error) {
 	s.goingOne.Do(func() {
 		s.cause = why
-		close(s.going)
+		s.going.end()
 		s.in.end()
 	})
 }

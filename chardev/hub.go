@@ -48,8 +48,8 @@ type hub struct {
 	bytesIn  atomic.Int64            // taken by the device
 	refused  [len(reasons)]atomic.Int64
 	dropped  [len(drops)]atomic.Int64
-	sessions atomic.Int64  // of the device, begun
-	room     chan struct{} // a lagging client moved; capacity 1
+	sessions atomic.Int64 // of the device, begun
+	room     bell         // a lagging client moved
 	line     lineWatch
 	writer   writer
 	lost     flood        // events of bytes that the journal lacks
@@ -93,7 +93,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 	h.input.Store(&input)
 	return h
 }
@@ -319,11 +319,11 @@ func (h *hub) readDevice(s *session) error {
 	h.standApart(true)
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(s.going, len(space)); err != nil {
+		if err := h.waitRoom(&s.going, len(space)); err != nil {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.await(s.going, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(&s.going, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}
@@ -430,10 +430,7 @@ func (h *hub) standApart(on bool) {
 
 // moved tells the device's goroutine that there may be room for it.
 func (h *hub) moved() {
-	select {
-	case h.room <- struct{}{}:
-	default:
-	}
+	h.room.ring()
 }
 
 var errKicked = errors.New("cut by an operator")

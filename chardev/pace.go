@@ -69,8 +69,8 @@ func (t *turn) liveFor(now time.Time) time.Duration {
 }
 
 // waitRoom waits until n more bytes cost nobody with a say anything. It returns errGone
-// if going is closed before.
-func (h *hub) waitRoom(going <-chan struct{}, n int) error {
+// if going is over before.
+func (h *hub) waitRoom(going *latch, n int) error {
 	var timer *time.Timer
 	waited := time.Duration(0)
 	for {
@@ -86,9 +86,9 @@ func (h *hub) waitRoom(going <-chan struct{}, n int) error {
 			timer.Reset(wait)
 		}
 		select {
-		case <-h.room:
+		case <-h.room.rung():
 		case <-timer.C:
-		case <-going:
+		case <-going.done():
 			return errGone
 		}
 		waited = time.Since(began)

@@ -26,7 +26,7 @@ var errSilent = errors.New("nothing to read")
 type reading struct {
 	// fixed
 	ch       channel.Channel
-	over     <-chan struct{}  // closed before end is called
+	over     *latch           // before end is called
 	owner    func()           // reads
 	attended channel.Attended // nil: it is not attended to
 	attend   func() bool      // see channel.Attended
@@ -47,7 +47,7 @@ type reading struct {
 // 200 guests that boot a fifth less.
 const crowdLeast = 8
 
-func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading {
+func newReading(ch channel.Channel, over *latch, owner func()) reading {
 	r := reading{ch: ch, over: over, owner: owner}
 	r.rests, _ = channel.As[channel.Rester](ch)
 	return r
@@ -101,14 +101,7 @@ func (r *reading) tryRead(p []byte) (n int, ok bool) {
 // end ends a Read under way, or a rest.
 func (r *reading) end() { r.ch.SetReadDeadline(time.Unix(1, 0)) }
 
-func (r *reading) isOver() bool {
-	select {
-	case <-r.over:
-		return true
-	default:
-		return false
-	}
-}
+func (r *reading) isOver() bool { return r.over.isOver() }
 
 // read is the channel's Read, but for errSilent when it is time to rest.
 func (r *reading) read(p []byte) (int, error) {

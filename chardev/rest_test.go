@@ -189,10 +189,10 @@ func TestInputWaitsInTurn(t *testing.T) {
 	const waiting = 5
 	waits := 0
 	for i := range waiting {
-		c := &client{hub: b.hub, going: make(chan struct{})}
+		c := &client{hub: b.hub}
 		c.rights.Store(uint32(access.All))
 		if i == 2 {
-			close(c.going)
+			c.going.end()
 		}
 		started := make(chan struct{})
 		b.wg.Go(func() {

@@ -398,7 +398,7 @@ func (s *scribe) ready(to int64) bool {
 
 // await waits until offsets up to the given one may be given out. It returns errGone if
 // going is closed before.
-func (s *scribe) await(going <-chan struct{}, to int64) error {
+func (s *scribe) await(going *latch, to int64) error {
 	if s.ready(to) {
 		return nil
 	}
@@ -414,7 +414,7 @@ func (s *scribe) await(going <-chan struct{}, to int64) error {
 		case <-s.news:
 		case <-grace.C:
 			s.slow.Store(true)
-		case <-going:
+		case <-going.done():
 			return errGone
 		}
 	}

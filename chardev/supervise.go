@@ -19,16 +19,13 @@ type status struct {
 	mu    sync.Mutex
 	state string
 	err   string
-	since time.Time     // when it came up, or went down
-	first chan struct{} // closed when the first try is over
-	ups   int64         // how often it went up
+	since time.Time // when it came up, or went down
+	first latch     // the first try
+	ups   int64     // how often it went up
 }
 
-// over is such a channel that is closed, the same for all.
-var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
 func newStatus() *status {
-	return &status{state: StateDown, since: time.Now(), first: make(chan struct{})}
+	return &status{state: StateDown, since: time.Now()}
 }
 
 // set notes a state and reports whether anything is new about it: trying again
@@ -43,9 +40,8 @@ func (s *status) set(state string, err error) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state != StateOpening && s.first != over {
-		close(s.first)
-		s.first = over
+	if state != StateOpening {
+		s.first.end()
 	}
 	if state == StateOpening {
 		text = s.err // why it is not up is still the last failure
@@ -75,11 +71,7 @@ func sameReason(a, b string) bool {
 }
 
 // tried returns a channel that is closed when the first try is over.
-func (s *status) tried() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.first
-}
+func (s *status) tried() <-chan struct{} { return s.first.done() }
 
 // opened is how often it was open.
 func (s *status) opened() int64 {
@@ -98,25 +90,15 @@ func (s *status) get() (state, err string, since time.Time) {
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
 	limits atomic.Pointer[Reconnect]
-	now    chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
+	now    bell // the next try is not to be waited for
 	wait   time.Duration
 }
 
 // soon has the next try made at once.
-func (r *retry) soon() {
-	select {
-	case r.now <- struct{}{}:
-	default:
-	}
-}
+func (r *retry) soon() { r.now.ring() }
 
 // made notes that a try has succeeded: the one after that waits again.
-func (r *retry) made() {
-	select {
-	case <-r.now:
-	default:
-	}
-}
+func (r *retry) made() { r.now.hush() }
 
 // lived is how long a session must have held to begin with min again.
 const lived = 2 * time.Second
@@ -149,7 +131,7 @@ func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
 	case <-t.C:
 	case <-node:
 		r.wait = 0
-	case <-r.now:
+	case <-r.now.rung():
 		r.wait = 0
 	case <-ctx.Done():
 	}
