@@ -35,9 +35,9 @@ type client struct {
 	since time.Time
 
 	// fixed by serve
-	out     outlet          // its end is abort, finishTime after going
-	unwatch func() bool     // nobody acts on the end of its context any more
-	ended   func(why error) // called when it is gone
+	out   outlet          // its end is abort, finishTime after going
+	tie   tie             // to what it is within
+	ended func(why error) // called when it is gone
 
 	pumps   sync.WaitGroup
 	going   latch // over when its end has come
@@ -101,8 +101,8 @@ func (c *client) String() string {
 
 // serve begins the life of a client; it owns the channel. replay and from are
 // those of hub.attach. ended is called when the client is gone.
-func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
-	c.begin(ctx, ended)
+func (c *client) serve(within context.Context, replay int, from int64, ended func(why error)) {
+	c.begin(within, ended)
 	if err := c.hub.attach(c, replay, from); err != nil {
 		c.turnAway(err)
 		return
@@ -114,7 +114,7 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 }
 
 // begin makes the client ready to be attached.
-func (c *client) begin(ctx context.Context, ended func(why error)) {
+func (c *client) begin(within context.Context, ended func(why error)) {
 	c.ended = ended
 	c.out = newOutlet(c.ch)
 	if c.credit != nil {
@@ -122,7 +122,7 @@ func (c *client) begin(ctx context.Context, ended func(why error)) {
 		c.out = c.credit
 	}
 	c.in = newReading(c.ch, &c.going, c.read)
-	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
+	c.tie.to(within, func(why error) { go c.end(orShutdown(why)) })
 }
 
 // read reads the client until it is silent, and is called again when it is not, or
@@ -152,7 +152,7 @@ func (c *client) end(cause error) {
 // leave is the end of a client, whose input ended with err.
 func (c *client) leave(err error) {
 	defer func() { c.hub.here.Done(); c.ended(err) }()
-	defer c.unwatch()
+	defer c.tie.cut()
 	defer c.endBeside()
 	if c.inputEnded {
 		err = io.EOF
@@ -180,15 +180,6 @@ func (c *client) leave(err error) {
 	c.hub.audit.went(c, err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
-}
-
-// whyEnded is the cause of a context's end, which is the daemon's if nobody gave
-// one.
-func whyEnded(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return errShutdown
 }
 
 // awaitPump gives the client's pump up to finishTime.

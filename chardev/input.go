@@ -41,11 +41,11 @@ const inputMax = 2 << 10
 // A session is one connection to the device, from up to down.
 type session struct {
 	// fixed
-	hub     *hub
-	since   time.Time
-	out     *channel.Outbox // below all layers of the device
-	unwatch func() bool     // nobody acts on the end of its context any more
-	ended   func(error)
+	hub   *hub
+	since time.Time
+	out   *channel.Outbox // below all layers of the device
+	tie   tie             // to what it is within
+	ended func(error)
 
 	going    latch // over when its end has come
 	goingOne sync.Once

@@ -224,7 +224,7 @@ func (s *Server) addFrontend(by actor, want ChardevRequest, f *os.File) (c Chang
 func (s *Server) joinable(name string) (*console, error) {
 	con := s.console(name)
 	switch {
-	case s.run == nil || s.run.ctx.Err() != nil:
+	case s.run == nil || s.run.front.Err() != nil:
 		return nil, errNotNow
 	case con == nil:
 		var names []string
@@ -251,7 +251,7 @@ func (s *Server) join(con *console, w wantedFrontend, a channel.Address, f *os.F
 		return a, err
 	}
 	con.passed.add(front)
-	front.start(front.begin(s.run.ctx))
+	front.start(&s.run.front)
 	con.hub.sign.raise(happened)
 	return a, nil
 }

@@ -43,8 +43,12 @@ func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
 		}
 		b := newHub(h.hub.log, history.New(16<<10, 0, nil), "shared")
 		b.gate = h.hub.gate
-		newDevice(b, env, &Endpoint{Address: dev}).start(h.ctx, &h.wg)
-		newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"}).start(h.ctx, &h.wg)
+		d := newDevice(b, env, &Endpoint{Address: dev})
+		d.start(h.ctx)
+		h.wg.Go(d.work.Wait)
+		f := newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"})
+		f.start(h.ctx)
+		h.wg.Go(f.work.Wait)
 		guest, err := l.Accept(t.Context())
 		l.Close()
 		if err != nil {

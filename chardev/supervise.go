@@ -146,7 +146,7 @@ func (r *retry) ended(after time.Duration) {
 }
 
 // A supervisor keeps one endpoint open: it listens or opens, and again when
-// that fails or ends, until its context ends.
+// that fails or ends, until its life does.
 type supervisor struct {
 	life
 	env    *channel.Env
@@ -215,13 +215,13 @@ func (n *nodeWatch) news() <-chan struct{} {
 	return n.watch.C
 }
 
-// open opens the endpoint again and again, until ctx ends and the last channel is
+// open opens the endpoint again and again, until the life ends and the last channel is
 // done with; then done is called. It returns at once; the first try of what can be opened
 // at once is that of who calls it, as of thousands of goroutines the descriptors stay in
 // memory for ever. Each channel is given to use, which owns it, need not wait for its end,
 // and calls ended then, with the reason.
-func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, ctx: ctx, use: use, done: s.over(done), node: s.node()}
+func (s *supervisor) open(use func(ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, use: use, done: s.over(done), node: s.node()}
 	if !instant(&s.ep.Address) {
 		go o.run()
 		return
@@ -247,18 +247,17 @@ func instant(a *channel.Address) bool { return a.Transport == "unix" && len(a.La
 
 // goOnWith is open that goes on with a channel that is open already, which it gives to
 // begin before it returns.
-func (s *supervisor) goOnWith(ctx context.Context, ch channel.Channel, begin, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node(), began: time.Now()}
+func (s *supervisor) goOnWith(ch channel.Channel, begin, use func(ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, use: use, done: done, node: s.node(), began: time.Now()}
 	o.settled = o.up(false)
-	begin(ctx, ch, o.ended)
+	begin(ch, o.ended)
 }
 
 // An opener is a supervisor that opens. Its fields belong to run, and to ended,
 // which take turns.
 type opener struct {
 	*supervisor
-	ctx  context.Context
-	use  func(context.Context, channel.Channel, func(error))
+	use  func(channel.Channel, func(error))
 	done func()
 	node nodeWatch
 
@@ -285,16 +284,19 @@ func (o *opener) goOn(ch channel.Channel, err error) {
 	o.retry.made()
 	o.began, o.failing = time.Now(), ""
 	o.settled = o.up(o.short >= shortTold)
-	o.use(o.ctx, ch, o.ended)
+	o.use(ch, o.ended)
 }
 
 // try tries once.
 func (o *opener) try() (channel.Channel, error) {
 	o.set(StateOpening, nil)
-	dialing, cancel := context.WithTimeout(o.ctx, dialTimeout)
+	if instant(&o.ep.Address) {
+		return o.env.Dial(context.Background(), o.ep.Address)
+	}
+	dialing, cancel := context.WithTimeout(&o.life, dialTimeout)
 	defer cancel()
 	ch, err := o.env.Dial(dialing, o.ep.Address)
-	if err != nil && dialing.Err() != nil && o.ctx.Err() == nil {
+	if err != nil && dialing.Err() != nil && o.Err() == nil {
 		err = errNoAnswer
 	}
 	return ch, err
@@ -309,7 +311,7 @@ func (o *opener) ended(err error) {
 	if after >= lived {
 		o.short = 0
 	}
-	if o.ctx.Err() == nil {
+	if o.Err() == nil {
 		text := reason(err)
 		if o.status.set(StateDown, err) && (told || !sameReason(text, o.last)) {
 			if o.short == shortTold {
@@ -328,7 +330,7 @@ func (o *opener) ended(err error) {
 // Of what comes and goes it is told only when that lasts: whatever is gone for a
 // moment cannot be opened in it.
 func (o *opener) failed(err error) bool {
-	if o.ctx.Err() == nil {
+	if o.Err() == nil {
 		news := o.status.set(StateDown, err)
 		if o.short >= shortTold {
 			news = time.Since(o.gone) >= lived && !sameReason(reason(err), o.failing)
@@ -344,7 +346,7 @@ func (o *opener) failed(err error) bool {
 // again waits until the endpoint is to be tried again; it returns false if it is
 // not.
 func (o *opener) again() bool {
-	if o.ctx.Err() == nil && o.retry.pause(o.ctx, o.node.news()) {
+	if o.Err() == nil && o.retry.pause(&o.life, o.node.news()) {
 		return true
 	}
 	o.node.stop()
@@ -384,11 +386,11 @@ var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and d
 // dialTimeout bounds one try to open an endpoint, layers and all.
 const dialTimeout = 15 * time.Second
 
-// listen listens on the endpoint, and again when that fails, until ctx ends; then
+// listen listens on the endpoint, and again when that fails, until the life ends; then
 // the listener is closed and done is called. It returns when that was tried once.
 // Each channel that comes is given to use, as by channel.Listener.
-func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done func()) {
-	l := &listening{supervisor: s, ctx: ctx, use: use, done: s.over(done)}
+func (s *supervisor) listen(use func(channel.Channel), done func()) {
+	l := &listening{supervisor: s, use: use, done: s.over(done)}
 	if l.try() != nil {
 		go l.run()
 	}
@@ -398,12 +400,11 @@ func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done
 // and ended, of which one follows when it listens.
 type listening struct {
 	*supervisor
-	ctx  context.Context
 	use  func(channel.Channel)
 	done func()
 
-	l       channel.Listener
-	unwatch func() bool // keeps ended from being called, if it says so
+	l   channel.Listener
+	tie tie
 }
 
 // run tries until it listens.
@@ -427,21 +428,21 @@ func (l *listening) try() (err error) {
 	l.set(StateOpening, nil)
 	var ok bool
 	if l.l, ok = l.inherit(); !ok {
-		if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
+		if l.l, err = l.env.Listen(&l.life, l.ep.Address); err != nil {
 			return err
 		}
 	}
 	l.set(StateUp, nil)
 	l.retry.made()
 	l.retry.wait = 0
-	l.unwatch = context.AfterFunc(l.ctx, l.ended)
+	l.tie.to(&l.life, func(why error) { go l.ended(why) })
 	l.l.Serve(l.use, l.failed)
 	return nil
 }
 
 // failed is called when the listener accepts no more.
 func (l *listening) failed(err error) {
-	if !l.unwatch() {
+	if !l.tie.cut() {
 		return
 	}
 	l.l.Close()
@@ -450,18 +451,18 @@ func (l *listening) failed(err error) {
 	}
 }
 
-// ended is called when ctx has.
-func (l *listening) ended() {
-	l.shut(l.l, whyEnded(l.ctx))
+// ended is called when the life has.
+func (l *listening) ended(why error) {
+	l.shut(l.l, why)
 	l.done()
 }
 
 // down notes why it does not listen and waits until it is to be tried again; it
 // returns false if it is not.
 func (l *listening) down(err error, node <-chan struct{}) bool {
-	if l.ctx.Err() == nil {
+	if l.Err() == nil {
 		l.set(StateDown, err)
-		if l.retry.pause(l.ctx, node) {
+		if l.retry.pause(&l.life, node) {
 			return true
 		}
 	}
