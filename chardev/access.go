@@ -117,7 +117,7 @@ func (h *hub) review() int {
 	}
 	for c, err := range cut {
 		c.mu.Lock()
-		c.die(err)
+		c.mute.end()
 		c.mu.Unlock()
 		h.noteSome(&h.denied, "refused", c.String()+": "+err.because())
 		h.audit.didNot(c, "cut, as the rules have changed", err)

@@ -39,11 +39,9 @@ type client struct {
 	tie   tie             // to what it is within
 	ended func(why error) // called when it is gone
 
-	pumps   sync.WaitGroup
-	going   latch // over when its end has come
-	mute    latch // over when it can be given nothing any more
-	endOnce sync.Once
-	cause   error // why its end has come; before going is over
+	pumps sync.WaitGroup
+	going ending // its end has come
+	mute  latch  // it can be given nothing any more
 
 	cursor   atomic.Int64  // changed under mu
 	typed    atomic.Int64  // bytes of its input that the device took
@@ -59,9 +57,8 @@ type client struct {
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
 	reader *history.Reader
-	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
-	told   time.Time
+	told   moment
 	undone string // what was last told of that is not done beside the bytes
 
 	// owned by read
@@ -73,12 +70,12 @@ type client struct {
 
 	// guarded by hub.mu
 	state       state
+	typesNoMore bool  // its input has ended
+	ops         int32 // in the second from opsSince (writerOp)
+	opsSince    moment
 	finishAt    int64
 	turn        turn
-	hasty       time.Time // no patience with it before
-	opsSince    time.Time // the beginning of the second in which it did ops (writerOp)
-	ops         int
-	typesNoMore bool // its input has ended
+	hasty       moment // no patience with it before
 }
 
 // chunkMax is how much a pump gives at once. Like a chunk of the history it leaves
@@ -121,7 +118,7 @@ func (c *client) begin(within context.Context, ended func(why error)) {
 		c.credit.outlet = c.out
 		c.out = c.credit
 	}
-	c.in = newReading(c.ch, &c.going, c.read)
+	c.in = newReading(c.ch, &c.going.latch, c.read)
 	c.tie.to(within, func(why error) { go c.end(orShutdown(why)) })
 }
 
@@ -142,11 +139,9 @@ func (c *client) read() {
 
 // end asks the client to go and tells it why; only the first call counts.
 func (c *client) end(cause error) {
-	c.endOnce.Do(func() {
-		c.cause = cause
-		c.going.end()
+	if c.going.because(cause) {
 		c.in.end()
-	})
+	}
 }
 
 // leave is the end of a client, whose input ended with err.
@@ -158,7 +153,7 @@ func (c *client) leave(err error) {
 		err = io.EOF
 	}
 	if c.in.isOver() {
-		err = c.cause
+		err = c.going.why()
 	}
 	if err == io.EOF && c.halfClose {
 		c.hub.endWriter(c)
@@ -167,7 +162,7 @@ func (c *client) leave(err error) {
 		case <-c.mute.done():
 		}
 	}
-	if c.in.isOver() && c.cause == errHandover && c.park() {
+	if c.in.isOver() && c.going.why() == errHandover && c.park() {
 		err = errHandover
 		return
 	}
@@ -308,24 +303,16 @@ func (c *client) keepUp(chunk []byte, at int64) bool {
 // give writes bytes to the client and moves its cursor behind what was taken. It
 // returns false when no more is taken now. Called with mu held.
 func (c *client) give(bufs [][]byte) (room bool) {
-	if c.dead != nil {
+	if c.mute.isOver() {
 		return false
 	}
 	n, room, err := c.out.give(bufs)
 	c.got.Add(n)
 	c.cursor.Add(n)
 	if err != nil {
-		c.die(err)
-	}
-	return room && err == nil
-}
-
-// die notes that the client can be given nothing any more. Called with mu held.
-func (c *client) die(err error) {
-	if c.dead == nil {
-		c.dead = err
 		c.mute.end()
 	}
+	return room && err == nil
 }
 
 // pump gives the client whatever has gathered until it is at the head, or until
@@ -347,11 +334,9 @@ func (c *client) pump() {
 			return
 		}
 		c.hub.moved()
-		old.pause(&c.going, &c.mute)
+		old.pause(&c.going.latch, &c.mute)
 	}
-	c.mu.Lock()
-	c.die(errNoRoom)
-	c.mu.Unlock()
+	c.mute.end()
 	c.hub.abandon(c)
 }
 
@@ -380,7 +365,7 @@ func (c *client) stepOn() (missing int64, done bool) {
 	switch {
 	case missing > 0:
 		return missing, false
-	case c.dead != nil:
+	case c.mute.isOver():
 		c.hub.abandon(c)
 		return 0, true
 	}

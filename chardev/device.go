@@ -147,7 +147,7 @@ func (h *hub) session(within context.Context, dev channel.Channel, ended func(er
 // begin is session; its result is still to read.
 func (h *hub) begin(within context.Context, dev channel.Channel, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), ended: ended}
-	s.in = newReading(dev, &s.going, s.read)
+	s.in = newReading(dev, &s.going.latch, s.read)
 	s.in.attendBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.tie.to(within, func(why error) { go s.leave(orShutdown(why)) })
@@ -202,11 +202,9 @@ const (
 
 // leave asks the session to end, and says why; only the first call counts.
 func (s *session) leave(why error) {
-	s.goingOne.Do(func() {
-		s.cause = why
-		s.going.end()
+	if s.going.because(why) {
 		s.in.end()
-	})
+	}
 }
 
 // end is the end of the session, whose device's output ended with err.
@@ -215,7 +213,7 @@ func (s *session) end(err error) {
 	s.in.calm()
 	s.tie.cut()
 	if s.in.isOver() {
-		err = s.cause
+		err = s.going.why()
 	}
 	h.device.Store(nil)
 	h.sign.raise(happened)

@@ -21,9 +21,7 @@ type frontend struct {
 	logins  waitingConns
 	clients atomic.Int64
 
-	passed bool            // its descriptor was passed (passing.go); then it was
-	wanted wantedFrontend  // so
-	gone   func(why error) // called when who came is gone, if nobody else comes; nil: others do
+	passed *passage // its descriptor was passed (passing.go); nil: it is configured
 
 	inherits []*clientHandover // whom start goes on with
 
@@ -60,7 +58,7 @@ func (f *frontend) start(within context.Context) (read []func()) {
 	}
 	f.listen(func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if rawToPages(f.ep.Address) && f.wanted.as == nil {
+		if rawToPages(f.ep.Address) && f.wanted().as == nil {
 			a.guard = new(requestGuard)
 		}
 		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {
@@ -123,7 +121,7 @@ func (f *frontend) serve(a *arrival, ended func(error)) {
 		frontend:  f.ep.Address.String(),
 		via:       f,
 		who:       who,
-		peer:      cmp.Or(f.wanted.peer, peerName(who, ch)),
+		peer:      cmp.Or(f.wanted().peer, peerName(who, ch)),
 		halfClose: cfg.HalfClose,
 		person:    notices(f.ep.Address, ch),
 		guard:     a.guard,
@@ -138,7 +136,7 @@ func (f *frontend) serve(a *arrival, ended func(error)) {
 
 // leftOne notes that somebody who came is gone.
 func (f *frontend) leftOne(why error) {
-	if f.gone != nil {
-		f.gone(why)
+	if f.passed != nil && f.passed.gone != nil {
+		f.passed.gone(why)
 	}
 }

@@ -3,7 +3,6 @@ package chardev
 import (
 	"bytes"
 	"errors"
-	"sync"
 	"time"
 
 	"chardevd/channel"
@@ -47,11 +46,8 @@ type session struct {
 	tie   tie             // to what it is within
 	ended func(error)
 
-	going    latch // over when its end has come
-	goingOne sync.Once
-	cause    error // why its end has come; before going is over
-
-	in reading // owned by read
+	going ending  // its end has come
+	in    reading // owned by read
 
 	// Who gives the device something has the turn: who comes first is served first.
 	turn  queue

@@ -36,6 +36,23 @@ func (l *latch) done() <-chan struct{} {
 	return *c
 }
 
+// An ending is a latch that says why it is over.
+type ending struct {
+	latch
+	cause atomic.Pointer[error] // set before it is over
+}
+
+// because has it be over because of why; only the first call counts, and returns true.
+func (e *ending) because(why error) (first bool) {
+	if first = e.cause.CompareAndSwap(nil, &why); first {
+		e.end()
+	}
+	return first
+}
+
+// why is what because was told; it is over.
+func (e *ending) why() error { return *e.cause.Load() }
+
 // A bell tells one who waits for it, or will, that it was rung, however often.
 type bell struct {
 	c atomic.Pointer[chan struct{}] // of capacity 1. nil: nobody waits; &rang: so, and it was rung

@@ -123,7 +123,7 @@ func TestACrowdIsReadTogether(t *testing.T) {
 	crowd := new(atomic.Int32)
 	h.awaitSilence()
 	for _, b := range h.hubs {
-		b.device.Load().in.crowd = crowd // which it looks at when something comes
+		b.device.Load().in.attended.crowd = crowd // which it looks at when something comes
 	}
 	for range 2 {
 		for range 20 {

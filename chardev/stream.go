@@ -77,7 +77,7 @@ func (s *Server) newStream(cfg *StreamConfig) *stream {
 	var told flood
 	told.most = crowdMost
 	st.noteSome = func(what, text string) {
-		if untold, ok := told.pass(time.Now()); ok {
+		if untold, ok := told.pass(thisMoment()); ok {
 			log.Info(what+untold, "client", text)
 		}
 	}

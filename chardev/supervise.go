@@ -248,7 +248,7 @@ func instant(a *channel.Address) bool { return a.Transport == "unix" && len(a.La
 // goOnWith is open that goes on with a channel that is open already, which it gives to
 // begin before it returns.
 func (s *supervisor) goOnWith(ch channel.Channel, begin, use func(ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, use: use, done: done, node: s.node(), began: time.Now()}
+	o := &opener{supervisor: s, use: use, done: done, node: s.node(), began: thisMoment()}
 	o.settled = o.up(false)
 	begin(ch, o.ended)
 }
@@ -261,11 +261,11 @@ type opener struct {
 	done func()
 	node nodeWatch
 
-	began   time.Time
+	began   moment
 	settled func() bool // says whether it was told that the endpoint is open
 	short   int         // sessions in a row that did not live
 	last    string      // why the last one ended
-	gone    time.Time   // when it ended
+	gone    moment      // when it ended
 	failing string      // what was last told of why it cannot be opened again
 }
 
@@ -282,7 +282,7 @@ func (o *opener) goOn(ch channel.Channel, err error) {
 	}
 	o.node.stop()
 	o.retry.made()
-	o.began, o.failing = time.Now(), ""
+	o.began, o.failing = thisMoment(), ""
 	o.settled = o.up(o.short >= shortTold)
 	o.use(ch, o.ended)
 }
@@ -305,7 +305,7 @@ func (o *opener) try() (channel.Channel, error) {
 // ended is called when the endpoint is not open any more.
 func (o *opener) ended(err error) {
 	told := o.settled()
-	after := time.Since(o.began)
+	after := thisMoment().since(o.began)
 	o.retry.ended(after)
 	o.short++
 	if after >= lived {
@@ -319,7 +319,7 @@ func (o *opener) ended(err error) {
 			}
 			o.news(StateDown, err)
 		}
-		o.last, o.gone = text, time.Now()
+		o.last, o.gone = text, thisMoment()
 	}
 	if o.again() {
 		go o.run() // not from within use
@@ -333,7 +333,7 @@ func (o *opener) failed(err error) bool {
 	if o.Err() == nil {
 		news := o.status.set(StateDown, err)
 		if o.short >= shortTold {
-			news = time.Since(o.gone) >= lived && !sameReason(reason(err), o.failing)
+			news = thisMoment().since(o.gone) >= lived && !sameReason(reason(err), o.failing)
 		}
 		if news {
 			o.failing = reason(err)
