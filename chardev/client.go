@@ -96,8 +96,8 @@ func (c *client) String() string {
 	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.frontend)
 }
 
-// serve begins the life of a client; it owns the channel. replay and from are
-// those of hub.attach. ended is called when the client is gone.
+// serve begins the life of a client, which ends with what it is within; it owns the
+// channel. replay and from are those of hub.attach. ended is called when the client is gone.
 func (c *client) serve(within context.Context, replay int, from int64, ended func(why error)) {
 	c.begin(within, ended)
 	if err := c.hub.attach(c, replay, from); err != nil {

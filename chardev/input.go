@@ -49,10 +49,9 @@ type session struct {
 	going ending  // its end has come
 	in    reading // owned by read
 
-	// Who gives the device something has the turn: who comes first is served first.
-	turn  queue
+	turn  queue // of who gives the device something
 	stuck bool  // the device took nothing for busyAfter; owned by who has the turn
-	gone  latch // over when the device takes no more
+	gone  latch // the device takes no more
 }
 
 var (
@@ -195,7 +194,8 @@ func (h *hub) refuse(c *client, why, n int) {
 	}
 }
 
-// awaitDevice waits until the device took what it was given; c has the turn. Once it has taken nothing for busyAfter nobody waits until it has.
+// awaitDevice waits until the device took what it was given; c has the turn. Once it
+// has taken nothing for busyAfter nobody waits until it has.
 func (s *session) awaitDevice(c *client) error {
 	drained := s.out.Drained()
 	select {

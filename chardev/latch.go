@@ -2,8 +2,8 @@ package chardev
 
 import "sync/atomic"
 
-// What idle consoles wait for is a pointer here until somebody does wait: a Go channel is
-// 96 bytes, and each console would have ten of them.
+// What a console and its clients may have to wait for is a pointer here until somebody
+// does wait: a channel is 96 bytes, and an idle console would have nine of them.
 
 // A latch is something that is over once, and for ever. The zero latch is not over.
 type latch struct {
@@ -13,7 +13,7 @@ type latch struct {
 // over is such a channel that is closed, the same for all.
 var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// end has it be over; only the first call counts, and returns true.
+// end has it be over; the first call returns true.
 func (l *latch) end() (first bool) {
 	c := l.c.Swap(&over)
 	if c != nil && c != &over {
@@ -108,12 +108,12 @@ func (b *bell) hush() {
 	}
 }
 
-// A queue is for what one has at a time: who puts something into its channel has it,
-// until he takes that out. Who waits gets it in the order of coming.
+// A queue is of those who want what only one has at a time, in the order of coming.
 type queue struct {
 	c atomic.Pointer[chan struct{}] // of capacity 1; nil: nobody came yet
 }
 
+// head takes a value from who is the first, who takes it out again for the next one.
 func (q *queue) head() chan struct{} {
 	c := q.c.Load()
 	if c == nil {

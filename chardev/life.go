@@ -13,7 +13,7 @@ import (
 //
 // It is a context, which ends when the life is asked to, and whose cause is why. What
 // package context needs for that is made when it is asked for: idle consoles ask for none,
-// and what a context has of its own would be a sixth of all that they hold in memory.
+// and contexts with all that hangs on them were a tenth of what they held in memory.
 type life struct {
 	work   sync.WaitGroup // of what was begun in it
 	within tie

@@ -3,6 +3,7 @@ package chardev
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -49,9 +50,18 @@ func TestALifeIsAContext(t *testing.T) {
 	defer cancel()
 	isOver(t, "one that comes late", late, errOver)
 
+	var asked life // whose cause is the first that is asked for
+	asked.begin(t.Context())
+	asked.ask(errOver)
+	if why := context.Cause(&asked); why != errOver {
+		t.Errorf("its cause is %v", why)
+	}
 	var quiet life // of which nobody asked anything before
 	quiet.begin(t.Context())
 	quiet.ask(nil)
+	if quiet.Err() != context.Canceled || quiet.std != nil {
+		t.Errorf("it has ended with %v, and made what nobody asked for: %v", quiet.Err(), quiet.std)
+	}
 	isOver(t, "a life without a reason", &quiet, context.Canceled)
 	if whyEnded(&quiet) != errShutdown {
 		t.Errorf("and for people it ended because of %v", whyEnded(&quiet))
@@ -104,22 +114,30 @@ func TestATieTellsOfTheEndOnce(t *testing.T) {
 		{"a life", &l, l.ask},
 		{"a context", plain, end},
 	} {
-		var ties [6]tie
-		told := make(chan error, len(ties))
-		for i := range ties {
-			ties[i].to(c.within, func(why error) { told <- why })
+		var ties [8]tie
+		told := make(chan int, len(ties)+1)
+		tell := func(i int) func(error) {
+			return func(why error) {
+				if why != errOver {
+					t.Errorf("%s: told %v", c.name, why)
+				}
+				told <- i
+			}
 		}
-		for _, i := range []int{0, 5, 2} { // the first, the last, one between
+		for i := range ties {
+			ties[i].to(c.within, tell(i))
+		}
+		for _, i := range []int{0, 7, 2, 3, 5, 4} { // the first, the last, some between in either direction
 			if !ties[i].cut() || ties[i].cut() {
 				t.Errorf("%s: a tie is not cut once", c.name)
 			}
 		}
-		ties[2].to(c.within, func(why error) { told <- why }) // again
+		ties[2].to(c.within, tell(2)) // again
 		c.end(errOver)
-		for range 4 {
-			if why := <-told; why != errOver {
-				t.Errorf("%s: told %v", c.name, why)
-			}
+		who := []int{<-told, <-told, <-told}
+		slices.Sort(who)
+		if !slices.Equal(who, []int{1, 2, 6}) {
+			t.Errorf("%s: %v were told", c.name, who)
 		}
 		for i := range ties {
 			if ties[i].cut() {
@@ -127,9 +145,9 @@ func TestATieTellsOfTheEndOnce(t *testing.T) {
 			}
 		}
 		var late tie
-		late.to(c.within, func(why error) { told <- why })
-		if why := <-told; why != errOver || late.cut() {
-			t.Errorf("%s: who is tied late is told %v", c.name, why)
+		late.to(c.within, tell(8))
+		if who := <-told; who != 8 || late.cut() {
+			t.Errorf("%s: %d was told, and not who is tied late; or that can be cut", c.name, who)
 		}
 		if len(told) > 0 {
 			t.Errorf("%s: somebody was told twice, or in spite of having cut the tie", c.name)

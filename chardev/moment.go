@@ -2,9 +2,9 @@ package chardev
 
 import "time"
 
-// A moment is when something happened, for what counts how long ago that is: a third of a
-// time.Time, of which an idle console would have dozens. It knows nothing of the clock on
-// the wall. The zero moment is longer ago than anybody looks.
+// A moment is when something happened, for what counts how long ago that is. It is a third
+// of a time.Time, of which an idle console would have two dozen, and knows nothing of the
+// clock on the wall. The zero moment is longer ago than anybody looks.
 type moment time.Duration // since born
 
 // born is before the process began.
