@@ -79,7 +79,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 
 // greet makes a client a person, who begins with a hello. note is what that tells.
 func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit int64) {
-	cl.credit = &metered{on: credit > 0, left: credit}
+	cl.out = &metered{on: credit > 0, left: credit}
 	cl.person = func(m Message) error {
 		text, err := json.Marshal(m)
 		if err != nil {
@@ -110,7 +110,7 @@ func (con *console) message(cl *client, text []byte) {
 	case "break":
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
 	case "credit":
-		err = cl.credit.add(m.Bytes)
+		err = cl.out.(*metered).add(m.Bytes)
 	case "writer":
 		err = con.hub.writerOp(cl, m.Text, m.Client)
 	case "resize":

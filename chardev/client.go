@@ -28,14 +28,13 @@ type client struct {
 	guard     *requestGuard       // not nil: cut it if it speaks HTTP
 	person    func(Message) error // sends a message in order with the bytes; nil: it is a program
 	hello     func(at int64) Message
-	credit    *metered // not nil: it may say how much it takes
 
 	// fixed by attach
 	id    int
 	since time.Time
 
 	// fixed by serve
-	out   outlet          // its end is abort, finishTime after going
+	out   outlet          // its end is abort, finishTime after going. Before begin: nil, or a *metered to put around it
 	tie   tie             // to what it is within
 	ended func(why error) // called when it is gone
 
@@ -113,10 +112,10 @@ func (c *client) serve(within context.Context, replay int, from int64, ended fun
 // begin makes the client ready to be attached.
 func (c *client) begin(within context.Context, ended func(why error)) {
 	c.ended = ended
-	c.out = newOutlet(c.ch)
-	if c.credit != nil {
-		c.credit.outlet = c.out
-		c.out = c.credit
+	if m, ok := c.out.(*metered); ok {
+		m.outlet = newOutlet(c.ch)
+	} else {
+		c.out = newOutlet(c.ch)
 	}
 	c.in = newReading(c.ch, &c.going.latch, c.read)
 	c.tie.to(within, func(why error) { go c.end(orShutdown(why)) })

@@ -13,7 +13,7 @@ func TestCredit(t *testing.T) {
 	b := newBench(t, 64<<10, "shared")
 	b.plug()
 	m := &metered{on: true, left: 10}
-	far, c := b.attach(1<<20, 0, func(c *client) { c.credit, c.onLag = m, "close" })
+	far, c := b.attach(1<<20, 0, func(c *client) { c.out, c.onLag = m, "close" })
 	free, _ := b.attach(1<<20, 0, nil)
 	b.print(8 << 10)
 	readNumbers(t, free, 0, 8<<10)
@@ -63,7 +63,7 @@ func TestCreditBegins(t *testing.T) {
 	b := newBench(t, 64<<10, "shared")
 	b.plug()
 	m := new(metered)
-	far, c := b.attach(1<<20, 0, func(c *client) { c.credit = m })
+	far, c := b.attach(1<<20, 0, func(c *client) { c.out = m })
 	b.print(8 << 10)
 	readNumbers(t, far, 0, 8<<10)
 	for _, n := range []int64{0, -1, creditMost + 1} {
@@ -95,7 +95,7 @@ func TestEndWithoutCredit(t *testing.T) {
 	var bye sync.WaitGroup
 	bye.Add(1)
 	_, c := b.attach(1<<20, 0, func(c *client) {
-		c.credit = &metered{on: true, left: 1}
+		c.out = &metered{on: true, left: 1}
 		c.person = func(m Message) error {
 			if m.Type == "bye" {
 				bye.Done()
