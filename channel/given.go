@@ -142,7 +142,7 @@ func pollable(f *os.File, where addr) (*fdChannel, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return newFD(os.NewFile(uintptr(fd), where.where), where, where)
+	return newFD(os.NewFile(uintptr(fd), where.where), where)
 }
 
 // givenPipe is a channel over one end of a pipe: it reads, or writes.
@@ -186,7 +186,7 @@ func givenSocket(f *os.File, a Address) (Channel, error) {
 			return nil, errNotConnected
 		}
 		if c.LocalAddr().Network() == "unix" {
-			return newUnix(c)
+			return newUnix(c, "")
 		}
 	}
 	c.Close()

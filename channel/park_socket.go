@@ -80,7 +80,7 @@ func adoptUnix(a Address, p *Parked) (Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newUnix(c)
+	return newUnix(c, a.Where)
 }
 
 // Park makes a listener a Parker.

@@ -66,10 +66,10 @@ type sleep struct {
 // A rest is that of one descriptor; the zero value is awake.
 type rest struct {
 	// guarded by sleepers.mu
-	in     *sleep // nil: awake
-	fd     int32
+	in     *sleep      // nil: awake
 	try    func() bool // nil: it is not attended to
 	wake   func()
+	fd     int32
 	trying bool // try runs
 	closed bool
 }

@@ -38,24 +38,30 @@ func setUserTimeout(h *handle) error {
 
 // A socket is an fdChannel with a half close, over a handle.
 type socket struct {
-	*fdChannel
+	fdChannel
 	handle *handle
 }
 
 // newSocket makes a socket of a connection, which it owns.
 func newSocket(c conn) (*socket, error) {
-	local, remote := c.LocalAddr(), c.RemoteAddr()
-	h, err := takeHandle(c)
-	if err != nil {
-		return nil, err
-	}
-	return newSocketOf(h, local, remote), nil
+	s := new(socket)
+	return s, s.take(c, "")
 }
 
-// newSocketOf makes a socket of a handle, which it owns.
-func newSocketOf(h *handle, local, remote net.Addr) *socket {
-	return &socket{&fdChannel{f: h, rc: h, local: local, remote: remote}, h}
+// take is newSocket for one that stands in something else, where the name of an end may
+// be known.
+func (s *socket) take(c conn, known string) error {
+	at := endAddrsOf(c.LocalAddr(), c.RemoteAddr(), known)
+	h, err := takeHandle(c)
+	if err != nil {
+		return err
+	}
+	s.have(h, at)
+	return nil
 }
+
+// have gives the socket its handle, which it owns.
+func (s *socket) have(h *handle, at endAddrs) { s.f, s.at, s.handle = h, at, h }
 
 func (s *socket) CloseWrite() error {
 	if err := s.dead.check(); err != nil {
@@ -67,18 +73,18 @@ func (s *socket) CloseWrite() error {
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
 	s.handle.in.rest()
-	return s.rest.begin(s.rc, nil, wake)
+	return s.rest.begin(s.f, nil, wake)
 }
 
 // Attend makes a socket Attended, with TryRead.
 func (s *socket) Attend(try func() bool, wake func()) bool {
 	s.handle.in.rest()
-	return s.rest.begin(s.rc, try, wake)
+	return s.rest.begin(s.f, try, wake)
 }
 
 func (s *socket) TryRead(p []byte) (int, error) {
 	op := readOps.Get().(*readOp)
-	n, err := op.runNow(s.fdChannel, s.handle, p)
+	n, err := op.runNow(&s.fdChannel, s.handle, p)
 	readOps.Put(op)
 	if err != nil {
 		return 0, plain("read", err)

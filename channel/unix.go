@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -45,16 +46,18 @@ func checkSocketPath(p string) error {
 // A unixChannel is a socket that knows who is at its other end, and over which files can
 // be passed (fdpass.go).
 type unixChannel struct {
-	*socket
-	inbox inbox
+	socket
+	inbox atomic.Pointer[inbox] // nil: nobody wants files
 }
 
-func newUnix(c conn) (Channel, error) {
-	s, err := newSocket(c)
-	if err != nil {
+// newUnix makes a channel of a connection, which it owns. known is what may be the name of
+// one of its ends.
+func newUnix(c conn, known string) (Channel, error) {
+	u := new(unixChannel)
+	if err := u.take(c, known); err != nil {
 		return nil, err
 	}
-	return &unixChannel{socket: s}, nil
+	return u, nil
 }
 
 // PeerCred is who made the connection, or, when dialled, who listens.
@@ -62,7 +65,7 @@ func (c *unixChannel) PeerCred() (PeerCred, error) {
 	var u *unix.Ucred
 	var groups []uint32
 	var err error
-	if cerr := c.rc.Control(func(fd uintptr) {
+	if cerr := c.f.Control(func(fd uintptr) {
 		u, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 		groups = peerGroups(fd)
 	}); cerr != nil {
@@ -102,7 +105,7 @@ func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	if err != nil {
 		return nil, plainDial(ctx, err)
 	}
-	return newUnix(c.(*net.UnixConn))
+	return newUnix(c.(*net.UnixConn), a.Where)
 }
 
 // listenUnix makes the socket under a name of its own, with its mode and owner,
@@ -218,7 +221,7 @@ func (l *unixListener) Accept() (Channel, error) {
 	if err != nil {
 		return nil, plain("accept", err)
 	}
-	return newUnix(c)
+	return newUnix(c, l.l.Addr().String())
 }
 
 func (l *unixListener) Addr() net.Addr { return l.addr }

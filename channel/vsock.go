@@ -213,7 +213,9 @@ func newVsock(h *handle) (Channel, error) {
 		h.Close()
 		return nil, plain("getsockname", err)
 	}
-	return newSocketOf(h, vsockName(local), vsockName(remote)), nil
+	s := new(socket)
+	s.have(h, &otherAddrs{vsockName(local), vsockName(remote)})
+	return s, nil
 }
 
 func listenVsock(ctx context.Context, e *Env, a Address) (accepter, error) {
