@@ -238,8 +238,8 @@ func givenListener(f *os.File, e *Env, a Address) (accepter, error) {
 	if err != nil {
 		return nil, plain("listen", err)
 	}
-	if tl, ok := l.(*net.TCPListener); ok {
-		return newTCPListener(e, inheritedTCP{tl}, nil), nil
+	if _, ok := l.(*net.TCPListener); ok {
+		return newTCPListener(e, l, nil)
 	}
 	ul := l.(*net.UnixListener)
 	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: at}, nil

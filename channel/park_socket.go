@@ -83,16 +83,6 @@ func adoptUnix(a Address, p *Parked) (Channel, error) {
 	return newUnix(c, a.Where)
 }
 
-// Park makes a listener a Parker.
-func (l *tcpListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.rc)
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
-
 func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 	from, err := fromNetworks(a)
 	if err != nil {
@@ -103,12 +93,12 @@ func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	tl, ok := l.(*net.TCPListener)
-	if !ok {
+	if _, ok := l.(*net.TCPListener); !ok {
 		l.Close()
 		return nil, nil, errNotParked
 	}
-	return newTCPListener(e, inheritedTCP{tl}, from), nil, nil
+	acc, err := newTCPListener(e, l, from)
+	return acc, nil, err
 }
 
 // Park makes a listener a Parker; its name stays.
