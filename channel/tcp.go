@@ -36,8 +36,9 @@ var tcpOptions = []struct{ level, name, value int }{
 
 func setTCPOptions(fd int) error {
 	for _, o := range tcpOptions {
-		// MPTCP lacks some, and package net listens for that, too.
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil && err != unix.EOPNOTSUPP {
+		// MPTCP, for which package net listens too, lacks some (net/mptcp/sockopt.c).
+		err := unix.SetsockoptInt(fd, o.level, o.name, o.value)
+		if err != nil && err != unix.EOPNOTSUPP && err != unix.ENOPROTOOPT {
 			return err
 		}
 	}
