@@ -241,8 +241,7 @@ func givenListener(f *os.File, e *Env, a Address) (accepter, error) {
 	if _, ok := l.(*net.TCPListener); ok {
 		return newTCPListener(e, l, nil)
 	}
-	ul := l.(*net.UnixListener)
-	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: at}, nil
+	return newUnixListener(l)
 }
 
 // named is the socket that was passed by a name to be listened on.

@@ -103,44 +103,40 @@ func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 
 // Park makes a listener a Parker; its name stays.
 func (l *unixListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.rc)
-	p := &Parked{FDs: []int{fd}}
-	if l.path != "" {
-		if st, ok := l.node.Sys().(*syscall.Stat_t); ok {
-			p.Dev, p.Ino = uint64(st.Dev), st.Ino
-		}
-	}
 	l.once.Do(func() {}) // Close removes nothing
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
+	p, err := l.socketListener.Park()
+	if err == nil && l.path != "" {
+		p.Dev, p.Ino = l.node.dev, l.node.ino
 	}
-	return p, nil
+	return p, err
 }
 
 func adoptUnixListener(_ *Env, a Address, p *Parked) (accepter, Channel, error) {
-	l := &unixListener{}
+	was, path := inode{p.Dev, p.Ino}, ""
 	if p.Ino != 0 { // else it is abstract
 		fi, err := os.Lstat(a.Where)
 		if err != nil {
 			p.Drop()
 			return nil, nil, plain("stat", err)
 		}
-		if st, ok := fi.Sys().(*syscall.Stat_t); !ok || uint64(st.Dev) != p.Dev || st.Ino != p.Ino {
+		if inodeOf(fi) != was {
 			p.Drop()
 			return nil, nil, errNotParked
 		}
-		l.path, l.node = a.Where, fi
+		path = a.Where
 	}
 	nl, err := asFile(p, net.FileListener)
 	if err != nil {
 		return nil, nil, err
 	}
-	ul, ok := nl.(*net.UnixListener)
-	if !ok {
+	if _, ok := nl.(*net.UnixListener); !ok {
 		nl.Close()
 		return nil, nil, errNotParked
 	}
-	l.l, l.addr, l.restingListener = ul, &net.UnixAddr{Name: a.Where, Net: "unix"}, newRestingListener(ul)
+	l, err := newUnixListener(nl)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.at, l.path, l.node = a.Where, path, was
 	return l, nil, nil
 }
