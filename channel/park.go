@@ -131,11 +131,7 @@ func (s *listener) Park() (*Parked, error) {
 		s.Close()
 		return nil, errors.ErrUnsupported
 	}
-	s.mu.Lock()
-	closed := s.ctx.Err() != nil
-	s.cancel(errParked)
-	s.mu.Unlock()
-	if closed {
+	if s.end(errParked) != nil {
 		return nil, plain("park", net.ErrClosed)
 	}
 	parked, err := p.Park()
