@@ -238,10 +238,10 @@ func givenListener(f *os.File, e *Env, a Address) (accepter, error) {
 	if err != nil {
 		return nil, plain("listen", err)
 	}
-	if _, ok := l.(*net.TCPListener); ok {
-		return newTCPListener(e, l, nil)
+	if tl, ok := l.(*net.TCPListener); ok {
+		return newTCPListener(e, tl, nil)
 	}
-	return newUnixListener(l)
+	return newUnixListener(l.(*net.UnixListener))
 }
 
 // named is the socket that was passed by a name to be listened on.

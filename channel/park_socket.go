@@ -93,11 +93,12 @@ func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, ok := l.(*net.TCPListener); !ok {
+	tl, ok := l.(*net.TCPListener)
+	if !ok {
 		l.Close()
 		return nil, nil, errNotParked
 	}
-	acc, err := newTCPListener(e, l, from)
+	acc, err := newTCPListener(e, tl, from)
 	return acc, nil, err
 }
 
@@ -129,11 +130,12 @@ func adoptUnixListener(_ *Env, a Address, p *Parked) (accepter, Channel, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, ok := nl.(*net.UnixListener); !ok {
+	ul, ok := nl.(*net.UnixListener)
+	if !ok {
 		nl.Close()
 		return nil, nil, errNotParked
 	}
-	l, err := newUnixListener(nl)
+	l, err := newUnixListener(ul)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -152,14 +152,9 @@ func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 }
 
 // newTCPListener listens with a socket that is listened on. It owns l.
-func newTCPListener(e *Env, l net.Listener, from []netip.Prefix) (accepter, error) {
-	tl, ok := l.(*net.TCPListener)
-	if !ok {
-		l.Close()
-		return nil, errNotListening
-	}
-	at := tl.Addr().(*net.TCPAddr).AddrPort()
-	h, err := takeHandle(tl)
+func newTCPListener(e *Env, l *net.TCPListener, from []netip.Prefix) (accepter, error) {
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	h, err := takeHandle(l)
 	if err != nil {
 		return nil, plain("listen", err)
 	}
@@ -180,13 +175,17 @@ func fromNetworks(a Address) ([]netip.Prefix, error) {
 }
 
 // makeTCP makes the socket, or takes the inherited one.
-func makeTCP(ctx context.Context, e *Env, a Address) (net.Listener, error) {
-	if l, err := e.Inherited.listener(a); l != nil || err != nil {
-		return l, err
+func makeTCP(ctx context.Context, e *Env, a Address) (*net.TCPListener, error) {
+	l, err := e.Inherited.listener(a)
+	if err != nil {
+		return nil, err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", a.Where)
-	return l, plain("listen", err)
+	if l == nil {
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", a.Where); err != nil {
+			return nil, plain("listen", err)
+		}
+	}
+	return l.(*net.TCPListener), nil
 }
 
 var errNotFrom = errors.New("from= of the listener does not have its address")

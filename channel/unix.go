@@ -119,14 +119,14 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 	case err != nil:
 		return nil, err
 	case l != nil:
-		return newUnixListener(l)
+		return newUnixListener(l.(*net.UnixListener))
 	}
 	if strings.HasPrefix(a.Where, "@") {
 		l, err := new(net.ListenConfig).Listen(ctx, "unix", a.Where)
 		if err != nil {
 			return nil, plain("listen", err)
 		}
-		return newUnixListener(l)
+		return newUnixListener(l.(*net.UnixListener))
 	}
 	dir, err := os.OpenFile(filepath.Dir(a.Where), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -147,7 +147,7 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 		return nil, plain("listen", err)
 	}
 	tmp = filepath.Join(filepath.Dir(a.Where), tmp)
-	ul, err := newUnixListener(l)
+	ul, err := newUnixListener(l.(*net.UnixListener))
 	if err != nil {
 		os.Remove(tmp)
 		return nil, err
@@ -227,15 +227,10 @@ func inodeOf(fi fs.FileInfo) inode {
 }
 
 // newUnixListener listens with a socket that is listened on. It owns l.
-func newUnixListener(l net.Listener) (*unixListener, error) {
-	ul, ok := l.(*net.UnixListener)
-	if !ok {
-		l.Close()
-		return nil, errNotListening
-	}
-	ul.SetUnlinkOnClose(false)
-	name := ul.Addr().String()
-	h, err := takeHandle(ul)
+func newUnixListener(l *net.UnixListener) (*unixListener, error) {
+	l.SetUnlinkOnClose(false)
+	name := l.Addr().String()
+	h, err := takeHandle(l)
 	if err != nil {
 		return nil, plain("listen", err)
 	}
