@@ -63,7 +63,7 @@ func (h *hub) admit(c *client) error {
 // turnAway is the end of a client who was not attached.
 func (c *client) turnAway(err error) {
 	defer func() { c.ended(err) }()
-	defer c.unwatch()
+	defer c.tie.cut()
 	why := err.Error()
 	if e, ok := errors.AsType[*notPermitted](err); ok {
 		why = e.because()
@@ -117,7 +117,7 @@ func (h *hub) review() int {
 	}
 	for c, err := range cut {
 		c.mu.Lock()
-		c.die(err)
+		c.mute.end()
 		c.mu.Unlock()
 		h.noteSome(&h.denied, "refused", c.String()+": "+err.because())
 		h.audit.didNot(c, "cut, as the rules have changed", err)

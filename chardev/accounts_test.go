@@ -118,7 +118,7 @@ func TestAnAccountThatIsGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.log.says(t, "gone=token:other", "cut=1")
-			<-c2.going
+			<-c2.going.done()
 		})
 	}
 }

@@ -140,7 +140,7 @@ func (h *hub) sendBreak(c *client, d time.Duration) error {
 	defer cancel()
 	watch.Go(func() {
 		select {
-		case <-c.going:
+		case <-c.going.done():
 			cancel()
 		case <-ctx.Done():
 		}
@@ -163,7 +163,7 @@ func (h *hub) breakDevice(ctx context.Context, by actor, d time.Duration) error 
 	if err != nil {
 		return fmt.Errorf("no break was sent: %w", err)
 	}
-	h.noteSome(&h.line.breaks, "break", fmt.Sprintf("%s, %v", by, d))
+	h.noteSome(&h.lineWatch().breaks, "break", fmt.Sprintf("%s, %v", by, d))
 	h.audit.did(by, audit.Break, d.String())
 	return nil
 }

@@ -141,7 +141,7 @@ func (a auditor) refusals(env *channel.Env, ep *Endpoint, stir func()) *channel.
 	own.Refused = func(peer net.Addr, err error) {
 		who := comer{frontend: ep.Address.String(), peer: addrText(peer)}
 		a.didNot(who, "", err)
-		if untold, ok := told.pass(time.Now()); ok {
+		if untold, ok := told.pass(thisMoment()); ok {
 			own.Log.Info("not let in"+untold, "listener", who.frontend, "peer", who.peer, "error", err)
 		}
 		if stir != nil {

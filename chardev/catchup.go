@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 )
 
 // catchUpBuffers are for clients that are given what only the journal has.
@@ -23,12 +22,12 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 	switch again := old.failed(err); {
 	case err == nil:
 	case again && first:
-		c.hub.keepSome(slog.LevelWarn, &c.hub.unread, "journal", fmt.Sprintf("%s waits for what can not be read now: %v", c, err))
+		c.hub.keepSome(slog.LevelWarn, &c.hub.scribe.unread, "journal", fmt.Sprintf("%s waits for what can not be read now: %v", c, err))
 		return false, ""
 	case again:
 		return false, ""
 	default:
-		c.hub.keepSome(slog.LevelWarn, &c.hub.unread, "journal", fmt.Sprintf("%s lacks %d bytes from offset %d on, which can not be read: %v", c, missing, at, err))
+		c.hub.keepSome(slog.LevelWarn, &c.hub.scribe.unread, "journal", fmt.Sprintf("%s lacks %d bytes from offset %d on, which can not be read: %v", c, missing, at, err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -37,7 +36,7 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 		return c.miss(missing, droppedUnreadable)
 	case n == 0:
 		return c.miss(missing, droppedOverrun)
-	case !c.give([][]byte{buf[:n]}) && c.dead != nil:
+	case !c.give([][]byte{buf[:n]}) && c.mute.isOver():
 		c.hub.abandon(c)
 		return true, ""
 	}
@@ -55,7 +54,7 @@ func (c *client) miss(missing int64, why int) (done bool, gap string) {
 	c.missed.Add(missing)
 	c.hub.dropped[why].Add(missing)
 	c.untold += missing
-	if now := time.Now(); now.Sub(c.told) >= gapQuiet || c.onLag == "close" {
+	if now := thisMoment(); now.since(c.told) >= gapQuiet || c.onLag == "close" {
 		gap = c.gapText()
 		c.told = now
 	}

@@ -35,15 +35,13 @@ type client struct {
 	since time.Time
 
 	// fixed by serve
-	out     outlet          // its end is abort, finishTime after going
-	unwatch func() bool     // nobody acts on the end of its context any more
-	going   chan struct{}   // closed when its end has come
-	mute    chan struct{}   // closed when it can be given nothing any more
-	ended   func(why error) // called when it is gone
+	out   outlet          // its end is abort, finishTime after going
+	tie   tie             // to what it is within
+	ended func(why error) // called when it is gone
 
-	pumps   sync.WaitGroup
-	endOnce sync.Once
-	cause   error // why its end has come; before going is closed
+	pumps sync.WaitGroup
+	going ending // its end has come
+	mute  latch  // it can be given nothing any more
 
 	cursor   atomic.Int64  // changed under mu
 	typed    atomic.Int64  // bytes of its input that the device took
@@ -59,9 +57,8 @@ type client struct {
 	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
 	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
 	reader *history.Reader
-	dead   error // why it can be given nothing any more
 	untold int64 // bytes it missed since told
-	told   time.Time
+	told   moment
 	undone string // what was last told of that is not done beside the bytes
 
 	// owned by read
@@ -73,12 +70,12 @@ type client struct {
 
 	// guarded by hub.mu
 	state       state
+	typesNoMore bool  // its input has ended
+	ops         int32 // in the second from opsSince (writerOp)
+	opsSince    moment
 	finishAt    int64
 	turn        turn
-	hasty       time.Time // no patience with it before
-	opsSince    time.Time // the beginning of the second in which it did ops (writerOp)
-	ops         int
-	typesNoMore bool // its input has ended
+	hasty       moment // no patience with it before
 }
 
 // chunkMax is how much a pump gives at once. Like a chunk of the history it leaves
@@ -99,10 +96,10 @@ func (c *client) String() string {
 	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.frontend)
 }
 
-// serve begins the life of a client; it owns the channel. replay and from are
-// those of hub.attach. ended is called when the client is gone.
-func (c *client) serve(ctx context.Context, replay int, from int64, ended func(why error)) {
-	c.begin(ctx, ended)
+// serve begins the life of a client, which ends with what it is within; it owns the
+// channel. replay and from are those of hub.attach. ended is called when the client is gone.
+func (c *client) serve(within context.Context, replay int, from int64, ended func(why error)) {
+	c.begin(within, ended)
 	if err := c.hub.attach(c, replay, from); err != nil {
 		c.turnAway(err)
 		return
@@ -114,16 +111,15 @@ func (c *client) serve(ctx context.Context, replay int, from int64, ended func(w
 }
 
 // begin makes the client ready to be attached.
-func (c *client) begin(ctx context.Context, ended func(why error)) {
+func (c *client) begin(within context.Context, ended func(why error)) {
 	c.ended = ended
 	c.out = newOutlet(c.ch)
 	if c.credit != nil {
 		c.credit.outlet = c.out
 		c.out = c.credit
 	}
-	c.going, c.mute = make(chan struct{}), make(chan struct{})
-	c.in = newReading(c.ch, c.going, c.read)
-	c.unwatch = context.AfterFunc(ctx, func() { c.end(whyEnded(ctx)) })
+	c.in = newReading(c.ch, &c.going.latch, c.read)
+	c.tie.to(within, func(why error) { go c.end(orShutdown(why)) })
 }
 
 // read reads the client until it is silent, and is called again when it is not, or
@@ -143,32 +139,30 @@ func (c *client) read() {
 
 // end asks the client to go and tells it why; only the first call counts.
 func (c *client) end(cause error) {
-	c.endOnce.Do(func() {
-		c.cause = cause
-		close(c.going)
+	if c.going.because(cause) {
 		c.in.end()
-	})
+	}
 }
 
 // leave is the end of a client, whose input ended with err.
 func (c *client) leave(err error) {
 	defer func() { c.hub.here.Done(); c.ended(err) }()
-	defer c.unwatch()
+	defer c.tie.cut()
 	defer c.endBeside()
 	if c.inputEnded {
 		err = io.EOF
 	}
 	if c.in.isOver() {
-		err = c.cause
+		err = c.going.why()
 	}
 	if err == io.EOF && c.halfClose {
 		c.hub.endWriter(c)
 		select {
-		case <-c.going:
-		case <-c.mute:
+		case <-c.going.done():
+		case <-c.mute.done():
 		}
 	}
-	if c.in.isOver() && c.cause == errHandover && c.park() {
+	if c.in.isOver() && c.going.why() == errHandover && c.park() {
 		err = errHandover
 		return
 	}
@@ -181,15 +175,6 @@ func (c *client) leave(err error) {
 	c.hub.audit.went(c, err)
 	c.tell(Message{Type: "bye", Code: byeCode(err), Text: reason(err)})
 	c.close(err)
-}
-
-// whyEnded is the cause of a context's end, which is the daemon's if nobody gave
-// one.
-func whyEnded(ctx context.Context) error {
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return errShutdown
 }
 
 // awaitPump gives the client's pump up to finishTime.
@@ -318,24 +303,16 @@ func (c *client) keepUp(chunk []byte, at int64) bool {
 // give writes bytes to the client and moves its cursor behind what was taken. It
 // returns false when no more is taken now. Called with mu held.
 func (c *client) give(bufs [][]byte) (room bool) {
-	if c.dead != nil {
+	if c.mute.isOver() {
 		return false
 	}
 	n, room, err := c.out.give(bufs)
 	c.got.Add(n)
 	c.cursor.Add(n)
 	if err != nil {
-		c.die(err)
+		c.mute.end()
 	}
 	return room && err == nil
-}
-
-// die notes that the client can be given nothing any more. Called with mu held.
-func (c *client) die(err error) {
-	if c.dead == nil {
-		c.dead = err
-		close(c.mute)
-	}
 }
 
 // pump gives the client whatever has gathered until it is at the head, or until
@@ -357,11 +334,9 @@ func (c *client) pump() {
 			return
 		}
 		c.hub.moved()
-		old.pause(c.going, c.mute)
+		old.pause(&c.going.latch, &c.mute)
 	}
-	c.mu.Lock()
-	c.die(errNoRoom)
-	c.mu.Unlock()
+	c.mute.end()
 	c.hub.abandon(c)
 }
 
@@ -390,7 +365,7 @@ func (c *client) stepOn() (missing int64, done bool) {
 	switch {
 	case missing > 0:
 		return missing, false
-	case c.dead != nil:
+	case c.mute.isOver():
 		c.hub.abandon(c)
 		return 0, true
 	}

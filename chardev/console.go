@@ -37,10 +37,10 @@ type console struct {
 
 // A running is what lasts from the beginning of Run to its end.
 type running struct {
-	ctx  context.Context // of the frontends
-	api  context.Context // of what belongs to no console: the API, and what looks after accounts
-	away context.Context // of the devices, which go last
-	work *sync.WaitGroup // of what ends with api
+	front life            // of the frontends
+	api   context.Context // of what belongs to no console: the API, and what looks after accounts
+	away  life            // of the devices, which go last
+	work  sync.WaitGroup  // of what ends with api
 }
 
 // newConsole makes a console ready to start. Its journal is open from now on.
@@ -159,10 +159,9 @@ func (con *console) frontends() []*frontend {
 func (con *console) start(run *running) {
 	var read []func()
 	for _, f := range con.frontends() {
-		read = append(read, f.start(f.begin(run.ctx))...)
+		read = append(read, f.start(&run.front)...)
 	}
-	d := con.device.Load()
-	d.start(d.begin(run.away))
+	con.device.Load().start(&run.away)
 	for _, begin := range read {
 		begin()
 	}
@@ -222,7 +221,7 @@ func (con *console) openDevice(run *running, ep *Endpoint) {
 	d := newDevice(con.hub, con.env, ep)
 	con.device.Store(d)
 	con.hub.sign.raise(happened)
-	d.start(d.begin(run.away))
+	d.start(&run.away)
 }
 
 // retire lets in nobody any more, and asks those who are there to go because of why.

@@ -73,14 +73,14 @@ func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 // not taken, or ctx ends. If ok is false why tells the reason; the client has counted
 // what was taken.
 func (h *hub) typed(ctx context.Context, by caller, p []byte) (c *client, why int, ok bool) {
-	c = &client{hub: h, frontend: "input", who: by.who, peer: by.peer, since: time.Now(), going: make(chan struct{})}
+	c = &client{hub: h, frontend: "input", who: by.who, peer: by.peer, since: time.Now()}
 	c.rights.Store(uint32(h.gate.decide(by.who, h.name).May))
 	h.mu.Lock()
 	h.nextID++
 	c.id = h.nextID
 	h.mu.Unlock()
 	defer h.endWriter(c)
-	stop := context.AfterFunc(ctx, func() { close(c.going) })
+	stop := context.AfterFunc(ctx, func() { c.going.end() })
 	defer stop()
 	for ok = true; len(p) > 0 && ok; {
 		n := min(len(p), inputMax)

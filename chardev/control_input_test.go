@@ -185,7 +185,7 @@ func TestInputIsRefused(t *testing.T) {
 
 // Who wants a device opened anew does not wait for the next try.
 func TestNextTryIsWanted(t *testing.T) {
-	r := retry{now: make(chan struct{}, 1)}
+	var r retry
 	r.limits.Store(&Reconnect{Min: time.Hour, Max: time.Hour})
 	r.soon()
 	r.soon()

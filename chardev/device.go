@@ -21,47 +21,48 @@ type device struct {
 
 	// of one that is listened for
 	mu    sync.Mutex
-	busy  bool                    // a guest is there, or about to be
-	leave context.CancelCauseFunc // asks that one to go
-	next  channel.Channel         // who takes its place then; nil: nobody
+	busy  bool            // a guest is there, or about to be
+	guest *life           // its stay
+	next  channel.Channel // who takes its place then; nil: nobody
 }
 
 func newDevice(h *hub, env *channel.Env, ep *Endpoint) *device {
 	d := &device{hub: h}
 	d.init(h.audit.refusals(env, ep, h.stir), ep, usualReconnect(ep), d.tellNews)
-	d.retry.now = make(chan struct{}, 1)
 	d.status.moved = func() { h.sign.raise(happened) }
 	return d
 }
 
-// start keeps the device open until ctx ends. What it starts is counted by wg.
-func (d *device) start(ctx context.Context, wg *sync.WaitGroup) {
-	wg.Add(1)
+// start begins the device's life, and keeps it open until that ends.
+func (d *device) start(within context.Context) {
+	d.begin(within)
+	d.work.Add(1)
 	first := d.regain()
 	if d.ep.Listen {
 		if first != nil {
-			d.goOn(ctx, wg, first)
+			d.goOn(first)
 		}
-		d.listen(ctx, func(ch channel.Channel) { d.come(ctx, wg, ch) }, wg.Done)
+		d.listen(d.come, d.work.Done)
 		return
 	}
+	use := func(ch channel.Channel, ended func(error)) { d.hub.session(&d.life, ch, ended) }
 	if first != nil {
-		d.goOnWith(ctx, first, func(ctx context.Context, ch channel.Channel, ended func(error)) {
-			s := d.hub.begin(ctx, ch, ended)
+		d.goOnWith(first, func(ch channel.Channel, ended func(error)) {
+			s := d.hub.begin(&d.life, ch, ended)
 			go s.read()
-		}, d.hub.session, wg.Done)
+		}, use, d.work.Done)
 		return
 	}
-	d.open(ctx, d.hub.session, wg.Done)
+	d.open(use, d.work.Done)
 }
 
 var errReplaced = errors.New("a newer guest took its place")
 
 // come is called for each guest that comes. A newer one replaces the older, as
 // soon as that is gone; of several that wait for this only the newest does.
-func (d *device) come(ctx context.Context, wg *sync.WaitGroup, ch channel.Channel) {
+func (d *device) come(ch channel.Channel) {
 	d.mu.Lock()
-	older, leave, busy := d.next, d.leave, d.busy
+	older, guest, busy := d.next, d.guest, d.busy
 	d.next, d.busy = ch, true
 	d.mu.Unlock()
 	if older != nil {
@@ -69,40 +70,38 @@ func (d *device) come(ctx context.Context, wg *sync.WaitGroup, ch channel.Channe
 	}
 	switch {
 	case !busy:
-		wg.Add(1)
-		go d.serveNext(ctx, wg) // for as long as the guest talks
-	case leave != nil:
-		leave(errReplaced)
+		d.work.Add(1)
+		go d.serveNext() // for as long as the guest talks
+	case guest != nil:
+		guest.ask(errReplaced)
 	}
 }
 
 // serveNext serves the guest that waits, and when that is gone the next one.
-func (d *device) serveNext(ctx context.Context, wg *sync.WaitGroup) {
+func (d *device) serveNext() {
 	d.mu.Lock()
 	ch := d.next
-	d.next, d.leave = nil, nil
+	d.next, d.guest = nil, nil
 	d.busy = ch != nil
 	if ch == nil {
 		d.mu.Unlock()
-		wg.Done()
+		d.work.Done()
 		return
 	}
-	guest, leave := context.WithCancelCause(ctx)
-	d.leave = leave
+	d.guest = new(life)
+	d.guest.begin(&d.life)
 	d.mu.Unlock()
 	d.hub.note(StateUp, "a guest came: "+peerName(identify(ch), ch))
-	d.hub.session(guest, ch, func(err error) {
-		leave(nil)
-		d.guestLeft(err)
-		go d.serveNext(ctx, wg) // not from within the session
-	})
+	d.hub.session(d.guest, ch, d.guestLeft)
 }
 
-// guestLeft tells that the guest is gone.
+// guestLeft tells that the guest is gone, and has the next one served.
 func (d *device) guestLeft(err error) {
+	d.guest.ask(nil)
 	if err != errHandover {
 		d.hub.note(StateDown, "the guest left: "+reason(err))
 	}
+	go d.serveNext() // not from within the session
 }
 
 // reopen has the device opened anew: what is open is closed, with a reason, and who
@@ -140,18 +139,18 @@ func (d *device) tellNews(state string, err error) {
 }
 
 // session begins the time from up to down: bytes move both ways until the device
-// ends, or ctx; then ended is called with the reason. It owns dev.
-func (h *hub) session(ctx context.Context, dev channel.Channel, ended func(error)) {
-	h.begin(ctx, dev, ended).read()
+// ends, or what it is within; then ended is called with the reason. It owns dev.
+func (h *hub) session(within context.Context, dev channel.Channel, ended func(error)) {
+	h.begin(within, dev, ended).read()
 }
 
 // begin is session; its result is still to read.
-func (h *hub) begin(ctx context.Context, dev channel.Channel, ended func(error)) *session {
-	s := &session{hub: h, since: time.Now(), going: make(chan struct{}), turn: make(chan struct{}, 1), gone: make(chan struct{}), ended: ended}
-	s.in = newReading(dev, s.going, s.read)
+func (h *hub) begin(within context.Context, dev channel.Channel, ended func(error)) *session {
+	s := &session{hub: h, since: time.Now(), ended: ended}
+	s.in = newReading(dev, &s.going.latch, s.read)
 	s.in.attendBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
-	s.unwatch = context.AfterFunc(ctx, func() { s.leave(whyEnded(ctx)) })
+	s.tie.to(within, func(why error) { go s.leave(orShutdown(why)) })
 	h.device.Store(s)
 	h.sessions.Add(1)
 	h.sign.raise(happened)
@@ -203,20 +202,18 @@ const (
 
 // leave asks the session to end, and says why; only the first call counts.
 func (s *session) leave(why error) {
-	s.goingOne.Do(func() {
-		s.cause = why
-		close(s.going)
+	if s.going.because(why) {
 		s.in.end()
-	})
+	}
 }
 
 // end is the end of the session, whose device's output ended with err.
 func (s *session) end(err error) {
 	h, dev := s.hub, s.in.ch
 	s.in.calm()
-	s.unwatch()
+	s.tie.cut()
 	if s.in.isOver() {
-		err = s.cause
+		err = s.going.why()
 	}
 	h.device.Store(nil)
 	h.sign.raise(happened)

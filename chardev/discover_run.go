@@ -80,7 +80,7 @@ func (l *discovering) look() (due time.Time) {
 	l.trouble = text
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	if s.run == nil || s.run.ctx.Err() != nil || !slices.Equal(l.globs, s.cfg.Discover) {
+	if s.run == nil || s.run.front.Err() != nil || !slices.Equal(l.globs, s.cfg.Discover) {
 		return due // with other globs, other has a value
 	}
 	next, c, soon := l.settle(s.cfg, matches, time.Now())

@@ -111,7 +111,7 @@
 //
 // Consoles come and go while the daemon runs. The server holds them copy-on-write; a
 // device, a frontend and an address of [http] have a life each (life.go), which ends
-// alone or with the daemon's. A change of the config is compared first (diff.go, which
+// alone or with the daemon's, and to which sessions and clients are tied. A change of the config is compared first (diff.go, which
 // touches nothing) and then done (reload.go): one at a time, with Server.changing held;
 // what is gone is closed before anything is opened. A console that goes (console.stop)
 // lets in nobody more, waits for who is there, closes the device, and then the journal.
@@ -134,6 +134,6 @@
 // that tries again; frontend.serve and the control socket's attach own a client, and
 // client.serve its channel; hub.session owns the device's channel. What goes on while
 // nobody waits for it is begun with a function that is called at its end (ended,
-// done); the last of them count off a WaitGroup of Server.Run. Whoever starts a
+// done); the last of them count off the work of a life. Whoever starts a
 // goroutine waits for it, in this way too.
 package chardev

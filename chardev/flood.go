@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 )
 
 // A flood bounds how many events of one kind are noted: a client may send breaks,
@@ -18,11 +17,8 @@ type flood struct {
 	noted  int32 // since since
 	untold int32 // were not noted since one was
 	mu     sync.Mutex
-	since  time.Duration // from born to the beginning of the gapQuiet under way
+	since  moment // the beginning of the gapQuiet under way
 }
-
-// born is when the process began, as each hub has many floods and a time.Time is large.
-var born = time.Now()
 
 const (
 	floodMost = 8
@@ -31,11 +27,11 @@ const (
 
 // pass says whether one more is to be noted now, and in words how many were not,
 // to be put behind it.
-func (f *flood) pass(now time.Time) (untold string, ok bool) {
+func (f *flood) pass(now moment) (untold string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if at := now.Sub(born); at-f.since >= gapQuiet {
-		f.since, f.noted = at, 0
+	if now.since(f.since) >= gapQuiet {
+		f.since, f.noted = now, 0
 	}
 	if f.noted == cmp.Or(f.most, floodMost) {
 		f.untold++
@@ -54,7 +50,7 @@ func (h *hub) noteSome(f *flood, kind, text string) { h.keepSome(slog.LevelInfo,
 
 // keepSome is noteSome for a log level.
 func (h *hub) keepSome(level slog.Level, f *flood, kind, text string) {
-	if untold, ok := f.pass(time.Now()); ok {
+	if untold, ok := f.pass(thisMoment()); ok {
 		h.keep(level, kind, text+untold)
 	}
 }

@@ -21,9 +21,7 @@ type frontend struct {
 	logins  waitingConns
 	clients atomic.Int64
 
-	passed bool            // its descriptor was passed (passing.go); then it was
-	wanted wantedFrontend  // so
-	gone   func(why error) // called when who came is gone, if nobody else comes; nil: others do
+	passed *passage // its descriptor was passed (passing.go); nil: it is configured
 
 	inherits []*clientHandover // whom start goes on with
 
@@ -49,72 +47,73 @@ func (f *frontend) tellNews(state string, err error) {
 	f.hub.note("frontend", text)
 }
 
-// start keeps the frontend open until ctx ends. What it starts, its clients too, is
-// counted by wg. When the device is there, read is to be called: whom the frontend goes
-// on with is attached, and types from then on.
-func (f *frontend) start(ctx context.Context, wg *sync.WaitGroup) (read []func()) {
-	wg.Add(1)
+// start begins the frontend's life, and keeps it open until that ends. When the device
+// is there, read is to be called: whom the frontend goes on with is attached, and types
+// from then on.
+func (f *frontend) start(within context.Context) (read []func()) {
+	f.begin(within)
+	f.work.Add(1)
 	if !f.ep.Listen {
-		return f.startOpening(ctx, wg)
+		return f.startOpening()
 	}
-	f.listen(ctx, func(ch channel.Channel) {
+	f.listen(func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if rawToPages(f.ep.Address) && f.wanted.as == nil {
+		if rawToPages(f.ep.Address) && f.wanted().as == nil {
 			a.guard = new(requestGuard)
 		}
 		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {
-			f.come(ctx, a, wg)
+			f.come(a)
 			return
 		}
-		wg.Go(func() {
-			if f.logIn(ctx, a) {
-				f.come(ctx, a, wg)
+		f.work.Go(func() {
+			if f.logIn(&f.life, a) {
+				f.come(a)
 			} else {
 				f.leftOne(errLoginLeft)
 			}
 		})
-	}, wg.Done)
-	return f.goOnAll(ctx, wg)
+	}, f.work.Done)
+	return f.goOnAll()
 }
 
 // startOpening is start of a frontend that does not listen.
-func (f *frontend) startOpening(ctx context.Context, wg *sync.WaitGroup) (read []func()) {
-	use := func(ctx context.Context, ch channel.Channel, ended func(error)) {
+func (f *frontend) startOpening() (read []func()) {
+	use := func(ch channel.Channel, ended func(error)) {
 		f.clients.Add(1)
-		f.serve(ctx, &arrival{ch: ch}, ended)
+		f.serve(&arrival{ch: ch}, ended)
 	}
 	for _, was := range f.inherits { // one at most
 		if ch, err := f.regain(was); err == nil {
-			f.goOnWith(ctx, ch, func(ctx context.Context, ch channel.Channel, ended func(error)) {
-				read = append(read, f.goOn(ctx, was, ch, ended))
-			}, use, wg.Done)
+			f.goOnWith(ch, func(ch channel.Channel, ended func(error)) {
+				read = append(read, f.goOn(was, ch, ended))
+			}, use, f.work.Done)
 			return read
 		}
 	}
-	f.open(ctx, use, wg.Done)
+	f.open(use, f.work.Done)
 	return nil
 }
 
-// come makes an arrival a client, if there is room for one more. wg counts it.
-func (f *frontend) come(ctx context.Context, a *arrival, wg *sync.WaitGroup) {
+// come makes an arrival a client, if there is room for one more.
+func (f *frontend) come(a *arrival) {
 	most := mostClients(f.ep.Address)
 	if f.clients.Add(1) > most {
 		f.clients.Add(-1)
 		who := comer{frontend: f.ep.Address.String(), peer: addrText(a.ch.RemoteAddr())}
 		f.hub.noteSome(&f.hub.denied, "refused", fmt.Sprintf("%s: max_clients = %d", who, most))
 		f.hub.audit.didNot(who, "to attach", errFull)
-		wg.Go(func() { closeWith(a.ch, errFull) })
+		f.work.Go(func() { closeWith(a.ch, errFull) })
 		return
 	}
-	wg.Add(1)
-	go f.serve(ctx, a, func(error) { wg.Done() })
+	f.work.Add(1)
+	go f.serve(a, func(error) { f.work.Done() })
 }
 
 var errFull = errors.New("as many clients as max_clients allows are here already")
 
 // serve makes an arrival, which is counted already, a client, and calls ended at its
 // end.
-func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
+func (f *frontend) serve(a *arrival, ended func(error)) {
 	who, ch, cfg := f.identify(a), a.ch, f.cfg.Load()
 	c := &client{
 		hub:       f.hub,
@@ -122,13 +121,13 @@ func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
 		frontend:  f.ep.Address.String(),
 		via:       f,
 		who:       who,
-		peer:      cmp.Or(f.wanted.peer, peerName(who, ch)),
+		peer:      cmp.Or(f.wanted().peer, peerName(who, ch)),
 		halfClose: cfg.HalfClose,
 		person:    notices(f.ep.Address, ch),
 		guard:     a.guard,
 		lineEnd:   a.lineEnd,
 	}
-	c.serve(ctx, cfg.Replay, -1, func(why error) {
+	c.serve(&f.life, cfg.Replay, -1, func(why error) {
 		f.clients.Add(-1)
 		f.leftOne(why)
 		ended(why)
@@ -137,7 +136,7 @@ func (f *frontend) serve(ctx context.Context, a *arrival, ended func(error)) {
 
 // leftOne notes that somebody who came is gone.
 func (f *frontend) leftOne(why error) {
-	if f.gone != nil {
-		f.gone(why)
+	if f.passed != nil && f.passed.gone != nil {
+		f.passed.gone(why)
 	}
 }

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"io"
 	"net"
 	"path/filepath"
@@ -27,7 +26,8 @@ func TestAFrontendThatConnectsCountsItsClient(t *testing.T) {
 	}
 	defer l.Close()
 	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at}})
-	f.start(b.ctx, &b.wg)
+	f.start(b.ctx)
+	b.wg.Go(f.work.Wait)
 	peer, err := l.Accept(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,8 @@ func TestMaxClientsMayBeLarge(t *testing.T) {
 	b := newBench(t, 16<<10, "shared")
 	at := channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s") + "?max_clients=3000000000")
 	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
-	f.start(b.ctx, &b.wg)
+	f.start(b.ctx)
+	b.wg.Go(f.work.Wait)
 	<-f.status.tried()
 	peer, err := channel.Dial(t.Context(), at)
 	if err != nil {
@@ -62,8 +63,8 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 	b := newBench(t, 16<<10, "shared")
 	at := socketPath(t)
 	d := newDevice(b.hub, outboxes, &Endpoint{Address: at, Listen: true})
-	ctx, stop := context.WithCancel(b.ctx)
-	d.start(ctx, &b.wg)
+	d.start(b.ctx)
+	b.wg.Go(d.work.Wait)
 	<-d.status.tried()
 	for range 2 {
 		before := b.hub.device.Load()
@@ -79,7 +80,7 @@ func TestANewerGuestReplacesTheOlder(t *testing.T) {
 		})
 		await(t, "the guest to be there", func() bool { s := b.hub.device.Load(); return s != nil && s != before })
 	}
-	stop()
+	d.ask(nil)
 	await(t, "the second guest to be gone", func() bool { return b.hub.device.Load() == nil })
 	var left []string
 	await(t, "the events", func() bool {
@@ -105,7 +106,8 @@ func TestAClientThatReadsNoMoreHoldsUpNobody(t *testing.T) {
 	b.plug()
 	at := socketPath(t)
 	f := newFrontend(b.hub, outboxes, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}, OnLag: "block"})
-	f.start(b.ctx, &b.wg)
+	f.start(b.ctx)
+	b.wg.Go(f.work.Wait)
 	<-f.status.tried()
 	peer, err := net.Dial("unix", at.Where)
 	if err != nil {

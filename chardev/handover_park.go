@@ -90,7 +90,7 @@ func (c *client) awaitEnd() error {
 	if c.unread == nil {
 		return nil
 	}
-	<-c.going
+	<-c.going.done()
 	return errHandover
 }
 

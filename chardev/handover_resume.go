@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -106,9 +105,9 @@ var errLeftMeanwhile = errors.New("it left during the upgrade")
 
 // goOn begins the life of a client again; start then has it read. ended is called at
 // its end.
-func (f *frontend) goOn(ctx context.Context, was *clientHandover, ch channel.Channel, ended func(error)) (start func()) {
+func (f *frontend) goOn(was *clientHandover, ch channel.Channel, ended func(error)) (start func()) {
 	c := f.resume(was, ch)
-	c.begin(ctx, func(why error) {
+	c.begin(&f.life, func(why error) {
 		f.clients.Add(-1)
 		f.leftOne(why)
 		ended(why)
@@ -143,7 +142,7 @@ func (h *hub) rehand(c *client) {
 }
 
 // goOnAll begins the lives of the clients again that a listening frontend was left with.
-func (f *frontend) goOnAll(ctx context.Context, wg *sync.WaitGroup) (start []func()) {
+func (f *frontend) goOnAll() (start []func()) {
 	clients := f.inherits
 	f.inherits = nil
 	for _, was := range clients {
@@ -153,8 +152,8 @@ func (f *frontend) goOnAll(ctx context.Context, wg *sync.WaitGroup) (start []fun
 			f.leftOne(err)
 			continue
 		}
-		wg.Add(1)
-		start = append(start, f.goOn(ctx, was, ch, func(error) { wg.Done() }))
+		f.work.Add(1)
+		start = append(start, f.goOn(was, ch, func(error) { f.work.Done() }))
 	}
 	if f.session != nil { // nobody's
 		f.session.Close()
@@ -216,17 +215,13 @@ func (d *device) regain() channel.Channel {
 }
 
 // goOn serves the guest again that a device which is listened for had.
-func (d *device) goOn(ctx context.Context, wg *sync.WaitGroup, ch channel.Channel) {
-	wg.Add(1)
-	guest, leave := context.WithCancelCause(ctx)
+func (d *device) goOn(ch channel.Channel) {
+	d.work.Add(1)
 	d.mu.Lock()
-	d.busy, d.leave = true, leave
+	d.busy, d.guest = true, new(life)
+	d.guest.begin(&d.life)
 	d.mu.Unlock()
-	s := d.hub.begin(guest, ch, func(err error) {
-		leave(nil)
-		d.guestLeft(err)
-		go d.serveNext(ctx, wg) // not from within the session
-	})
+	s := d.hub.begin(d.guest, ch, d.guestLeft)
 	go s.read()
 }
 

@@ -66,13 +66,13 @@ func (c *control) origins() []string {
 // start keeps the address served until run ends, or stop is called. What it starts is
 // counted by run: who is served may be the one who asks for its end.
 func (d *httpDoor) start(run *running) {
-	ctx, _ := d.begin(run.api)
-	wg := run.work
-	d.control.ctx = ctx
-	d.listen(ctx, func(ch channel.Channel) {
+	d.begin(run.api)
+	wg := &run.work
+	d.control.ctx = &d.life
+	d.listen(func(ch channel.Channel) {
 		select {
 		case d.conns <- ch:
-		case <-ctx.Done():
+		case <-d.Done():
 			ch.Close()
 		}
 	}, func() { close(d.shut) })
@@ -92,7 +92,7 @@ func (d *httpDoor) start(run *running) {
 				strangers.remove(c)
 			}
 		}}
-		if err := d.control.serve(httpConns{ctx, d}, hs); err != nil {
+		if err := d.control.serve(httpConns{d}, hs); err != nil {
 			d.env.Log.Error("http is served no longer: restart chardevd", "error", err)
 		}
 	})
@@ -106,16 +106,13 @@ func (d *httpDoor) stop(why error) {
 }
 
 // httpConns are the connections of a door as net/http wants them.
-type httpConns struct {
-	ctx  context.Context
-	door *httpDoor
-}
+type httpConns struct{ door *httpDoor }
 
 func (h httpConns) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.door.conns:
 		return c, nil
-	case <-h.ctx.Done():
+	case <-h.door.Done():
 		return nil, net.ErrClosed
 	}
 }

@@ -48,12 +48,10 @@ type hub struct {
 	bytesIn  atomic.Int64            // taken by the device
 	refused  [len(reasons)]atomic.Int64
 	dropped  [len(drops)]atomic.Int64
-	sessions atomic.Int64  // of the device, begun
-	room     chan struct{} // a lagging client moved; capacity 1
-	line     lineWatch
+	sessions atomic.Int64              // of the device, begun
+	room     bell                      // a lagging client moved
+	line     atomic.Pointer[lineWatch] // see lineWatch; nil: there was nothing to note
 	writer   writer
-	lost     flood        // events of bytes that the journal lacks
-	unread   flood        // events of bytes that the journal has and does not give
 	denied   flood        // events of people who may not
 	came     flood        // events of clients that are attached
 	left     flood        // events of those that go
@@ -71,29 +69,27 @@ type hub struct {
 	weight  int       // of them all
 	apart   bool      // it serves no other device
 
-	mu        sync.Mutex            // never held over a system call
-	clients   []*client             // all that are attached
-	requests  map[*request]struct{} // requests that are being served
-	retired   error                 // why nobody comes any more; nil: who may does
-	live      []*client             // those that keep up
-	changed   bool                  // live is not writing any more
-	lagging   int                   // how many lag
-	pace      pace
-	nextID    int
-	events    []Event       // the newest last
-	happened  int           // events in all
-	grown     chan struct{} // closed when there is more; nil: nobody waits for it
-	unwritten []Event       // those that are not in the journal yet
-	unkept    int           // those that never will be, as the disk took none for long; not told yet
-	times     times
-	gone      map[string]traffic // of clients that are gone, by their frontend
+	mu       sync.Mutex            // never held over a system call
+	clients  []*client             // all that are attached
+	requests map[*request]struct{} // requests that are being served
+	retired  error                 // why nobody comes any more; nil: who may does
+	live     []*client             // those that keep up
+	changed  bool                  // live is not writing any more
+	lagging  int                   // how many lag
+	pace     pace
+	nextID   int
+	events   []Event       // the newest last
+	happened int           // events in all
+	grown    chan struct{} // closed when there is more; nil: nobody waits for it
+	times    times
+	gone     map[string]traffic // of clients that are gone, by their frontend
 }
 
 // maxEvents is how many events are kept for whoever asks.
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), room: make(chan struct{}, 1), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 	h.input.Store(&input)
 	return h
 }
@@ -102,7 +98,7 @@ func newHub(log *slog.Logger, hist *history.History, input string) *hub {
 func (h *hub) inputMode() string { return *h.input.Load() }
 
 // A state is who moves a client's cursor.
-type state int
+type state uint8
 
 const (
 	detached state = iota // nobody
@@ -180,7 +176,7 @@ func (h *hub) setState(c *client, s state) {
 		h.changed = true
 	}
 	c.state = s
-	c.turn.change(time.Now(), s == live, c.cursor.Load())
+	c.turn.change(thisMoment(), s == live, c.cursor.Load())
 }
 
 // joined makes c one of the live ones if it is at the head, or ends it if it has
@@ -217,7 +213,7 @@ func (h *hub) fallBehind(c *client) {
 	defer h.mu.Unlock()
 	if c.state == live {
 		h.toPump(c)
-		c.hasty = time.Now().Add(20 * patience)
+		c.hasty = thisMoment().add(20 * patience)
 	}
 }
 
@@ -261,11 +257,7 @@ func (h *hub) keep(level slog.Level, kind, text string) {
 	e := Event{Time: time.Now(), Offset: h.hist.Head(), Kind: kind, Text: text}
 	h.remember(e)
 	if h.scribe != nil {
-		h.unwritten = append(h.unwritten, e)
-		if len(h.unwritten) > maxEvents { // the disk takes none
-			h.unwritten = slices.Delete(h.unwritten, 0, 1)
-			h.unkept++
-		}
+		h.scribe.note(e)
 	}
 	h.mu.Unlock()
 	if h.scribe != nil {
@@ -319,11 +311,11 @@ func (h *hub) readDevice(s *session) error {
 	h.standApart(true)
 	for run := 1; ; run++ {
 		space := h.hist.Space()
-		if err := h.waitRoom(s.going, len(space)); err != nil {
+		if err := h.waitRoom(&s.going.latch, len(space)); err != nil {
 			return err
 		}
 		if h.scribe != nil {
-			if err := h.scribe.await(s.going, h.hist.Head()+int64(len(space))); err != nil {
+			if err := h.scribe.await(&s.going.latch, h.hist.Head()+int64(len(space))); err != nil {
 				return err
 			}
 		}
@@ -412,7 +404,7 @@ func (h *hub) regroup() {
 	h.weight = 0
 	for _, c := range h.writing {
 		h.weight += c.out.weight()
-		c.out.bear(h.apart && len(h.writing) == 1 && time.Now().After(c.hasty))
+		c.out.bear(h.apart && len(h.writing) == 1 && thisMoment() > c.hasty)
 	}
 }
 
@@ -430,10 +422,7 @@ func (h *hub) standApart(on bool) {
 
 // moved tells the device's goroutine that there may be room for it.
 func (h *hub) moved() {
-	select {
-	case h.room <- struct{}{}:
-	default:
-	}
+	h.room.ring()
 }
 
 var errKicked = errors.New("cut by an operator")

@@ -41,8 +41,8 @@ func identify(ch channel.Channel) access.Identity {
 // identify tells who a client of the frontend is. What the frontend itself opens on
 // this host is known as the daemon's user, who was told to open it.
 func (f *frontend) identify(a *arrival) access.Identity {
-	if f.wanted.as != nil {
-		return *f.wanted.as
+	if as := f.wanted().as; as != nil {
+		return *as
 	}
 	who := a.shown.And(identify(a.ch))
 	switch at := f.ep.Address; {

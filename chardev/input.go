@@ -3,7 +3,6 @@ package chardev
 import (
 	"bytes"
 	"errors"
-	"sync"
 	"time"
 
 	"chardevd/channel"
@@ -41,24 +40,18 @@ const inputMax = 2 << 10
 // A session is one connection to the device, from up to down.
 type session struct {
 	// fixed
-	hub     *hub
-	since   time.Time
-	out     *channel.Outbox // below all layers of the device
-	going   chan struct{}   // closed when its end has come
-	unwatch func() bool     // nobody acts on the end of its context any more
-	ended   func(error)
+	hub   *hub
+	since time.Time
+	out   *channel.Outbox // below all layers of the device
+	tie   tie             // to what it is within
+	ended func(error)
 
-	goingOne sync.Once
-	cause    error // why its end has come; before going is closed
+	going ending  // its end has come
+	in    reading // owned by read
 
-	in reading // owned by read
-
-	// Who gives the device something puts a token into turn and then takes it out:
-	// who comes first is served first, as they wait in the order of the channel.
-	turn    chan struct{}
-	stuck   bool          // the device took nothing for busyAfter; owned by who has the turn
-	gone    chan struct{} // closed when the device takes no more
-	goneOne sync.Once
+	turn  queue // of who gives the device something
+	stuck bool  // the device took nothing for busyAfter; owned by who has the turn
+	gone  latch // the device takes no more
 }
 
 var (
@@ -120,15 +113,11 @@ func (r refusal) Error() string { return "input not taken: " + reasons[r] }
 // what it was given before. It returns errBusy when it has not for busyAfter, or when
 // c is going, errGone, and a refusal.
 func (s *session) give(c *client, p []byte) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-s.gone:
-		return errGone
-	case <-c.going:
-		return errBusy
+	if err := s.awaitTurn(c); err != nil {
+		return err
 	}
-	if err := s.awaitDevice(c.going); err != nil {
+	defer func() { <-s.turn.head() }()
+	if err := s.awaitDevice(c); err != nil {
 		return err
 	}
 	s.hub.writer.pen.Lock()
@@ -145,12 +134,26 @@ func (s *session) give(c *client, p []byte) error {
 	return nil
 }
 
+// awaitTurn waits until it is c's turn.
+func (s *session) awaitTurn(c *client) error {
+	select {
+	case s.turn.head() <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.turn.head() <- struct{}{}:
+		return nil
+	case <-s.gone.done():
+		return errGone
+	case <-c.going.done():
+		return errBusy
+	}
+}
+
 // endInput ends who gives something or wants to; it returns false if that was so
 // before.
-func (s *session) endInput() (first bool) {
-	s.goneOne.Do(func() { first = true; close(s.gone) })
-	return first
-}
+func (s *session) endInput() (first bool) { return s.gone.end() }
 
 // takeControl is takeWriter for a break, or a change of the line.
 func (h *hub) takeControl(c *client) (why int, ok bool) {
@@ -191,19 +194,20 @@ func (h *hub) refuse(c *client, why, n int) {
 	}
 }
 
-// awaitDevice waits until the device took what it was given; whoever calls it has
-// the turn. Once it has taken nothing for busyAfter nobody waits until it has.
-func (s *session) awaitDevice(going <-chan struct{}) error {
+// awaitDevice waits until the device took what it was given; c has the turn. Once it
+// has taken nothing for busyAfter nobody waits until it has.
+func (s *session) awaitDevice(c *client) error {
 	drained := s.out.Drained()
 	select {
 	case <-drained:
 		s.stuck = false
 		return nil
-	case <-s.gone:
-		return errGone
 	default:
 	}
-	if s.stuck {
+	switch {
+	case s.gone.isOver():
+		return errGone
+	case s.stuck:
 		return errBusy
 	}
 	t := time.NewTimer(busyAfter)
@@ -211,9 +215,9 @@ func (s *session) awaitDevice(going <-chan struct{}) error {
 	select {
 	case <-drained:
 		return nil
-	case <-s.gone:
+	case <-s.gone.done():
 		return errGone
-	case <-going:
+	case <-c.going.done():
 		return errBusy
 	case <-t.C:
 		s.stuck = true

@@ -77,7 +77,7 @@ func (k *keyring) replace(cfg map[string]*CredentialsConfig, run *running) {
 		k.following = nil
 	}
 	k.byName.Store(new(k.keysOf(cfg)))
-	k.start(run.api, run.work)
+	k.start(run.api, &run.work)
 }
 
 // start follows the files, if there are any, until ctx ends; wg counts it.
@@ -97,14 +97,15 @@ func (k *keyring) start(ctx context.Context, wg *sync.WaitGroup) {
 		changed = watch.C
 	}
 	k.following = new(life)
-	ctx, followed := k.following.begin(ctx)
-	followed.Add(1)
+	following := k.following
+	following.begin(ctx)
+	following.work.Add(1)
 	wg.Go(func() {
-		defer followed.Done()
+		defer following.work.Done()
 		if watch != nil {
 			defer watch.Close()
 		}
-		k.keep(ctx, changed)
+		k.keep(following, changed)
 	})
 }
 

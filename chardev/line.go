@@ -29,7 +29,7 @@ func (c *client) beside() {
 
 // endBeside is called when the client is gone: its channel is closed.
 func (c *client) endBeside() {
-	if c.hub.line.unwatch(c) {
+	if c.hub.line.Load().unwatch(c) {
 		c.hub.watchLine()
 	}
 }
@@ -56,7 +56,7 @@ func (c *client) tellOnce(err error) {
 	c.undone = text
 	c.mu.Unlock()
 	if !known {
-		c.hub.noteSome(&c.hub.line.refusals, "refused", c.String()+": "+text)
+		c.hub.noteSome(&c.hub.lineWatch().refusals, "refused", c.String()+": "+text)
 	}
 }
 
@@ -127,7 +127,7 @@ func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
 		p.c.tellOnce(fmt.Errorf("no break was sent: %w", err))
 		return err
 	}
-	p.c.hub.noteSome(&p.c.hub.line.breaks, "break", p.c.String())
+	p.c.hub.noteSome(&p.c.hub.lineWatch().breaks, "break", p.c.String())
 	p.c.hub.audit.did(p.c, audit.Break, "")
 	err = b.SendBreak(ctx, d)
 	if err != nil && ctx.Err() == nil { // else it lasted until the client ended it
@@ -146,7 +146,7 @@ func (p clientPort) Purge(ctx context.Context, which channel.Purge) error {
 
 // Notify is for the lines of the device that is there, and of each that comes.
 func (p clientPort) Notify(want channel.EventKind, f func(channel.Event)) {
-	p.c.hub.line.watch(p.c, want, f)
+	p.c.hub.lineWatch().watch(p.c, want, f)
 	p.c.hub.watchLine()
 }
 
@@ -170,7 +170,7 @@ func (h *hub) setLine(ctx context.Context, by actor, want channel.LineConfig) er
 		return fmt.Errorf("the line is not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.noteSome(&h.line.changes, "line", by.String()+": the line is set to "+after.String())
+		h.noteSome(&h.lineWatch().changes, "line", by.String()+": the line is set to "+after.String())
 		h.audit.did(by, audit.Line, after.String())
 	}
 	return nil
@@ -189,14 +189,14 @@ func (h *hub) setModem(ctx context.Context, by actor, set, clear channel.ModemLi
 		return fmt.Errorf("the modem lines are not set to %v: %w", after, err)
 	}
 	if after != before {
-		h.noteSome(&h.line.changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", by, after))
+		h.noteSome(&h.lineWatch().changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", by, after))
 		h.audit.did(by, audit.Line, fmt.Sprintf("the modem lines that are on: %v", after))
 	}
 	return nil
 }
 
 // A lineWatch is who wants to know what of the device's line, and what was noted
-// about it.
+// about it. nil: nobody does, and nothing was.
 type lineWatch struct {
 	mu sync.Mutex
 	by map[*client]lineWatcher
@@ -205,6 +205,15 @@ type lineWatch struct {
 	breaks   flood // those of clients
 	changes  flood
 	refusals flood
+}
+
+// lineWatch is the hub's, which is made when it is first needed.
+func (h *hub) lineWatch() *lineWatch {
+	if w := h.line.Load(); w != nil {
+		return w
+	}
+	h.line.CompareAndSwap(nil, new(lineWatch))
+	return h.line.Load()
 }
 
 type lineWatcher struct {
@@ -223,6 +232,9 @@ func (w *lineWatch) watch(c *client, want channel.EventKind, f func(channel.Even
 
 // unwatch forgets c; it says whether c was there.
 func (w *lineWatch) unwatch(c *client) bool {
+	if w == nil {
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, was := w.by[c]
@@ -232,6 +244,9 @@ func (w *lineWatch) unwatch(c *client) bool {
 
 // wanted is what any of them wants, and breaks, which are events of the console.
 func (w *lineWatch) wanted() channel.EventKind {
+	if w == nil {
+		return channel.EventBreak
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	want := channel.EventBreak
@@ -243,6 +258,9 @@ func (w *lineWatch) wanted() channel.EventKind {
 
 // who is to be told of events of a kind.
 func (w *lineWatch) who(kind channel.EventKind) []func(channel.Event) {
+	if w == nil {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []func(channel.Event)
@@ -262,9 +280,9 @@ func (h *hub) watchLine() {
 		return
 	}
 	for {
-		want := h.line.wanted()
+		want := h.line.Load().wanted()
 		n.Notify(want, h.lineEvent)
-		if h.line.wanted() == want { // else somebody else may have been first
+		if h.line.Load().wanted() == want { // else somebody else may have been first
 			return
 		}
 	}
@@ -273,9 +291,9 @@ func (h *hub) watchLine() {
 // lineEvent is what the device's channel tells.
 func (h *hub) lineEvent(e channel.Event) {
 	if e.Kind == channel.EventBreak {
-		h.noteSome(&h.line.received, "break", "received from the device")
+		h.noteSome(&h.lineWatch().received, "break", "received from the device")
 	}
-	for _, f := range h.line.who(e.Kind) {
+	for _, f := range h.line.Load().who(e.Kind) {
 		f(e)
 	}
 }

@@ -275,7 +275,7 @@ func TestModemLinesAreHandedThrough(t *testing.T) {
 	n, _ := channel.As[channel.Notifier](r.dial("rfc2217+unix:a"))
 	seen := make(chan channel.Event, 100)
 	n.Notify(channel.EventModem, func(e channel.Event) { seen <- e })
-	await(t, "somebody to want them", func() bool { return r.hub.line.wanted()&channel.EventModem != 0 })
+	await(t, "somebody to want them", func() bool { return r.hub.line.Load().wanted()&channel.EventModem != 0 })
 	r.port.mu.Lock()
 	tell := r.port.notify
 	r.port.mu.Unlock()
@@ -343,7 +343,7 @@ func TestAFloodBesideTheBytesIsNotedInPart(t *testing.T) {
 	watcher := &client{hub: r.hub}
 	watcher.readOnly.Store(true)
 	for i := range 200 {
-		r.hub.noteSome(&r.hub.line.changes, "line", fmt.Sprint("the line is set to ", i))
+		r.hub.noteSome(&r.hub.lineWatch().changes, "line", fmt.Sprint("the line is set to ", i))
 		watcher.tellOnce(fmt.Errorf("no %d", i))
 	}
 	for _, kind := range []string{"break", "line", "refused"} {
@@ -355,13 +355,13 @@ func TestAFloodBesideTheBytesIsNotedInPart(t *testing.T) {
 
 func TestAFloodIsToldWhenItIsOver(t *testing.T) {
 	var f flood
-	now := time.Now()
+	now := thisMoment()
 	for i := range 100 {
 		if untold, ok := f.pass(now); ok != (i < floodMost) || untold != "" {
 			t.Fatalf("event %d: %v, %q", i, ok, untold)
 		}
 	}
-	if untold, ok := f.pass(now.Add(gapQuiet)); !ok || !strings.Contains(untold, "and 92 before") {
+	if untold, ok := f.pass(now.add(gapQuiet)); !ok || !strings.Contains(untold, "and 92 before") {
 		t.Errorf("the next one: %v, %q", ok, untold)
 	}
 }

@@ -147,5 +147,8 @@ func TestALoginWaitsOnlySoLong(t *testing.T) {
 func (w *waitingConns) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.oldest == nil {
+		return 0
+	}
 	return max(w.oldest.Len(), len(w.where))
 }

@@ -45,7 +45,7 @@ func (h *hub) remain(c *client) {
 // way is what the client came by, as the metrics tell it: all that are passed are one, as
 // each has an address that no other one will have.
 func (c *client) way() string {
-	if c.via != nil && c.via.passed {
+	if c.via != nil && c.via.passed != nil {
 		return wayPassed
 	}
 	return c.frontend

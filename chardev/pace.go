@@ -22,38 +22,38 @@ const (
 
 // A pace is the device's side of the bargain. Guarded by hub.mu.
 type pace struct {
-	began  time.Time     // of the turn under way, or the last one
+	began  moment        // of the turn under way, or the last one
 	length time.Duration // how long the device waits in it at most
 	waited time.Duration // how long it has: a turn is of waiting, with any time between
 
 	spent      time.Duration // waited for losers since spentSince
-	spentSince time.Time
+	spentSince moment
 }
 
 // A turn is a client's side of it. Guarded by hub.mu.
 type turn struct {
-	mute  bool // has no say
-	live  bool // keeps up, else it lags
-	since time.Time
-	at    int64 // where it was then
+	mute   bool // has no say
+	live   bool // keeps up, else it lags
+	marked bool // at the beginning of the device's turn, see below
+	since  moment
+	at     int64 // where it was then
 
 	total time.Duration // how long it was live in all, until since
 
 	// at the beginning of the device's turn
 	markTotal time.Duration
 	markAt    int64
-	marked    bool
 }
 
 // change notes that the client, which is at the given offset, begins to keep up
 // or to lag.
-func (t *turn) change(now time.Time, live bool, at int64) {
-	if t.live == live && !t.since.IsZero() {
+func (t *turn) change(now moment, live bool, at int64) {
+	if t.live == live && t.since != 0 {
 		return
 	}
 	if t.live {
-		t.total += now.Sub(t.since)
-		if now.Sub(t.since) >= paceTrust {
+		t.total += now.since(t.since)
+		if now.since(t.since) >= paceTrust {
 			t.mute = false
 		}
 	}
@@ -61,16 +61,16 @@ func (t *turn) change(now time.Time, live bool, at int64) {
 }
 
 // liveFor is how long the client was live in all.
-func (t *turn) liveFor(now time.Time) time.Duration {
+func (t *turn) liveFor(now moment) time.Duration {
 	if t.live {
-		return t.total + now.Sub(t.since)
+		return t.total + now.since(t.since)
 	}
 	return t.total
 }
 
 // waitRoom waits until n more bytes cost nobody with a say anything. It returns errGone
-// if going is closed before.
-func (h *hub) waitRoom(going <-chan struct{}, n int) error {
+// if going is over before.
+func (h *hub) waitRoom(going *latch, n int) error {
 	var timer *time.Timer
 	waited := time.Duration(0)
 	for {
@@ -86,9 +86,9 @@ func (h *hub) waitRoom(going <-chan struct{}, n int) error {
 			timer.Reset(wait)
 		}
 		select {
-		case <-h.room:
+		case <-h.room.rung():
 		case <-timer.C:
-		case <-going:
+		case <-going.done():
 			return errGone
 		}
 		waited = time.Since(began)
@@ -105,8 +105,8 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 		return -1
 	}
 	oldest := h.hist.OldestAfter(n)
-	now := time.Now()
-	if now.Sub(h.pace.spentSince) > paceSpan {
+	now := thisMoment()
+	if now.since(h.pace.spentSince) > paceSpan {
 		h.pace.spent, h.pace.spentSince = 0, now
 	}
 	inTheWay := func(c *client) bool {
@@ -125,7 +125,7 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	if !busy {
 		return -1
 	}
-	if now.Sub(h.pace.began) > paceSpan {
+	if now.since(h.pace.began) > paceSpan {
 		h.beginTurn(now)
 	}
 	if h.pace.waited >= h.pace.length {
@@ -137,7 +137,7 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 }
 
 // beginTurn marks where everybody is.
-func (h *hub) beginTurn(now time.Time) {
+func (h *hub) beginTurn(now moment) {
 	h.pace.began, h.pace.waited = now, 0
 	h.pace.length = max(paceTurn-h.pace.spent, paceLeast)
 	for _, c := range h.clients {
@@ -148,8 +148,8 @@ func (h *hub) beginTurn(now time.Time) {
 // judge takes the say of those in the way who took too little in the turn that
 // is over: next to nothing; or, if they lag for a whole paceTurn already, so
 // little that another client stood idle at the head for more than half of it.
-func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
-	took, elapsed := h.pace.waited, now.Sub(h.pace.began)
+func (h *hub) judge(now moment, inTheWay func(*client) bool) {
+	took, elapsed := h.pace.waited, now.since(h.pace.began)
 	var idle time.Duration
 	for _, c := range h.clients {
 		if c.turn.marked {
@@ -162,7 +162,7 @@ func (h *hub) judge(now time.Time, inTheWay func(*client) bool) {
 			continue
 		}
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
-		steady := now.Sub(c.turn.since) >= paceTurn
+		steady := now.since(c.turn.since) >= paceTurn
 		if c.cursor.Load()-c.turn.markAt < least || steady && idle > elapsed/2 {
 			c.turn.mute, lost = true, true
 		}

@@ -15,13 +15,13 @@ func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
 		h.hist.Space()
 		h.hist.Commit(256)
 	}
-	now := time.Now()
+	now := thisMoment()
 	c := &client{hub: h, onLag: "catch-up", state: lagging}
 	c.cursor.Store(h.hist.Oldest())
 	c.turn = turn{since: now, at: h.hist.Oldest(), marked: true, markAt: h.hist.Oldest()}
 	h.clients, h.lagging = append(h.clients, c), 1
 	// Somebody was waited for a second ago, for a moment.
-	h.pace = pace{began: now.Add(-time.Second), length: paceTurn, waited: time.Millisecond, spentSince: now}
+	h.pace = pace{began: now.add(-time.Second), length: paceTurn, waited: time.Millisecond, spentSince: now}
 
 	const space = 64 << 10 // pushes out what the client wants next
 	if wait := h.turnLeft(space, 0); wait <= 0 || c.turn.mute || h.pace.spent != 0 {

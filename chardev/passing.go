@@ -224,7 +224,7 @@ func (s *Server) addFrontend(by actor, want ChardevRequest, f *os.File) (c Chang
 func (s *Server) joinable(name string) (*console, error) {
 	con := s.console(name)
 	switch {
-	case s.run == nil || s.run.ctx.Err() != nil:
+	case s.run == nil || s.run.front.Err() != nil:
 		return nil, errNotNow
 	case con == nil:
 		var names []string
@@ -251,9 +251,23 @@ func (s *Server) join(con *console, w wantedFrontend, a channel.Address, f *os.F
 		return a, err
 	}
 	con.passed.add(front)
-	front.start(front.begin(s.run.ctx))
+	front.start(&s.run.front)
 	con.hub.sign.raise(happened)
 	return a, nil
+}
+
+// A passage is a frontend's descriptor that was passed.
+type passage struct {
+	wanted wantedFrontend
+	gone   func(why error) // called when who came is gone, if nobody else comes; nil: others do
+}
+
+// wanted is how a frontend was wanted whose descriptor was passed, else it is zero.
+func (f *frontend) wanted() wantedFrontend {
+	if f.passed == nil {
+		return wantedFrontend{}
+	}
+	return f.passed.wanted
 }
 
 // passedFrontend makes a frontend of a descriptor that was put, or parked.
@@ -271,9 +285,9 @@ func (s *Server) passedFrontend(con *console, w wantedFrontend, beyond bool) (*f
 	cfg := one.Frontends[0]
 	cfg.Pos = "add-frontend"
 	f := con.newFrontend(&cfg)
-	f.passed, f.wanted = true, w
+	f.passed = &passage{wanted: w}
 	if !w.Stays {
-		f.gone = func(why error) { con.passed.end(f, why) }
+		f.passed.gone = func(why error) { con.passed.end(f, why) }
 		f.tellRefused()
 		f.news = func(string, error) {} // who comes is told of, and there is nothing else
 	}
@@ -302,7 +316,7 @@ func (f *frontend) tellRefused() {
 		if told != nil {
 			told(peer, err)
 		}
-		f.gone(err)
+		f.passed.gone(err)
 	}
 	f.env = &env
 }
@@ -323,8 +337,8 @@ func (s *Server) takeOverPassed(con *console, was *consoleHandover) {
 // leavePassed is what the console leaves of its frontends that were passed.
 func (con *console) leavePassed() (all []wantedFrontend) {
 	for _, f := range con.passed.now() {
-		if f.wanted.Stays && f.parked != nil || len(f.left) > 0 {
-			all = append(all, f.wanted)
+		if f.wanted().Stays && f.parked != nil || len(f.left) > 0 {
+			all = append(all, f.wanted())
 		}
 	}
 	return all

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,15 +16,21 @@ import (
 func TestPassedAndNeverOpenedIsClosed(t *testing.T) {
 	over, end := context.WithCancel(t.Context())
 	end()
-	for name, start := range map[string]func(h *hub, env *channel.Env, at channel.Address, wg *sync.WaitGroup){
-		"a device": func(h *hub, env *channel.Env, at channel.Address, wg *sync.WaitGroup) {
-			newDevice(h, env, &Endpoint{Address: at}).start(over, wg)
+	for name, start := range map[string]func(h *hub, env *channel.Env, at channel.Address) *life{
+		"a device": func(h *hub, env *channel.Env, at channel.Address) *life {
+			d := newDevice(h, env, &Endpoint{Address: at})
+			d.start(over)
+			return &d.life
 		},
-		"a device that comes": func(h *hub, env *channel.Env, at channel.Address, wg *sync.WaitGroup) {
-			newDevice(h, env, &Endpoint{Address: at, Listen: true}).start(over, wg)
+		"a device that comes": func(h *hub, env *channel.Env, at channel.Address) *life {
+			d := newDevice(h, env, &Endpoint{Address: at, Listen: true})
+			d.start(over)
+			return &d.life
 		},
-		"a frontend": func(h *hub, env *channel.Env, at channel.Address, wg *sync.WaitGroup) {
-			newFrontend(h, env, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}}).start(over, wg)
+		"a frontend": func(h *hub, env *channel.Env, at channel.Address) *life {
+			f := newFrontend(h, env, &FrontendConfig{Endpoint: Endpoint{Address: at, Listen: true}})
+			f.start(over)
+			return &f.life
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,9 +46,7 @@ func TestPassedAndNeverOpenedIsClosed(t *testing.T) {
 			if _, _, err := env.Passed.Put(at, ours); err != nil {
 				t.Fatal(err)
 			}
-			var wg sync.WaitGroup
-			start(b.hub, env, at, &wg)
-			wg.Wait()
+			start(b.hub, env, at).work.Wait()
 			if n, err := readNow(theirs); n != 0 || err != nil {
 				t.Errorf("its other end reads %d, %v; want its end", n, err)
 			}

@@ -125,7 +125,7 @@ func (p *past) Events(from, to int64, f func(journal.Event) bool) error {
 	h.mu.Lock()
 	recent := h.events
 	if h.scribe != nil {
-		recent = h.unwritten
+		recent = h.scribe.unwritten
 	}
 	events := make([]journal.Event, 0, len(recent))
 	for _, e := range recent {

@@ -26,19 +26,17 @@ var errSilent = errors.New("nothing to read")
 type reading struct {
 	// fixed
 	ch       channel.Channel
-	over     <-chan struct{}  // closed before end is called
-	owner    func()           // reads
-	attended channel.Attended // nil: it is not attended to
-	attend   func() bool      // see channel.Attended
-	crowd    *atomic.Int32    // how many that could be attended to are waited for
+	over     *latch    // before end is called
+	owner    func()    // reads
+	attended *attended // nil: it is not attended to
 
 	// owned by who reads
 	rests  channel.Rester // nil: it can not, and waits in Read
 	woken  bool           // there is something to read
 	busy   bool           // it is waited for
 	shared bool           // it is busy, and attended to
-	until  time.Time      // what is waited for comes until then
-	rested time.Time      // when it began to rest, or was last read while attended to
+	until  moment         // what is waited for comes until then
+	rested moment         // when it began to rest, or was last read while attended to
 	failed error          // of tryRead, for read
 }
 
@@ -47,7 +45,14 @@ type reading struct {
 // 200 guests that boot a fifth less.
 const crowdLeast = 8
 
-func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading {
+// An attended is a plain channel that is attended to.
+type attended struct {
+	channel.Attended
+	attend func() bool
+	crowd  *atomic.Int32 // how many that could be attended to are waited for
+}
+
+func newReading(ch channel.Channel, over *latch, owner func()) reading {
 	r := reading{ch: ch, over: over, owner: owner}
 	r.rests, _ = channel.As[channel.Rester](ch)
 	return r
@@ -57,7 +62,7 @@ func newReading(ch channel.Channel, over <-chan struct{}, owner func()) reading 
 // called before the first read; calm is to be called at the end.
 func (r *reading) attendBy(attend func() bool, crowd *atomic.Int32) {
 	if a, ok := channel.AsAttended(r.ch); ok {
-		r.attended, r.attend, r.crowd = a, attend, crowd
+		r.attended = &attended{a, attend, crowd}
 	}
 }
 
@@ -66,14 +71,14 @@ func (r *reading) attendBy(attend func() bool, crowd *atomic.Int32) {
 func (r *reading) enter() {
 	if !r.busy {
 		r.busy = true
-		r.crowd.Add(1)
+		r.attended.crowd.Add(1)
 	}
 }
 
 // calm notes that the channel is waited for no longer.
 func (r *reading) calm() {
 	if r.busy && r.attended != nil {
-		r.crowd.Add(-1)
+		r.attended.crowd.Add(-1)
 	}
 	r.busy = false
 }
@@ -85,12 +90,12 @@ func (r *reading) tryRead(p []byte) (n int, ok bool) {
 		return 0, false
 	}
 	was := r.rested
-	r.rested = time.Now()
-	if r.rested.Sub(was) >= silence {
+	r.rested = thisMoment()
+	if r.rested.since(was) >= silence {
 		r.shared = false
 	} else if !r.shared {
 		r.enter()
-		if r.shared = r.crowd.Load() > crowdLeast; r.shared {
+		if r.shared = r.attended.crowd.Load() > crowdLeast; r.shared {
 			r.calm()
 		}
 		return n, r.shared
@@ -101,14 +106,7 @@ func (r *reading) tryRead(p []byte) (n int, ok bool) {
 // end ends a Read under way, or a rest.
 func (r *reading) end() { r.ch.SetReadDeadline(time.Unix(1, 0)) }
 
-func (r *reading) isOver() bool {
-	select {
-	case <-r.over:
-		return true
-	default:
-		return false
-	}
-}
+func (r *reading) isOver() bool { return r.over.isOver() }
 
 // read is the channel's Read, but for errSilent when it is time to rest.
 func (r *reading) read(p []byte) (int, error) {
@@ -119,15 +117,15 @@ func (r *reading) read(p []byte) (int, error) {
 	if r.rests == nil {
 		return r.ch.Read(p)
 	}
-	if now := time.Now(); !r.woken && !r.busy {
+	if now := thisMoment(); !r.woken && !r.busy {
 		if r.attended != nil {
 			return 0, errSilent
 		}
 		// Only what a layer holds already: who has that must not rest.
 		r.ch.SetReadDeadline(time.Unix(1, 0))
-	} else if r.until.Sub(now) < silence {
-		r.until = now.Add(2 * silence)
-		r.ch.SetReadDeadline(r.until)
+	} else if r.until.since(now) < silence {
+		r.until = now.add(2 * silence)
+		r.ch.SetReadDeadline(r.until.time())
 		if r.isOver() { // end may have been before that deadline
 			return 0, os.ErrDeadlineExceeded
 		}
@@ -144,10 +142,10 @@ func (r *reading) read(p []byte) (int, error) {
 // something again. If it can not rest it returns false, and Read will wait.
 func (r *reading) rest() bool {
 	r.calm()
-	r.rested, r.until = time.Now(), time.Time{}
+	r.rested, r.until = thisMoment(), 0
 	var ok bool
 	if r.attended != nil {
-		ok = r.attended.Attend(r.attend, r.wake)
+		ok = r.attended.Attend(r.attended.attend, r.wake)
 	} else {
 		ok = r.rests.Rest(r.wake)
 	}
@@ -168,7 +166,7 @@ func (r *reading) wake() {
 		r.shared = false
 		r.enter()
 	} else {
-		r.busy = time.Since(r.rested) < silence
+		r.busy = thisMoment().since(r.rested) < silence
 	}
 	r.owner()
 }

@@ -105,9 +105,9 @@ func (o *recall) failed(err error) (again bool) {
 	return true
 }
 
-// pause waits until what failed is to be tried again. When either channel is closed
+// pause waits until what failed is to be tried again. When either latch is over
 // that is at once, and for the last time.
-func (o *recall) pause(going, mute <-chan struct{}) {
+func (o *recall) pause(going, mute *latch) {
 	if !o.waits {
 		return
 	}
@@ -116,9 +116,9 @@ func (o *recall) pause(going, mute <-chan struct{}) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-going:
+	case <-going.done():
 		o.hasty = true
-	case <-mute:
+	case <-mute.done():
 		o.hasty = true
 	}
 }

@@ -101,9 +101,9 @@ func TestHowOftenItIsTried(t *testing.T) {
 	if n, _ := tries(o, &os.PathError{Err: syscall.EMFILE}); n != 100 {
 		t.Errorf("a descriptor is waited for %d times", n)
 	}
-	going := make(chan struct{})
-	close(going)
-	o.pause(going, nil)
+	var going, mute latch
+	going.end()
+	o.pause(&going, &mute)
 	if o.failed(syscall.EMFILE) {
 		t.Error("waits on for a client that leaves")
 	}

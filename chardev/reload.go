@@ -51,7 +51,7 @@ func (s *Server) reload(by actor) (Changes, error) {
 func (s *Server) change(by actor, how string, next func(now *Config) (*Config, error)) (c Changes, err error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	if s.run == nil || s.run.ctx.Err() != nil {
+	if s.run == nil || s.run.front.Err() != nil {
 		return Changes{}, errNotNow
 	}
 	cfg, err := next(s.cfg)
@@ -246,7 +246,7 @@ func (con *console) setFrontends(run *running, a *alteration) {
 	}
 	con.fronts.Store(&all)
 	for _, f := range fresh {
-		f.start(f.begin(run.ctx))
+		f.start(&run.front)
 	}
 	con.hub.sign.raise(happened)
 }

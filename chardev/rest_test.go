@@ -43,8 +43,12 @@ func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
 		}
 		b := newHub(h.hub.log, history.New(16<<10, 0, nil), "shared")
 		b.gate = h.hub.gate
-		newDevice(b, env, &Endpoint{Address: dev}).start(h.ctx, &h.wg)
-		newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"}).start(h.ctx, &h.wg)
+		d := newDevice(b, env, &Endpoint{Address: dev})
+		d.start(h.ctx)
+		h.wg.Go(d.work.Wait)
+		f := newFrontend(b, env, &FrontendConfig{Endpoint: Endpoint{Address: users, Listen: true}, Mode: "read-write", OnLag: "catch-up"})
+		f.start(h.ctx)
+		h.wg.Go(f.work.Wait)
 		guest, err := l.Accept(t.Context())
 		l.Close()
 		if err != nil {
@@ -119,7 +123,7 @@ func TestACrowdIsReadTogether(t *testing.T) {
 	crowd := new(atomic.Int32)
 	h.awaitSilence()
 	for _, b := range h.hubs {
-		b.device.Load().in.crowd = crowd // which it looks at when something comes
+		b.device.Load().in.attended.crowd = crowd // which it looks at when something comes
 	}
 	for range 2 {
 		for range 20 {
@@ -189,10 +193,10 @@ func TestInputWaitsInTurn(t *testing.T) {
 	const waiting = 5
 	waits := 0
 	for i := range waiting {
-		c := &client{hub: b.hub, going: make(chan struct{})}
+		c := &client{hub: b.hub}
 		c.rights.Store(uint32(access.All))
 		if i == 2 {
-			close(c.going)
+			c.going.end()
 		}
 		started := make(chan struct{})
 		b.wg.Go(func() {

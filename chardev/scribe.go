@@ -76,11 +76,18 @@ type scribe struct {
 	reader *history.Reader
 	desks  desks
 
-	cursor   atomic.Int64  // the next byte to write
-	reserved atomic.Int64  // offsets below may be given out
-	slow     atomic.Bool   // it is not waited for until it has written all
-	overdue  atomic.Bool   // the timer went off while the device's goroutine wrote
-	news     chan struct{} // the cursor or the reserve moved, or it does not; capacity 1
+	cursor   atomic.Int64 // the next byte to write
+	reserved atomic.Int64 // offsets below may be given out
+	slow     atomic.Bool  // it is not waited for until it has written all
+	overdue  atomic.Bool  // the timer went off while the device's goroutine wrote
+	news     bell         // the cursor or the reserve moved, or it does not
+
+	lost   flood // events of bytes that the journal lacks
+	unread flood // events of bytes that the journal has and does not give
+
+	// guarded by hub.mu
+	unwritten []Event // those that are not in the journal yet
+	unkept    int     // those that never will be, as the disk took none for long; not told yet
 
 	mu    sync.Mutex
 	doing atomic.Int32 // changed under mu
@@ -104,11 +111,20 @@ const deskCount = 16
 // newScribe begins where the history does, which is where the journal goes on.
 func newScribe(h *hub, j *journal.Journal, d desks) *scribe {
 	at := h.hist.Head()
-	s := &scribe{hub: h, j: j, append: j.Append, desks: d, reader: h.hist.Reader(), news: make(chan struct{}, 1), step: reserveLeast, retry: scribeRetry}
+	s := &scribe{hub: h, j: j, append: j.Append, desks: d, reader: h.hist.Reader(), step: reserveLeast, retry: scribeRetry}
 	s.cursor.Store(at)
 	s.reserved.Store(at)
 	h.hist.Keep(at)
 	return s
+}
+
+// note takes an event that is to be written. Called with hub.mu held.
+func (s *scribe) note(e Event) {
+	s.unwritten = append(s.unwritten, e)
+	if len(s.unwritten) > maxEvents { // the disk takes none
+		s.unwritten = slices.Delete(s.unwritten, 0, 1)
+		s.unkept++
+	}
 }
 
 // printed tells that there is something to write, up to the head.
@@ -265,10 +281,7 @@ func (s *scribe) setError(err error) (was, now error) {
 }
 
 func (s *scribe) tellNews() {
-	select {
-	case s.news <- struct{}{}:
-	default:
-	}
+	s.news.ring()
 }
 
 // behind is whether there is something to write.
@@ -276,7 +289,7 @@ func (s *scribe) behind() bool {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.hist.Head() > s.cursor.Load() || len(h.unwritten) > 0
+	return h.hist.Head() > s.cursor.Load() || len(s.unwritten) > 0
 }
 
 // drain writes what there is.
@@ -323,10 +336,10 @@ func (s *scribe) finish() error {
 	h := s.hub
 	for {
 		h.mu.Lock()
-		if len(h.unwritten) == 0 {
-			h.unwritten = nil
-			unkept := h.unkept
-			h.unkept = 0
+		if len(s.unwritten) == 0 {
+			s.unwritten = nil
+			unkept := s.unkept
+			s.unkept = 0
 			h.mu.Unlock()
 			if unkept > 0 {
 				h.keep(slog.LevelWarn, "journal", fmt.Sprintf("the journal lacks %d events: the disk took none for too long", unkept))
@@ -334,16 +347,16 @@ func (s *scribe) finish() error {
 			}
 			break
 		}
-		e := h.unwritten[0]
+		e := s.unwritten[0]
 		h.mu.Unlock()
 		if err := s.j.Note(e.kept()); err != nil {
 			return err
 		}
 		h.mu.Lock() // only now, so that whoever asks finds it here or there
-		if h.unwritten[0] == e {
-			h.unwritten = h.unwritten[1:]
+		if s.unwritten[0] == e {
+			s.unwritten = s.unwritten[1:]
 		} else {
-			h.unkept-- // it was let go meanwhile, and is kept
+			s.unkept-- // it was let go meanwhile, and is kept
 		}
 		h.mu.Unlock()
 	}
@@ -365,7 +378,7 @@ func (s *scribe) lose(missing int64) {
 	s.hub.mu.Lock()
 	s.hub.times.lose(at)
 	s.hub.mu.Unlock()
-	s.hub.keepSome(slog.LevelWarn, &s.hub.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
+	s.hub.keepSome(slog.LevelWarn, &s.lost, "journal", fmt.Sprintf("the journal lacks %d bytes before offset %d: the disk did not take them in time", missing, at))
 }
 
 // reserve has the journal note up to where offsets may be given out, before they are.
@@ -398,7 +411,7 @@ func (s *scribe) ready(to int64) bool {
 
 // await waits until offsets up to the given one may be given out. It returns errGone if
 // going is closed before.
-func (s *scribe) await(going <-chan struct{}, to int64) error {
+func (s *scribe) await(going *latch, to int64) error {
 	if s.ready(to) {
 		return nil
 	}
@@ -411,10 +424,10 @@ func (s *scribe) await(going <-chan struct{}, to int64) error {
 	for !s.ready(to) {
 		s.begin(scribeSilent, scribeWaiting)
 		select {
-		case <-s.news:
+		case <-s.news.rung():
 		case <-grace.C:
 			s.slow.Store(true)
-		case <-going:
+		case <-going.done():
 			return errGone
 		}
 	}

@@ -43,7 +43,7 @@ func (s *Server) vouch(ctx context.Context, from place, user, password string) (
 		err = context.Cause(ctx)
 	}
 	s.audit.didNot(comer{peer: from.name}, "to be "+user, err)
-	if untold, ok := s.wrongs.pass(time.Now()); ok {
+	if untold, ok := s.wrongs.pass(thisMoment()); ok {
 		s.log.Warn("refused a secret"+untold, "user", user[:min(len(user), 64)], "peer", from.name, "error", err)
 	}
 	return access.Identity{}, err

@@ -304,29 +304,29 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	defer l.Close()
 	defer s.lull.stop()
 
-	var work sync.WaitGroup
-	out := ctx // ends by itself only
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	api, endAPI := context.WithCancelCause(ctx)
+	run := new(running)
+	run.front.begin(ctx)
+	defer run.front.ask(nil)
+	var endAPI context.CancelCauseFunc
+	run.api, endAPI = context.WithCancelCause(&run.front)
 	defer endAPI(nil)
-	away, goAway := context.WithCancel(context.WithoutCancel(ctx))
-	defer goAway()
-	s.begin(&running{ctx: ctx, api: api, away: away, work: &work})
+	run.away.begin(context.WithoutCancel(ctx))
+	defer run.away.ask(nil)
+	s.begin(run)
 	var failed error
-	work.Go(func() {
-		if failed = s.serveControl(api, l); failed != nil {
+	run.work.Go(func() {
+		if failed = s.serveControl(run.api, l); failed != nil {
 			s.log.Error("the control socket is served no longer: restart chardevd to have list and attach again", "error", failed)
 		}
 	})
-	if s.awaitFirst(ctx) {
+	if s.awaitFirst(&run.front) {
 		s.opened.Store(true)
 		s.tellUnused()
 		ready()
 	}
 	leaving := false
 	select {
-	case <-out.Done():
+	case <-ctx.Done():
 	case <-s.leaving:
 		leaving = true
 	}
@@ -336,19 +336,19 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 	if leaving {
 		control := parkControl(l, s.config().Control, s.log)
 		endAPI(errHandover)
-		s.endUnparked(&work)
+		s.endUnparked(&run.work)
 		s.parkDevices()
-		end(errHandover)
+		run.front.ask(errHandover)
 		s.left = &Handover{Version: handoverVersion, Epoch: s.epoch, Listeners: control}
 	}
-	work.Wait()
+	run.work.Wait()
 	for _, c := range s.all() { // clients first: they get what the devices said
 		c.empty()
 	}
 	for _, st := range s.allStreams() {
 		st.work.Wait()
 	}
-	goAway()
+	run.away.ask(nil)
 	for _, c := range s.all() {
 		c.device.Load().work.Wait()
 	}
@@ -363,7 +363,7 @@ func (s *Server) begin(run *running) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.run = run
-	s.accounts.start(run.api, run.work) // before anybody can show a secret
+	s.accounts.start(run.api, &run.work) // before anybody can show a secret
 	s.sessions.resume(run.api)
 	for _, c := range s.all() {
 		c.start(run)
@@ -374,7 +374,7 @@ func (s *Server) begin(run *running) {
 	for _, st := range s.allStreams() {
 		st.start(run)
 	}
-	s.keyring.start(run.api, run.work)
+	s.keyring.start(run.api, &run.work)
 	run.work.Go(func() { s.discover(run.api) })
 }
 

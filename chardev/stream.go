@@ -77,7 +77,7 @@ func (s *Server) newStream(cfg *StreamConfig) *stream {
 	var told flood
 	told.most = crowdMost
 	st.noteSome = func(what, text string) {
-		if untold, ok := told.pass(time.Now()); ok {
+		if untold, ok := told.pass(thisMoment()); ok {
 			log.Info(what+untold, "client", text)
 		}
 	}
@@ -100,22 +100,23 @@ func (s *Server) newStream(cfg *StreamConfig) *stream {
 
 // start keeps the stream open until run ends, or stop is called.
 func (st *stream) start(run *running) {
-	ctx, wg := st.begin(run.ctx)
+	st.begin(&run.front)
 	for _, d := range st.doors {
-		wg.Add(1)
-		d.listen(ctx, func(ch channel.Channel) {
-			wg.Go(func() { st.come(ctx, d, ch, wg) })
-		}, wg.Done)
+		d.begin(&st.life)
+		st.work.Add(1)
+		d.listen(func(ch channel.Channel) {
+			st.work.Go(func() { st.come(d, ch) })
+		}, st.work.Done)
 	}
 }
 
-// come lets somebody in who may read and write, and finds him the other side. wg counts
-// what goes on then.
-func (st *stream) come(ctx context.Context, d *streamDoor, ch channel.Channel, wg *sync.WaitGroup) {
+// come lets somebody in who may read and write, and finds him the other side.
+func (st *stream) come(d *streamDoor, ch channel.Channel) {
 	c := &streamClient{stream: st, ch: ch, door: d, since: time.Now()}
 	c.who = admitted(ch).And(identify(ch))
 	c.peer = peerName(c.who, ch)
-	ctx, c.end = context.WithCancelCause(ctx)
+	var ctx context.Context
+	ctx, c.end = context.WithCancelCause(&st.life)
 	if err := st.enter(c); err != nil {
 		st.refused.Add(1)
 		why := err.Error()
@@ -146,10 +147,10 @@ func (st *stream) come(ctx context.Context, d *streamDoor, ch channel.Channel, w
 		}
 	}
 	c.relay.Store(r)
-	wg.Add(1)
+	st.work.Add(1)
 	gone := context.AfterFunc(ctx, func() { r.Break(whyEnded(ctx)) })
 	r.Start(func(why error) {
-		defer wg.Done()
+		defer st.work.Done()
 		gone()
 		st.leave(c, why)
 	})

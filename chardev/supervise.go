@@ -19,16 +19,13 @@ type status struct {
 	mu    sync.Mutex
 	state string
 	err   string
-	since time.Time     // when it came up, or went down
-	first chan struct{} // closed when the first try is over
-	ups   int64         // how often it went up
+	since time.Time // when it came up, or went down
+	first latch     // the first try
+	ups   int64     // how often it went up
 }
 
-// over is such a channel that is closed, the same for all.
-var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
 func newStatus() *status {
-	return &status{state: StateDown, since: time.Now(), first: make(chan struct{})}
+	return &status{state: StateDown, since: time.Now()}
 }
 
 // set notes a state and reports whether anything is new about it: trying again
@@ -43,9 +40,8 @@ func (s *status) set(state string, err error) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state != StateOpening && s.first != over {
-		close(s.first)
-		s.first = over
+	if state != StateOpening {
+		s.first.end()
 	}
 	if state == StateOpening {
 		text = s.err // why it is not up is still the last failure
@@ -75,11 +71,7 @@ func sameReason(a, b string) bool {
 }
 
 // tried returns a channel that is closed when the first try is over.
-func (s *status) tried() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.first
-}
+func (s *status) tried() <-chan struct{} { return s.first.done() }
 
 // opened is how often it was open.
 func (s *status) opened() int64 {
@@ -98,25 +90,15 @@ func (s *status) get() (state, err string, since time.Time) {
 // jitter, so that a thousand consoles do not come back in one moment.
 type retry struct {
 	limits atomic.Pointer[Reconnect]
-	now    chan struct{} // has a value when the next try is not to be waited for; capacity 1. nil: it always is
+	now    bell // the next try is not to be waited for
 	wait   time.Duration
 }
 
 // soon has the next try made at once.
-func (r *retry) soon() {
-	select {
-	case r.now <- struct{}{}:
-	default:
-	}
-}
+func (r *retry) soon() { r.now.ring() }
 
 // made notes that a try has succeeded: the one after that waits again.
-func (r *retry) made() {
-	select {
-	case <-r.now:
-	default:
-	}
-}
+func (r *retry) made() { r.now.hush() }
 
 // lived is how long a session must have held to begin with min again.
 const lived = 2 * time.Second
@@ -149,7 +131,7 @@ func (r *retry) pause(ctx context.Context, node <-chan struct{}) bool {
 	case <-t.C:
 	case <-node:
 		r.wait = 0
-	case <-r.now:
+	case <-r.now.rung():
 		r.wait = 0
 	case <-ctx.Done():
 	}
@@ -164,7 +146,7 @@ func (r *retry) ended(after time.Duration) {
 }
 
 // A supervisor keeps one endpoint open: it listens or opens, and again when
-// that fails or ends, until its context ends.
+// that fails or ends, until its life does.
 type supervisor struct {
 	life
 	env    *channel.Env
@@ -233,13 +215,13 @@ func (n *nodeWatch) news() <-chan struct{} {
 	return n.watch.C
 }
 
-// open opens the endpoint again and again, until ctx ends and the last channel is
+// open opens the endpoint again and again, until the life ends and the last channel is
 // done with; then done is called. It returns at once; the first try of what can be opened
 // at once is that of who calls it, as of thousands of goroutines the descriptors stay in
 // memory for ever. Each channel is given to use, which owns it, need not wait for its end,
 // and calls ended then, with the reason.
-func (s *supervisor) open(ctx context.Context, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, ctx: ctx, use: use, done: s.over(done), node: s.node()}
+func (s *supervisor) open(use func(ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, use: use, done: s.over(done), node: s.node()}
 	if !instant(&s.ep.Address) {
 		go o.run()
 		return
@@ -265,26 +247,25 @@ func instant(a *channel.Address) bool { return a.Transport == "unix" && len(a.La
 
 // goOnWith is open that goes on with a channel that is open already, which it gives to
 // begin before it returns.
-func (s *supervisor) goOnWith(ctx context.Context, ch channel.Channel, begin, use func(ctx context.Context, ch channel.Channel, ended func(error)), done func()) {
-	o := &opener{supervisor: s, ctx: ctx, use: use, done: done, node: s.node(), began: time.Now()}
+func (s *supervisor) goOnWith(ch channel.Channel, begin, use func(ch channel.Channel, ended func(error)), done func()) {
+	o := &opener{supervisor: s, use: use, done: done, node: s.node(), began: thisMoment()}
 	o.settled = o.up(false)
-	begin(ctx, ch, o.ended)
+	begin(ch, o.ended)
 }
 
 // An opener is a supervisor that opens. Its fields belong to run, and to ended,
 // which take turns.
 type opener struct {
 	*supervisor
-	ctx  context.Context
-	use  func(context.Context, channel.Channel, func(error))
+	use  func(channel.Channel, func(error))
 	done func()
 	node nodeWatch
 
-	began   time.Time
+	began   moment
 	settled func() bool // says whether it was told that the endpoint is open
 	short   int         // sessions in a row that did not live
 	last    string      // why the last one ended
-	gone    time.Time   // when it ended
+	gone    moment      // when it ended
 	failing string      // what was last told of why it cannot be opened again
 }
 
@@ -301,18 +282,21 @@ func (o *opener) goOn(ch channel.Channel, err error) {
 	}
 	o.node.stop()
 	o.retry.made()
-	o.began, o.failing = time.Now(), ""
+	o.began, o.failing = thisMoment(), ""
 	o.settled = o.up(o.short >= shortTold)
-	o.use(o.ctx, ch, o.ended)
+	o.use(ch, o.ended)
 }
 
 // try tries once.
 func (o *opener) try() (channel.Channel, error) {
 	o.set(StateOpening, nil)
-	dialing, cancel := context.WithTimeout(o.ctx, dialTimeout)
+	if instant(&o.ep.Address) {
+		return o.env.Dial(context.Background(), o.ep.Address)
+	}
+	dialing, cancel := context.WithTimeout(&o.life, dialTimeout)
 	defer cancel()
 	ch, err := o.env.Dial(dialing, o.ep.Address)
-	if err != nil && dialing.Err() != nil && o.ctx.Err() == nil {
+	if err != nil && dialing.Err() != nil && o.Err() == nil {
 		err = errNoAnswer
 	}
 	return ch, err
@@ -321,13 +305,13 @@ func (o *opener) try() (channel.Channel, error) {
 // ended is called when the endpoint is not open any more.
 func (o *opener) ended(err error) {
 	told := o.settled()
-	after := time.Since(o.began)
+	after := thisMoment().since(o.began)
 	o.retry.ended(after)
 	o.short++
 	if after >= lived {
 		o.short = 0
 	}
-	if o.ctx.Err() == nil {
+	if o.Err() == nil {
 		text := reason(err)
 		if o.status.set(StateDown, err) && (told || !sameReason(text, o.last)) {
 			if o.short == shortTold {
@@ -335,7 +319,7 @@ func (o *opener) ended(err error) {
 			}
 			o.news(StateDown, err)
 		}
-		o.last, o.gone = text, time.Now()
+		o.last, o.gone = text, thisMoment()
 	}
 	if o.again() {
 		go o.run() // not from within use
@@ -346,10 +330,10 @@ func (o *opener) ended(err error) {
 // Of what comes and goes it is told only when that lasts: whatever is gone for a
 // moment cannot be opened in it.
 func (o *opener) failed(err error) bool {
-	if o.ctx.Err() == nil {
+	if o.Err() == nil {
 		news := o.status.set(StateDown, err)
 		if o.short >= shortTold {
-			news = time.Since(o.gone) >= lived && !sameReason(reason(err), o.failing)
+			news = thisMoment().since(o.gone) >= lived && !sameReason(reason(err), o.failing)
 		}
 		if news {
 			o.failing = reason(err)
@@ -362,7 +346,7 @@ func (o *opener) failed(err error) bool {
 // again waits until the endpoint is to be tried again; it returns false if it is
 // not.
 func (o *opener) again() bool {
-	if o.ctx.Err() == nil && o.retry.pause(o.ctx, o.node.news()) {
+	if o.Err() == nil && o.retry.pause(&o.life, o.node.news()) {
 		return true
 	}
 	o.node.stop()
@@ -402,11 +386,11 @@ var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and d
 // dialTimeout bounds one try to open an endpoint, layers and all.
 const dialTimeout = 15 * time.Second
 
-// listen listens on the endpoint, and again when that fails, until ctx ends; then
+// listen listens on the endpoint, and again when that fails, until the life ends; then
 // the listener is closed and done is called. It returns when that was tried once.
 // Each channel that comes is given to use, as by channel.Listener.
-func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done func()) {
-	l := &listening{supervisor: s, ctx: ctx, use: use, done: s.over(done)}
+func (s *supervisor) listen(use func(channel.Channel), done func()) {
+	l := &listening{supervisor: s, use: use, done: s.over(done)}
 	if l.try() != nil {
 		go l.run()
 	}
@@ -416,12 +400,11 @@ func (s *supervisor) listen(ctx context.Context, use func(channel.Channel), done
 // and ended, of which one follows when it listens.
 type listening struct {
 	*supervisor
-	ctx  context.Context
 	use  func(channel.Channel)
 	done func()
 
-	l       channel.Listener
-	unwatch func() bool // keeps ended from being called, if it says so
+	l   channel.Listener
+	tie tie
 }
 
 // run tries until it listens.
@@ -445,21 +428,21 @@ func (l *listening) try() (err error) {
 	l.set(StateOpening, nil)
 	var ok bool
 	if l.l, ok = l.inherit(); !ok {
-		if l.l, err = l.env.Listen(l.ctx, l.ep.Address); err != nil {
+		if l.l, err = l.env.Listen(&l.life, l.ep.Address); err != nil {
 			return err
 		}
 	}
 	l.set(StateUp, nil)
 	l.retry.made()
 	l.retry.wait = 0
-	l.unwatch = context.AfterFunc(l.ctx, l.ended)
+	l.tie.to(&l.life, func(why error) { go l.ended(why) })
 	l.l.Serve(l.use, l.failed)
 	return nil
 }
 
 // failed is called when the listener accepts no more.
 func (l *listening) failed(err error) {
-	if !l.unwatch() {
+	if !l.tie.cut() {
 		return
 	}
 	l.l.Close()
@@ -468,18 +451,18 @@ func (l *listening) failed(err error) {
 	}
 }
 
-// ended is called when ctx has.
-func (l *listening) ended() {
-	l.shut(l.l, whyEnded(l.ctx))
+// ended is called when the life has.
+func (l *listening) ended(why error) {
+	l.shut(l.l, why)
 	l.done()
 }
 
 // down notes why it does not listen and waits until it is to be tried again; it
 // returns false if it is not.
 func (l *listening) down(err error, node <-chan struct{}) bool {
-	if l.ctx.Err() == nil {
+	if l.Err() == nil {
 		l.set(StateDown, err)
-		if l.retry.pause(l.ctx, node) {
+		if l.retry.pause(&l.life, node) {
 			return true
 		}
 	}

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -19,18 +18,17 @@ import (
 // but for the lasting-th, which lives until the test ends.
 func told(t *testing.T, lasting int) (news func() []string, stop func()) {
 	s, news := telling(channel.MustParseAddress("null:"))
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
+	s.begin(t.Context())
 	n := 0
-	wg.Add(1)
-	s.open(ctx, func(ctx context.Context, ch channel.Channel, ended func(error)) {
+	s.work.Add(1)
+	s.open(func(ch channel.Channel, ended func(error)) {
 		if n++; n == lasting {
-			<-ctx.Done()
+			<-s.Done()
 		}
 		ch.Close()
 		ended(io.ErrUnexpectedEOF)
-	}, wg.Done)
-	return news, func() { cancel(); wg.Wait() }
+	}, s.work.Done)
+	return news, func() { s.stop(nil) }
 }
 
 // telling is a supervisor of an address, and what it has told.
@@ -59,22 +57,20 @@ func telling(a channel.Address) (s *supervisor, news func() []string) {
 func TestWhatIsGoneBetweenIsNotToldForEver(t *testing.T) {
 	at := socketPath(t)
 	s, news := telling(at)
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Add(1)
+	s.begin(t.Context())
+	defer s.stop(nil)
+	s.work.Add(1)
 	for i := range 20 {
 		l, err := net.Listen("unix", at.Where)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
-			s.open(ctx, func(_ context.Context, ch channel.Channel, ended func(error)) {
+			s.open(func(ch channel.Channel, ended func(error)) {
 				_, err := ch.Read(make([]byte, 1))
 				ch.Close()
 				ended(err)
-			}, wg.Done)
+			}, s.work.Done)
 		}
 		c, err := l.Accept()
 		if err != nil {

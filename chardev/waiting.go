@@ -17,7 +17,7 @@ type waitingConns struct {
 	most int // 0: waitingMost
 
 	mu     sync.Mutex
-	oldest list.List // of net.Conn, the oldest first
+	oldest *list.List // of net.Conn, the oldest first; nil: none waited yet
 	where  map[net.Conn]*list.Element
 }
 
@@ -28,7 +28,7 @@ func (w *waitingConns) add(c net.Conn) (cut net.Conn) {
 	defer w.mu.Unlock()
 	w.forget(c)
 	if w.where == nil {
-		w.where = map[net.Conn]*list.Element{}
+		w.oldest, w.where = list.New(), map[net.Conn]*list.Element{}
 	}
 	w.where[c] = w.oldest.PushBack(c)
 	if w.oldest.Len() > cmp.Or(w.most, waitingMost) {

@@ -32,7 +32,7 @@ type writer struct {
 	turn   int64         // how often it changed hands
 	since  time.Time     // when it did so last; zero: never
 	why    string        // how it came to that, behind who has it; "": by itself
-	used   time.Time     // when the holder last used it, or got it
+	used   moment        // when the holder last used it, or got it
 	timer  *time.Timer   // nil: nobody has it, or idle is 0
 
 	timing sync.WaitGroup // of timer
@@ -86,7 +86,7 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 		why, ok = refusedNotWriter, false
 	}
 	if ok {
-		w.used = time.Now()
+		w.used = thisMoment()
 	}
 	h.mu.Unlock()
 	h.noteWriter(event)
@@ -104,7 +104,7 @@ func (h *hub) mayGive(c *client) (why int, ok bool) {
 	if h.writer.holder != c {
 		return refusedNotWriter, false
 	}
-	h.writer.used = time.Now()
+	h.writer.used = thisMoment()
 	return 0, true
 }
 
@@ -120,12 +120,11 @@ type handOver struct {
 // the pen if somebody has it.
 func (h *hub) handTo(c *client, why string) handOver {
 	w := &h.writer
-	now := time.Now()
 	var by actor = theDaemon{}
 	if one := cmp.Or(c, w.holder); one != nil {
 		by = one
 	}
-	w.holder, w.why, w.since, w.used = c, why, now, now
+	w.holder, w.why, w.since, w.used = c, why, time.Now(), thisMoment()
 	w.turn++
 	w.disarm()
 	if c == nil {
@@ -176,7 +175,7 @@ func (h *hub) expire(turn int64) {
 		if w.turn != turn {
 			return handOver{}, nil
 		}
-		if left := w.idle - time.Since(w.used); left > 0 {
+		if left := w.idle - thisMoment().since(w.used); left > 0 {
 			h.arm(left)
 			return handOver{}, nil
 		}

@@ -41,8 +41,8 @@ const opsMost = 20
 // is told how the input is then.
 func (h *hub) writerOp(c *client, op, to string) error {
 	return h.changeWriter(func() (event handOver, err error) {
-		now := time.Now()
-		if now.Sub(c.opsSince) >= time.Second {
+		now := thisMoment()
+		if now.since(c.opsSince) >= time.Second {
 			c.opsSince, c.ops = now, 0
 		}
 		if c.ops++; c.ops > opsMost {

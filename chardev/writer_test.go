@@ -260,7 +260,7 @@ func playWriter(tb testing.TB, t *rapid.T) {
 		"idle": func(t *rapid.T) {
 			b.hub.mu.Lock()
 			turn := b.hub.writer.turn
-			b.hub.writer.used = time.Now().Add(-2 * b.hub.writer.idle)
+			b.hub.writer.used = thisMoment().add(-2 * b.hub.writer.idle)
 			b.hub.mu.Unlock()
 			if m.holder != nil {
 				b.hub.expire(turn)

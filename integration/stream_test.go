@@ -252,6 +252,11 @@ connect = "command:@second@"
 	if out := does("list"); !strings.Contains(out, "first   up") || !strings.Contains(out, "second  up") {
 		t.Errorf("list is\n%s", out)
 	}
+	for _, command := range []string{"attach", "log"} {
+		if _, wrong, code := d.cli(command, "first"); code == 0 || !strings.Contains(wrong, "first is a stream, of which nothing is kept: connect to unix:") {
+			t.Errorf("%s: exit code %d: %s", command, code, wrong)
+		}
+	}
 	kicked := come("second")
 	echoes(kicked, "anew")
 	fields := strings.Fields(strings.Split(does("clients", "second"), "\n")[1])

@@ -66,14 +66,14 @@ func (l daemonLogs) names() ([]string, error) { return l.all, nil }
 
 func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
 	if !slices.Contains(l.all, name) {
-		return chardev.LogResult{}, &control.Unknown{Name: name, Names: l.all}
+		return chardev.LogResult{}, l.c.Known(ctx, name)
 	}
 	return l.c.Log(ctx, name, q, w)
 }
 
 func (l daemonLogs) follow(ctx context.Context, name string, q chardev.LogQuery, w io.Writer, say func(string)) error {
 	if !slices.Contains(l.all, name) {
-		return &control.Unknown{Name: name, Names: l.all}
+		return l.c.Known(ctx, name)
 	}
 	return l.c.Follow(ctx, name, q, w, say)
 }

@@ -81,7 +81,9 @@ time, from one shared history.`,
 		RunE:          func(*cobra.Command, []string) error { return nil }, // Args never lets it
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version(),
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	return root

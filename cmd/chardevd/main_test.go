@@ -185,6 +185,7 @@ func TestCommandLines(t *testing.T) {
 		{"--help", 0, "chardevd serve", ""},
 		{"help attach", 0, "list these", ""},
 		{"version", 0, "chardevd ", ""},
+		{"--version", 0, "chardevd ", ""},
 		{"list CONTROL --json", 0, `"name": "demo"`, ""},
 		{"clients CONTROL demo", 0, "3   0s     read-write  0   0    5    0     0        attach    uid 0", ""},
 		{"clients CONTROL demo --json", 0, `"id": "3"`, ""},

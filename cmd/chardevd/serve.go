@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -82,6 +83,10 @@ SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
 	return cmd
 }
 
+// oneSignal is how long a signal is the first one, however often it comes: timeout(1) sends
+// it to its command, and then to the group.
+const oneSignal = 100 * time.Millisecond
+
 // untilSignal returns a context that the first SIGINT or SIGTERM ends; the
 // second ends the program. stop gives the signals back.
 func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context, _ *daemonSignals, stop func()) {
@@ -95,12 +100,17 @@ func untilSignal(parent context.Context, log *slog.Logger) (ctx context.Context,
 	signal.Notify(broken, syscall.SIGPIPE)
 	go func() {
 		defer close(done)
+		var first time.Time
 		for {
 			select {
 			case s := <-d.ends:
-				if ctx.Err() != nil {
+				if ctx.Err() != nil && time.Since(first) > oneSignal {
 					os.Exit(exitFailed) // without a word: stderr may be what is stuck
 				}
+				if ctx.Err() != nil {
+					continue
+				}
+				first = time.Now()
 				log.Info("ending: clients get what was printed so far; a second signal ends at once", "signal", s.String())
 				cancel()
 			case <-stopped:

@@ -17,7 +17,7 @@ import (
 // Attach connects to a chardev's stream. It is an attach.Dial but for its first
 // arguments.
 func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at attach.At, onMessage func(chardev.Message)) (attach.Stream, error) {
-	if err := c.known(ctx, name); err != nil {
+	if err := c.Known(ctx, name); err != nil {
 		return nil, final(err)
 	}
 	under, err := channel.Dial(ctx, c.Place.Address)
@@ -49,7 +49,8 @@ func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at atta
 func final(err error) error {
 	r, refused := errors.AsType[*Refused](err)
 	_, unknown := errors.AsType[*Unknown](err)
-	if unknown || refused && r.Status/100 == 4 {
+	_, notKept := errors.AsType[*NotKept](err)
+	if unknown || notKept || refused && r.Status/100 == 4 {
 		return &attach.Final{Err: err}
 	}
 	return err

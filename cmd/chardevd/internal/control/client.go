@@ -183,20 +183,11 @@ func (c *Client) Streams(ctx context.Context) ([]chardev.StreamInfo, []byte, err
 // kind is where the API has what is called name: "streams" or "chardevs". An error tells
 // the nearest name.
 func (c *Client) kind(ctx context.Context, name string) (string, error) {
-	unknown := c.known(ctx, name)
-	if _, ok := errors.AsType[*Unknown](unknown); !ok {
-		return "chardevs", unknown
+	err := c.Known(ctx, name)
+	if _, ok := errors.AsType[*NotKept](err); ok {
+		return "streams", nil
 	}
-	streams, _, err := c.Streams(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, s := range streams {
-		if s.Name == name {
-			return "streams", nil
-		}
-	}
-	return "", unknown
+	return "chardevs", err
 }
 
 // Clients returns who is attached to a chardev, or uses a stream, and the JSON they came as.
@@ -221,9 +212,9 @@ func (c *Client) Kick(ctx context.Context, name, id string) error {
 	return err
 }
 
-// known returns an error that tells the nearest name if the daemon has no
-// chardev of this name.
-func (c *Client) known(ctx context.Context, name string) error {
+// Known returns an error that tells the nearest name if the daemon has no
+// chardev of this name, and a *NotKept if that is a stream's.
+func (c *Client) Known(ctx context.Context, name string) error {
 	infos, _, err := c.List(ctx)
 	if err != nil {
 		return err
@@ -235,7 +226,23 @@ func (c *Client) known(ctx context.Context, name string) error {
 		}
 		names[i] = info.Name
 	}
+	streams, _, err := c.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range streams {
+		if s.Name == name {
+			return &NotKept{Stream: s}
+		}
+	}
 	return &Unknown{name, names}
+}
+
+// NotKept is the error of a stream, where a chardev is wanted.
+type NotKept struct{ Stream chardev.StreamInfo }
+
+func (n *NotKept) Error() string {
+	return fmt.Sprintf("%s is a stream, of which nothing is kept: connect to %s", n.Stream.Name, n.Stream.Listen[0].Address)
 }
 
 // Unknown is the error of a chardev that the daemon does not have.

@@ -12,7 +12,7 @@ import (
 // Break has a chardev's device send a break and returns when it is over; 0 is the
 // usual length.
 func (c *Client) Break(ctx context.Context, name string, d time.Duration) error {
-	if err := c.known(ctx, name); err != nil {
+	if err := c.Known(ctx, name); err != nil {
 		return err
 	}
 	var want chardev.BreakRequest
@@ -25,7 +25,7 @@ func (c *Client) Break(ctx context.Context, name string, d time.Duration) error 
 
 // Line returns how the serial line of a chardev's device is, and the JSON it came as.
 func (c *Client) Line(ctx context.Context, name string) (chardev.LineInfo, []byte, error) {
-	if err := c.known(ctx, name); err != nil {
+	if err := c.Known(ctx, name); err != nil {
 		return chardev.LineInfo{}, nil, err
 	}
 	return get[chardev.LineInfo](ctx, c, "chardevs", name, "line")
@@ -33,7 +33,7 @@ func (c *Client) Line(ctx context.Context, name string) (chardev.LineInfo, []byt
 
 // SetLine changes the line, and returns how it is then, as Line does.
 func (c *Client) SetLine(ctx context.Context, name string, want chardev.LineSettings) (chardev.LineInfo, []byte, error) {
-	if err := c.known(ctx, name); err != nil {
+	if err := c.Known(ctx, name); err != nil {
 		return chardev.LineInfo{}, nil, err
 	}
 	raw, err := c.send(ctx, answerTime, http.MethodPatch, want, "chardevs", name, "line")
