@@ -111,7 +111,7 @@ func (c *command) Read(p []byte) (int, error) {
 func (c *command) readRest(p []byte) (int, error) {
 	var n int
 	var errno syscall.Errno
-	if err := c.in.rc.Control(func(fd uintptr) { n, errno = readFD(int(fd), p) }); err != nil {
+	if err := c.in.f.Control(func(fd uintptr) { n, errno = readFD(int(fd), p) }); err != nil {
 		return 0, plain("read", err)
 	}
 	if n <= 0 || errno != 0 {
@@ -173,11 +173,11 @@ func (c *command) hand() (*Parked, error) {
 	if c.isOver() {
 		return nil, net.ErrClosed
 	}
-	in, err := dupIn(c.in.rc)
+	in, err := dupIn(c.in.f)
 	if err != nil {
 		return nil, plain("park", err)
 	}
-	out, err := dupIn(c.out.rc)
+	out, err := dupIn(c.out.f)
 	if err != nil {
 		unix.Close(in)
 		return nil, plain("park", err)

@@ -20,12 +20,13 @@ type duplex struct {
 // newDuplex is a channel that reads in and writes out, both of which do not block. It
 // owns them.
 func newDuplex(in, out *os.File, local, remote net.Addr) (*duplex, error) {
-	ic, err := newFD(in, local, remote)
+	at := endAddrsOf(local, remote, "")
+	ic, err := newFD(in, at)
 	if err != nil {
 		out.Close()
 		return nil, err
 	}
-	oc, err := newFD(out, local, remote)
+	oc, err := newFD(out, at)
 	if err != nil {
 		ic.Close()
 		return nil, err
@@ -64,11 +65,11 @@ func (d *duplex) TryWritev(bufs [][]byte) (int64, error) {
 
 func (d *duplex) AwaitWrite() error           { return d.plain(d.out.AwaitWrite()) }
 func (d *duplex) SetPatience(t time.Duration) { d.out.SetPatience(t) }
-func (d *duplex) LocalAddr() net.Addr         { return d.in.local }
-func (d *duplex) RemoteAddr() net.Addr        { return d.in.remote }
+func (d *duplex) LocalAddr() net.Addr         { return d.in.LocalAddr() }
+func (d *duplex) RemoteAddr() net.Addr        { return d.in.RemoteAddr() }
 
 // Rest makes a duplex a Rester.
-func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.rc, nil, wake) }
+func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.f, nil, wake) }
 
 // CloseWrite closes the descriptor that writes.
 func (d *duplex) CloseWrite() error {

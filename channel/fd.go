@@ -2,6 +2,7 @@ package channel
 
 import (
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 // file is what a handle and a pollable *os.File have in common.
 type file interface {
+	syscall.RawConn
 	io.Closer
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
@@ -23,26 +25,36 @@ type file interface {
 // An fdChannel is a channel over a descriptor. Writev and TryWritev are one
 // system call where the kernel takes all.
 type fdChannel struct {
-	f             file
-	rc            syscall.RawConn
-	local, remote net.Addr
-	dead          deadWrite
-	fast          atomic.Bool  // the last read was of fastRead or more
-	patience      atomic.Int64 // of TryWritev, ns
-	rest          rest
+	f        file
+	at       endAddrs
+	dead     deadWrite
+	fast     atomic.Bool  // the last read was of fastRead or more
+	patience atomic.Int32 // of TryWritev, ns
+	rest     rest
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// newFD is a channel over a file that Go's poller knows.
-func newFD(f *os.File, local, remote net.Addr) (*fdChannel, error) {
+// A polledFile is a file that Go's poller knows.
+type polledFile struct {
+	syscall.RawConn
+	f *os.File
+}
+
+func (p *polledFile) Close() error                       { return p.f.Close() }
+func (p *polledFile) SetDeadline(t time.Time) error      { return p.f.SetDeadline(t) }
+func (p *polledFile) SetReadDeadline(t time.Time) error  { return p.f.SetReadDeadline(t) }
+func (p *polledFile) SetWriteDeadline(t time.Time) error { return p.f.SetWriteDeadline(t) }
+
+// newFD is a channel over a file that Go's poller knows. It owns f.
+func newFD(f *os.File, at endAddrs) (*fdChannel, error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return &fdChannel{f: f, rc: rc, local: local, remote: remote}, nil
+	return &fdChannel{f: &polledFile{rc, f}, at: at}, nil
 }
 
 // Read waits for a peer that is at full rate on its thread, for a moment: to be
@@ -88,7 +100,7 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 }
 
 // SetPatience is that of a Patient.
-func (c *fdChannel) SetPatience(d time.Duration) { c.patience.Store(int64(d)) }
+func (c *fdChannel) SetPatience(d time.Duration) { c.patience.Store(int32(min(d, math.MaxInt32))) }
 
 // AwaitWrite asks poll(2) and not the last EAGAIN: of what became writable since
 // then the poller tells only those who wait already.
@@ -96,7 +108,7 @@ func (c *fdChannel) AwaitWrite() error {
 	if err := c.dead.check(); err != nil {
 		return err
 	}
-	return c.dead.note(plain("write", c.rc.Write(writable)))
+	return c.dead.note(plain("write", c.f.Write(writable)))
 }
 
 func writable(fd uintptr) bool {
@@ -114,8 +126,8 @@ func (c *fdChannel) Close() error {
 	return c.closeErr
 }
 
-func (c *fdChannel) LocalAddr() net.Addr  { return c.local }
-func (c *fdChannel) RemoteAddr() net.Addr { return c.remote }
+func (c *fdChannel) LocalAddr() net.Addr  { return c.at.local() }
+func (c *fdChannel) RemoteAddr() net.Addr { return c.at.remote() }
 
 func (c *fdChannel) SetDeadline(t time.Time) error {
 	defer c.rest.end()
@@ -130,9 +142,3 @@ func (c *fdChannel) SetReadDeadline(t time.Time) error {
 func (c *fdChannel) SetWriteDeadline(t time.Time) error {
 	return plain("deadline", c.f.SetWriteDeadline(t))
 }
-
-// An addr is a net.Addr made of an address's parts.
-type addr struct{ network, where string }
-
-func (a addr) Network() string { return a.network }
-func (a addr) String() string  { return a.where }

@@ -24,7 +24,7 @@ var readOps = sync.Pool{New: func() any { o := new(readOp); o.try, o.now = o.onc
 
 func (o *readOp) run(c *fdChannel, p []byte) (int, error) {
 	o.c, o.p, o.n, o.err = c, p, 0, nil
-	err := c.rc.Read(o.try)
+	err := c.f.Read(o.try)
 	if err == nil {
 		err = o.err
 	}
@@ -103,7 +103,7 @@ var writeOps = sync.Pool{New: func() any { o := new(writeOp); o.try = o.once; re
 func (o *writeOp) run(c *fdChannel, bufs [][]byte, total int64, wait bool) (int64, error) {
 	o.c, o.bufs, o.total, o.wait = c, bufs, total, wait
 	o.done, o.until, o.err = 0, time.Time{}, nil
-	err := c.rc.Write(o.try)
+	err := c.f.Write(o.try)
 	if err == nil {
 		err = o.err
 	}

@@ -86,7 +86,7 @@ func (c *unixChannel) SendFiles(p []byte, files ...*os.File) (int, error) {
 	}
 	rights, n := unix.UnixRights(fds...), 0
 	var failed error
-	err := c.rc.Write(func(fd uintptr) bool {
+	err := c.f.Write(func(fd uintptr) bool {
 		for n < len(p) {
 			some, err := unix.SendmsgN(int(fd), p[n:], rights, nil, unix.MSG_NOSIGNAL)
 			switch err {
@@ -108,7 +108,8 @@ func (c *unixChannel) SendFiles(p []byte, files ...*os.File) (int, error) {
 	return n, c.dead.note(plain("write", err))
 }
 
-// An inbox is what came beside the stream of a socket, and nobody has taken yet.
+// An inbox is what came beside the stream of a socket, and nobody has taken yet. nil is
+// that of a socket which never was to take any.
 type inbox struct {
 	most    atomic.Int32 // 0: nothing is taken from the kernel
 	control []byte       // owned by who reads: they take turns
@@ -119,18 +120,32 @@ type inbox struct {
 	closed bool
 }
 
+// room is how many files are taken from the kernel at once.
+func (in *inbox) room() int {
+	if in == nil {
+		return 0
+	}
+	return int(in.most.Load())
+}
+
 // ReceiveFiles is that of an FDPasser.
 func (c *unixChannel) ReceiveFiles(most int) error {
 	if most < 0 || most > MaxFiles {
 		return fmt.Errorf("%w: at most %d may come with one write", ErrTooManyFiles, MaxFiles)
 	}
-	c.inbox.most.Store(int32(most))
+	if c.inbox.Load() == nil {
+		c.inbox.CompareAndSwap(nil, new(inbox))
+	}
+	c.inbox.Load().most.Store(int32(most))
 	return nil
 }
 
 // TakeFiles is that of an FDPasser.
 func (c *unixChannel) TakeFiles() (files []*os.File, err error) {
-	in := &c.inbox
+	in := c.inbox.Load()
+	if in == nil {
+		return nil, nil
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.lost {
@@ -142,13 +157,14 @@ func (c *unixChannel) TakeFiles() (files []*os.File, err error) {
 
 // Read takes files, too, if it is to. (read(2) has the kernel close them.)
 func (c *unixChannel) Read(p []byte) (int, error) {
-	in, most := &c.inbox, int(c.inbox.most.Load())
+	in := c.inbox.Load()
+	most := in.room()
 	if most == 0 || len(p) == 0 {
 		return c.socket.Read(p)
 	}
 	n := 0
 	var failed error
-	err := c.rc.Read(func(fd uintptr) bool {
+	err := c.f.Read(func(fd uintptr) bool {
 		// Not CmsgSpace: the kernel would fill the padding with one more.
 		if in.control = in.control[:0]; cap(in.control) < unix.CmsgLen(4*most) {
 			in.control = make([]byte, unix.CmsgLen(4*most))
@@ -212,7 +228,11 @@ func (in *inbox) put(files []*os.File, cut bool) {
 	closeFiles(gone)
 }
 
+// close closes what came, and what comes yet.
 func (in *inbox) close() {
+	if in == nil {
+		return
+	}
 	in.mu.Lock()
 	gone := in.files
 	in.files, in.closed = nil, true
@@ -229,12 +249,12 @@ func closeFiles(files []*os.File) {
 // Close closes what nobody took, too.
 func (c *unixChannel) Close() error {
 	err := c.socket.Close()
-	c.inbox.close()
+	c.inbox.Load().close() // nobody reads any more who could put something into another one
 	return err
 }
 
 // Park parks the socket; what nobody took of the files is closed.
 func (c *unixChannel) Park() (*Parked, error) {
-	c.inbox.close()
+	c.inbox.Load().close()
 	return c.socket.Park()
 }

@@ -40,7 +40,7 @@ func dialFIFO(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newFD(in, where, where)
+		c, err := newFD(in, where)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +99,7 @@ func (f *fifo) Read(p []byte) (int, error) {
 	}
 	var n int
 	var errno syscall.Errno
-	err := f.in.rc.Read(func(fd uintptr) bool {
+	err := f.in.f.Read(func(fd uintptr) bool {
 		if f.over.Load() {
 			n, errno = 0, 0
 			return true
@@ -223,7 +223,7 @@ func (l *fifoListener) open() (fifoChannel, error) {
 		return nil, err
 	}
 	if l.in == nil {
-		c, err := newFD(out, l.addr, l.addr)
+		c, err := newFD(out, l.addr)
 		if err != nil {
 			return nil, err
 		}

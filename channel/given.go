@@ -142,7 +142,7 @@ func pollable(f *os.File, where addr) (*fdChannel, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return newFD(os.NewFile(uintptr(fd), where.where), where, where)
+	return newFD(os.NewFile(uintptr(fd), where.where), where)
 }
 
 // givenPipe is a channel over one end of a pipe: it reads, or writes.
@@ -186,7 +186,7 @@ func givenSocket(f *os.File, a Address) (Channel, error) {
 			return nil, errNotConnected
 		}
 		if c.LocalAddr().Network() == "unix" {
-			return newUnix(c)
+			return newUnix(c, "")
 		}
 	}
 	c.Close()
@@ -239,10 +239,9 @@ func givenListener(f *os.File, e *Env, a Address) (accepter, error) {
 		return nil, plain("listen", err)
 	}
 	if tl, ok := l.(*net.TCPListener); ok {
-		return newTCPListener(e, inheritedTCP{tl}, nil), nil
+		return newTCPListener(e, tl, nil)
 	}
-	ul := l.(*net.UnixListener)
-	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: at}, nil
+	return newUnixListener(l.(*net.UnixListener))
 }
 
 // named is the socket that was passed by a name to be listened on.

@@ -17,14 +17,16 @@ import (
 // once a chunk, a tenth of the time). Otherwise it does what a net.Conn and its
 // RawConn do: one reads and one writes at a time, deadlines free who waits, and the
 // descriptor is not closed while it is in use.
+//
+// Thousands of them have nobody who waits: what waiting needs is in a gate.
 type handle struct {
-	fd int // fixed
+	fd     int32 // fixed
+	closed bool  // guarded by open
 
 	// Held for reading while the descriptor is used, and never while somebody waits.
-	open   sync.RWMutex
-	closed bool // guarded by open
+	open sync.RWMutex
 
-	in, out *way // fixed
+	in, out way
 }
 
 // takeHandle makes a handle of a connection, which it closes.
@@ -49,9 +51,7 @@ func takeHandle(c interface {
 
 // newHandle makes a handle of a descriptor that does not block, which it owns.
 func newHandle(fd int) *handle {
-	h := &handle{fd: fd}
-	h.in, h.out = newWay(h, syscall.RawConn.Read, readGate, 0), newWay(h, syscall.RawConn.Write, writeGate, idleGate)
-	return h
+	return &handle{fd: int32(fd), out: way{writes: true}}
 }
 
 // Control calls use with the descriptor, which stays open meanwhile.
@@ -75,10 +75,10 @@ func (h *handle) do(use func(fd int) error) error {
 }
 
 // Read calls try until it returns true, and waits for something to read in between.
-func (h *handle) Read(try func(fd uintptr) bool) error { return h.in.run(try) }
+func (h *handle) Read(try func(fd uintptr) bool) error { return h.in.run(h, try) }
 
 // Write calls try until it returns true, and waits for room in between.
-func (h *handle) Write(try func(fd uintptr) bool) error { return h.out.run(try) }
+func (h *handle) Write(try func(fd uintptr) bool) error { return h.out.run(h, try) }
 
 // use is Control for what has a result.
 func (h *handle) use(try func(fd uintptr) bool) (bool, error) {
@@ -105,7 +105,7 @@ func (h *handle) Close() error {
 		return net.ErrClosed
 	}
 	h.closed = true
-	return os.NewSyscallError("close", unix.Close(h.fd))
+	return os.NewSyscallError("close", unix.Close(int(h.fd)))
 }
 
 func (h *handle) SetReadDeadline(t time.Time) error  { return h.in.setDeadline(t) }

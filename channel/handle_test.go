@@ -61,7 +61,7 @@ func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); near.Read(make([]byte, 1)) }()
-	awaitGate(t, h.in)
+	awaitGate(t, &h.in)
 	send()
 	<-done
 	for i := range readGate {
@@ -77,7 +77,7 @@ func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
 
 	done = make(chan struct{})
 	go func() { defer close(done); near.Read(make([]byte, 1)) }()
-	awaitGate(t, h.in)
+	awaitGate(t, &h.in)
 	must(t, near.SetReadDeadline(time.Unix(1, 0)))
 	<-done
 	resting(t, near)
@@ -91,7 +91,7 @@ func TestAGateIsThereWhileSomebodyWaits(t *testing.T) {
 func TestAGateForWritingGoes(t *testing.T) {
 	near, far := connected(t)
 	defer near.Close()
-	out := handleOf(t, near).out
+	out := &handleOf(t, near).out
 	size := 0
 	fill := func() {
 		n, err := near.(TryWriter).TryWritev([][]byte{make([]byte, 4<<20)})
@@ -166,7 +166,7 @@ func TestWhatEndsWaiting(t *testing.T) {
 					read <- err
 				}()
 				if !short {
-					awaitGate(t, handleOf(t, near).in)
+					awaitGate(t, &handleOf(t, near).in)
 				}
 				c.by(near, far)
 				select {
@@ -189,7 +189,7 @@ func noMoreDescriptors(t *testing.T) {
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &was))
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: was.Max}))
 	t.Cleanup(func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &was)) })
-	if _, err := newGate(0); !errors.Is(err, unix.EMFILE) {
+	if _, err := newGate(newHandle(0), false); !errors.Is(err, unix.EMFILE) {
 		t.Fatalf("a gate is still to be had: %v", err)
 	}
 }

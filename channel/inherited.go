@@ -150,14 +150,3 @@ func cleanSocket(where string) string {
 	}
 	return filepath.Clean(where)
 }
-
-// An inheritedTCP gives what it accepts the keep-alive that a net.ListenConfig would.
-type inheritedTCP struct{ *net.TCPListener }
-
-func (l inheritedTCP) AcceptTCP() (*net.TCPConn, error) {
-	c, err := l.TCPListener.AcceptTCP()
-	if err == nil {
-		_ = c.SetKeepAliveConfig(tcpKeepAlive) // fails for a peer that is gone, which its Read tells
-	}
-	return c, err
-}

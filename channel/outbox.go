@@ -33,11 +33,10 @@ type Outbox struct {
 	held    bool          // Hold: what is kept waits
 	parking bool          // what flush could not write stays kept
 	writing bool          // flush runs
+	closing bool          // Close was called
 	err     error         // why writes fail from now on
 
 	flushing sync.WaitGroup
-	closing  sync.Once
-	closeErr error
 }
 
 // OutboxLimit is how many bytes an outbox keeps: a chunk of 64 KiB of data, and
@@ -214,26 +213,25 @@ func (o *Outbox) Abort() { o.under.Close() }
 // Close goes on writing what is kept for up to a second, then closes the channel
 // below.
 func (o *Outbox) Close() error {
-	o.closing.Do(func() {
-		o.Hold(false)
-		o.mu.Lock()
-		if o.err == nil && o.drained != nil {
-			o.under.SetWriteDeadline(time.Now().Add(outboxLinger))
-		}
-		busy := o.drained
-		o.mu.Unlock()
-		if busy != nil {
-			<-busy
-		}
-		o.mu.Lock()
-		if o.err == nil {
-			o.err = net.ErrClosed
-		}
-		o.mu.Unlock()
-		o.closeErr = o.under.Close()
-		o.flushing.Wait()
-	})
-	return o.closeErr
+	o.Hold(false)
+	o.mu.Lock()
+	if !o.closing && o.err == nil && o.drained != nil { // the second is that of the first who closes
+		o.under.SetWriteDeadline(time.Now().Add(outboxLinger))
+	}
+	o.closing = true
+	busy := o.drained
+	o.mu.Unlock()
+	if busy != nil {
+		<-busy
+	}
+	o.mu.Lock()
+	if o.err == nil {
+		o.err = net.ErrClosed
+	}
+	o.mu.Unlock()
+	err := o.under.Close()
+	o.flushing.Wait()
+	return err
 }
 
 // LocalAddr is that of the channel below.

@@ -131,11 +131,7 @@ func (s *listener) Park() (*Parked, error) {
 		s.Close()
 		return nil, errors.ErrUnsupported
 	}
-	s.mu.Lock()
-	closed := s.ctx.Err() != nil
-	s.cancel(errParked)
-	s.mu.Unlock()
-	if closed {
+	if s.end(errParked) != nil {
 		return nil, plain("park", net.ErrClosed)
 	}
 	parked, err := p.Park()
@@ -149,7 +145,7 @@ var errParked = errors.New("parked")
 // park gives up the channel's descriptor and returns another one of the same open
 // file.
 func (c *fdChannel) park() (int, error) {
-	fd, err := dupIn(c.rc)
+	fd, err := dupIn(c.f)
 	c.Close()
 	return fd, plain("park", err)
 }
@@ -224,7 +220,7 @@ func adoptTTY(p *Parked, at addr) (*tty, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newFD(f, at, at)
+	c, err := newFD(f, at)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +267,7 @@ func adoptSerial(a Address, parked *Parked) (Channel, error) {
 	if err != nil {
 		return nil, about(a, parked.Name, err)
 	}
-	p := newSerialPort(t, ioctls{t.rc}, cfg)
+	p := newSerialPort(t, ioctls{t.f}, cfg)
 	p.held, p.rest = serialName(a), parked.Unread
 	if c, err := p.drv.counters(); err == nil {
 		p.last = c

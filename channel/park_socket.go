@@ -80,17 +80,7 @@ func adoptUnix(a Address, p *Parked) (Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newUnix(c)
-}
-
-// Park makes a listener a Parker.
-func (l *tcpListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.rc)
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
-	}
-	return &Parked{FDs: []int{fd}}, nil
+	return newUnix(c, a.Where)
 }
 
 func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
@@ -108,39 +98,33 @@ func adoptTCPListener(e *Env, a Address, p *Parked) (accepter, Channel, error) {
 		l.Close()
 		return nil, nil, errNotParked
 	}
-	return newTCPListener(e, inheritedTCP{tl}, from), nil, nil
+	acc, err := newTCPListener(e, tl, from)
+	return acc, nil, err
 }
 
 // Park makes a listener a Parker; its name stays.
 func (l *unixListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.rc)
-	p := &Parked{FDs: []int{fd}}
-	if l.path != "" {
-		if st, ok := l.node.Sys().(*syscall.Stat_t); ok {
-			p.Dev, p.Ino = uint64(st.Dev), st.Ino
-		}
-	}
 	l.once.Do(func() {}) // Close removes nothing
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
+	p, err := l.socketListener.Park()
+	if err == nil && l.path != "" {
+		p.Dev, p.Ino = l.node.dev, l.node.ino
 	}
-	return p, nil
+	return p, err
 }
 
 func adoptUnixListener(_ *Env, a Address, p *Parked) (accepter, Channel, error) {
-	l := &unixListener{}
+	was, path := inode{p.Dev, p.Ino}, ""
 	if p.Ino != 0 { // else it is abstract
 		fi, err := os.Lstat(a.Where)
 		if err != nil {
 			p.Drop()
 			return nil, nil, plain("stat", err)
 		}
-		if st, ok := fi.Sys().(*syscall.Stat_t); !ok || uint64(st.Dev) != p.Dev || st.Ino != p.Ino {
+		if inodeOf(fi) != was {
 			p.Drop()
 			return nil, nil, errNotParked
 		}
-		l.path, l.node = a.Where, fi
+		path = a.Where
 	}
 	nl, err := asFile(p, net.FileListener)
 	if err != nil {
@@ -151,6 +135,10 @@ func adoptUnixListener(_ *Env, a Address, p *Parked) (accepter, Channel, error) 
 		nl.Close()
 		return nil, nil, errNotParked
 	}
-	l.l, l.addr, l.restingListener = ul, &net.UnixAddr{Name: a.Where, Net: "unix"}, newRestingListener(ul)
+	l, err := newUnixListener(ul)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.at, l.path, l.node = a.Where, path, was
 	return l, nil, nil
 }

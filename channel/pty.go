@@ -40,7 +40,7 @@ func dialPty(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		return nil, err
 	}
 	where := addr{"pty", a.Where}
-	c, err := newFD(os.NewFile(uintptr(fd), a.Where), where, where)
+	c, err := newFD(os.NewFile(uintptr(fd), a.Where), where)
 	if err != nil {
 		return nil, err
 	}
@@ -78,4 +78,4 @@ func (t *tty) Read(p []byte) (int, error) {
 func (t *tty) CloseWrite() error { return errors.ErrUnsupported }
 
 // Rest makes a tty a Rester.
-func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.rc, nil, wake) }
+func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.f, nil, wake) }

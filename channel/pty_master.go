@@ -54,7 +54,7 @@ func newMaster(p *ptyPair, local, remote net.Addr) (*master, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newFD(f, local, remote)
+	c, err := newFD(f, endAddrsOf(local, remote, ""))
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (m *master) setSize(cols, rows int) error {
 		return errors.New("a window size is from 1 to 65535 columns and rows")
 	}
 	var err error
-	cerr := m.rc.Control(func(fd uintptr) {
+	cerr := m.f.Control(func(fd uintptr) {
 		err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(cols), Row: uint16(rows)})
 	})
 	return plain("resize", errors.Join(cerr, err))

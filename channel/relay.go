@@ -3,7 +3,6 @@ package channel
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -104,7 +103,7 @@ func Abort(c Channel) error {
 // abort closes a socket; of TCP with a reset (SO_LINGER of socket(7), with no time). A
 // UNIX socket has none.
 func (s *socket) abort() error {
-	if _, tcp := s.remote.(*net.TCPAddr); tcp {
+	if _, tcp := s.at.(*tcpAddrs); tcp {
 		s.handle.Control(func(fd uintptr) {
 			unix.SetsockoptLinger(int(fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		})
@@ -119,8 +118,8 @@ func plainSocket(c Channel) *socket {
 	case *socket:
 		return c
 	case *unixChannel:
-		if c.inbox.most.Load() == 0 {
-			return c.socket
+		if c.inbox.Load().room() == 0 {
+			return &c.socket
 		}
 	}
 	return nil
@@ -320,7 +319,7 @@ func (f *relayWay) splice() error {
 	}
 	var n int64
 	var err error
-	if werr := f.src.rc.Read(func(fd uintptr) bool {
+	if werr := f.src.f.Read(func(fd uintptr) bool {
 		n, err = spliceOnce(int(fd), f.pipe.w, relaySize)
 		return err != unix.EAGAIN
 	}); werr != nil {
@@ -336,7 +335,7 @@ func (f *relayWay) splice() error {
 	case n == 0:
 		return io.EOF
 	}
-	werr := f.dst.rc.Write(func(fd uintptr) bool {
+	werr := f.dst.f.Write(func(fd uintptr) bool {
 		for n > 0 {
 			var m int64
 			if m, err = spliceOnce(f.pipe.r, int(fd), int(n)); err != nil {

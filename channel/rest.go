@@ -66,10 +66,10 @@ type sleep struct {
 // A rest is that of one descriptor; the zero value is awake.
 type rest struct {
 	// guarded by sleepers.mu
-	in     *sleep // nil: awake
-	fd     int32
+	in     *sleep      // nil: awake
 	try    func() bool // nil: it is not attended to
 	wake   func()
+	fd     int32
 	trying bool // try runs
 	closed bool
 }
@@ -237,17 +237,3 @@ func (in *sleep) run() {
 		}
 	}
 }
-
-// A restingListener is what the sockets that are listened on have in common:
-// they are Resters whose Read is Accept. close of rest goes before the socket's.
-type restingListener struct {
-	rc   syscall.RawConn
-	rest rest
-}
-
-func newRestingListener(l syscall.Conn) restingListener {
-	rc, _ := l.SyscallConn() // fails for a closed one only
-	return restingListener{rc: rc}
-}
-
-func (l *restingListener) Rest(wake func()) bool { return l.rest.begin(l.rc, nil, wake) }

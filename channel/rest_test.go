@@ -171,7 +171,7 @@ func TestServeTellsThatItFailed(t *testing.T) {
 	if err := <-failed; err != net.ErrClosed {
 		t.Errorf("it failed with %v", err)
 	}
-	s.cancel(nil)
+	s.end(net.ErrClosed)
 }
 
 // Whoever accepts for the first time while the listener closes is told so, and

@@ -188,11 +188,11 @@ func dialSerial(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		}
 	}
 	at := addr{"serial", device}
-	c, err := newFD(os.NewFile(uintptr(fd), device), at, at)
+	c, err := newFD(os.NewFile(uintptr(fd), device), at)
 	if err != nil {
 		return nil, err
 	}
-	p := newSerialPort(&tty{c}, ioctls{c.rc}, cfg)
+	p := newSerialPort(&tty{c}, ioctls{c.f}, cfg)
 	p.held = wanted
 	if err := p.configure(); err != nil {
 		p.held = ""

@@ -141,7 +141,7 @@ func fakeSerial(t *testing.T, options string, d *fakeDriver) (*serialPort, *ptyP
 	}
 	t.Cleanup(pair.close)
 	control(t, slave, func(fd int) error { return setRaw(fd, unix.TCSETS) })
-	fc, err := newFD(slave, addr{"serial", "fake"}, addr{"serial", "fake"})
+	fc, err := newFD(slave, addr{"serial", "fake"})
 	if err != nil {
 		t.Fatal(err)
 	}

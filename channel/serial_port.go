@@ -50,7 +50,7 @@ type serialPort struct {
 func newSerialPort(t *tty, d serialDriver, cfg serialConfig) *serialPort {
 	p := &serialPort{tty: t, drv: d, cfg: cfg, breaking: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	t.rc.Control(func(fd uintptr) { p.pty = isPTY(int(fd)) })
+	t.f.Control(func(fd uintptr) { p.pty = isPTY(int(fd)) })
 	return p
 }
 
@@ -175,7 +175,7 @@ func (p *serialPort) Close() error {
 	p.closing.Do(func() {
 		p.endWaits()
 		// Another descriptor, for release, when nobody can read and write any more.
-		own, err := dupIn(p.rc)
+		own, err := dupIn(p.f)
 		if err != nil { // for want of descriptors; then without linger
 			p.drv.flush(unix.TCIOFLUSH)
 			p.closeErr = p.tty.Close()

@@ -149,12 +149,12 @@ func newStdio(i, o *os.File, s *stdio) (Channel, error) {
 		s.out = newWrittenFile(o, s.at.network)
 		return s, err
 	}
-	c, err := newFD(o, s.at, s.at)
+	c, err := newFD(o, s.at)
 	if err != nil {
 		s.in.Close()
 		return nil, errors.Join(err, s.terminal.restore())
 	}
-	s.out, s.outRC = c, c.rc
+	s.out, s.outRC = c, c.f
 	return tryingStdio{s, c}, nil
 }
 
@@ -164,11 +164,11 @@ func stdioReader(f *os.File, at addr) (stdioIn, syscall.RawConn, error) {
 		rc, err := f.SyscallConn()
 		return &readyFile{f: f}, rc, err
 	}
-	c, err := newFD(f, at, at)
+	c, err := newFD(f, at)
 	if err != nil {
 		return nil, nil, err
 	}
-	return &tty{c}, c.rc, nil // whose end is that of anything else, too
+	return &tty{c}, c.f, nil // whose end is that of anything else, too
 }
 
 // stdioFile is another file for what a descriptor is open to. Where that can not be opened

@@ -6,8 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
-	"time"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,39 +22,55 @@ var tcpTransport = &transport{
 	adoptListener: adoptTCPListener,
 }
 
-// A peer that is gone without a FIN is noticed after 30 s: by probes where
-// nothing is under way, by TCP_USER_TIMEOUT where something is (tcp(7); the
-// latter also ends a peer that takes no byte for so long).
-const tcpDeadAfter = 30 * time.Second
+// tcpOptions are those of each connection. A peer that is gone without a FIN is noticed
+// after 30 s: by probes where nothing is under way, by TCP_USER_TIMEOUT where something is
+// (tcp(7); the latter also ends a peer that takes no byte for so long).
+var tcpOptions = []struct{ level, name, value int }{
+	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 5},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30_000},
+}
 
-var tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
-
-func setUserTimeout(h *handle) error {
-	return h.do(func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(tcpDeadAfter.Milliseconds()))
-	})
+func setTCPOptions(fd int) error {
+	for _, o := range tcpOptions {
+		// MPTCP, for which package net listens too, lacks some (net/mptcp/sockopt.c).
+		err := unix.SetsockoptInt(fd, o.level, o.name, o.value)
+		if err != nil && err != unix.EOPNOTSUPP && err != unix.ENOPROTOOPT {
+			return err
+		}
+	}
+	return nil
 }
 
 // A socket is an fdChannel with a half close, over a handle.
 type socket struct {
-	*fdChannel
+	fdChannel
 	handle *handle
 }
 
 // newSocket makes a socket of a connection, which it owns.
 func newSocket(c conn) (*socket, error) {
-	local, remote := c.LocalAddr(), c.RemoteAddr()
-	h, err := takeHandle(c)
-	if err != nil {
-		return nil, err
-	}
-	return newSocketOf(h, local, remote), nil
+	s := new(socket)
+	return s, s.take(c, "")
 }
 
-// newSocketOf makes a socket of a handle, which it owns.
-func newSocketOf(h *handle, local, remote net.Addr) *socket {
-	return &socket{&fdChannel{f: h, rc: h, local: local, remote: remote}, h}
+// take is newSocket for one that stands in something else, where the name of an end may
+// be known.
+func (s *socket) take(c conn, known string) error {
+	at := endAddrsOf(c.LocalAddr(), c.RemoteAddr(), known)
+	h, err := takeHandle(c)
+	if err != nil {
+		return err
+	}
+	s.have(h, at)
+	return nil
 }
+
+// have gives the socket its handle, which it owns.
+func (s *socket) have(h *handle, at endAddrs) { s.f, s.at, s.handle = h, at, h }
 
 func (s *socket) CloseWrite() error {
 	if err := s.dead.check(); err != nil {
@@ -67,18 +82,18 @@ func (s *socket) CloseWrite() error {
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
 	s.handle.in.rest()
-	return s.rest.begin(s.rc, nil, wake)
+	return s.rest.begin(s.f, nil, wake)
 }
 
 // Attend makes a socket Attended, with TryRead.
 func (s *socket) Attend(try func() bool, wake func()) bool {
 	s.handle.in.rest()
-	return s.rest.begin(s.rc, try, wake)
+	return s.rest.begin(s.f, try, wake)
 }
 
 func (s *socket) TryRead(p []byte) (int, error) {
 	op := readOps.Get().(*readOp)
-	n, err := op.runNow(s.fdChannel, s.handle, p)
+	n, err := op.runNow(&s.fdChannel, s.handle, p)
 	readOps.Put(op)
 	if err != nil {
 		return 0, plain("read", err)
@@ -88,7 +103,7 @@ func (s *socket) TryRead(p []byte) (int, error) {
 }
 
 func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {
-	d := net.Dialer{KeepAliveConfig: tcpKeepAlive}
+	d := net.Dialer{KeepAlive: -1} // newTCP sets it
 	c, err := d.DialContext(ctx, "tcp", a.Where)
 	if err != nil {
 		return nil, plainDial(ctx, err)
@@ -105,14 +120,22 @@ func plainDial(ctx context.Context, err error) error {
 }
 
 func newTCP(c conn) (Channel, error) {
-	s, err := newSocket(c)
+	at := endAddrsOf(c.LocalAddr(), c.RemoteAddr(), "")
+	h, err := takeHandle(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := setUserTimeout(s.handle); err != nil {
-		s.Close()
+	return newTCPOf(h, at)
+}
+
+// newTCPOf is the channel of a connected socket, which it owns.
+func newTCPOf(h *handle, at endAddrs) (Channel, error) {
+	if err := h.do(setTCPOptions); err != nil {
+		h.Close()
 		return nil, plain("setsockopt", err)
 	}
+	s := new(socket)
+	s.have(h, at)
 	return s, nil
 }
 
@@ -125,11 +148,17 @@ func listenTCP(ctx context.Context, e *Env, a Address) (accepter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTCPListener(e, l, from), nil
+	return newTCPListener(e, l, from)
 }
 
-func newTCPListener(e *Env, l tcpSocket, from []netip.Prefix) *tcpListener {
-	return &tcpListener{restingListener: newRestingListener(l), l: l, from: from, env: e}
+// newTCPListener listens with a socket that is listened on. It owns l.
+func newTCPListener(e *Env, l *net.TCPListener, from []netip.Prefix) (accepter, error) {
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	h, err := takeHandle(l)
+	if err != nil {
+		return nil, plain("listen", err)
+	}
+	return &tcpListener{socketListener: socketListener{handle: h}, at: at, from: from, env: e}, nil
 }
 
 // fromNetworks are the networks that from= of an address allows.
@@ -145,25 +174,16 @@ func fromNetworks(a Address) ([]netip.Prefix, error) {
 	return from, nil
 }
 
-// A tcpSocket is what a tcpListener accepts from.
-type tcpSocket interface {
-	net.Listener
-	syscall.Conn
-	AcceptTCP() (*net.TCPConn, error)
-}
-
 // makeTCP makes the socket, or takes the inherited one.
-func makeTCP(ctx context.Context, e *Env, a Address) (tcpSocket, error) {
+func makeTCP(ctx context.Context, e *Env, a Address) (*net.TCPListener, error) {
 	l, err := e.Inherited.listener(a)
 	if err != nil {
 		return nil, err
 	}
-	if l != nil {
-		return inheritedTCP{l.(*net.TCPListener)}, nil
-	}
-	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
-	if l, err = lc.Listen(ctx, "tcp", a.Where); err != nil {
-		return nil, plain("listen", err)
+	if l == nil {
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", a.Where); err != nil {
+			return nil, plain("listen", err)
+		}
 	}
 	return l.(*net.TCPListener), nil
 }
@@ -171,24 +191,28 @@ func makeTCP(ctx context.Context, e *Env, a Address) (tcpSocket, error) {
 var errNotFrom = errors.New("from= of the listener does not have its address")
 
 type tcpListener struct {
-	restingListener
-	l    tcpSocket
+	socketListener
+	at   netip.AddrPort
 	from []netip.Prefix // allowed networks; empty: all
 	env  *Env
 }
 
 func (l *tcpListener) Accept() (Channel, error) {
 	for {
-		c, err := l.l.AcceptTCP()
+		conn, sa, err := l.accept()
 		if err != nil {
-			return nil, plain("accept", err)
+			return nil, err
 		}
-		if !l.allowed(c.RemoteAddr()) {
-			l.env.refused(l.l.Addr(), c.RemoteAddr(), errNotFrom)
-			c.Close()
+		h, at := newHandle(conn), &tcpAddrs{there: tcpAddrPort(sa)}
+		if !l.allowed(at.there.Addr()) {
+			l.env.refused(l.Addr(), at.remote(), errNotFrom)
+			h.Close()
 			continue
 		}
-		ch, err := newTCP(c)
+		if sa, err = unix.Getsockname(conn); err == nil {
+			at.here = tcpAddrPort(sa)
+		}
+		ch, err := newTCPOf(h, at)
 		if err != nil { // the peer is gone already
 			continue
 		}
@@ -196,18 +220,22 @@ func (l *tcpListener) Accept() (Channel, error) {
 	}
 }
 
-func (l *tcpListener) allowed(remote net.Addr) bool {
-	ta, ok := remote.(*net.TCPAddr)
-	if len(l.from) == 0 || !ok {
-		return ok
+// tcpAddrPort is an address of the kernel's.
+func tcpAddrPort(sa unix.Sockaddr) netip.AddrPort {
+	at, _ := addrPort(sa)
+	if six, ok := sa.(*unix.SockaddrInet6); ok && six.ZoneId != 0 {
+		zone := strconv.FormatUint(uint64(six.ZoneId), 10)
+		if i, err := net.InterfaceByIndex(int(six.ZoneId)); err == nil {
+			zone = i.Name
+		}
+		at = netip.AddrPortFrom(at.Addr().WithZone(zone), at.Port())
 	}
-	ip := ta.AddrPort().Addr().Unmap().WithZone("")
-	return slices.ContainsFunc(l.from, func(p netip.Prefix) bool { return p.Contains(ip) })
+	return at
 }
 
-func (l *tcpListener) Addr() net.Addr { return l.l.Addr() }
-
-func (l *tcpListener) Close() error {
-	l.rest.close()
-	return plain("close", l.l.Close())
+func (l *tcpListener) allowed(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	return len(l.from) == 0 || slices.ContainsFunc(l.from, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
+
+func (l *tcpListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.at) }

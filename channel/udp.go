@@ -103,7 +103,7 @@ func (u *udpChannel) Read(p []byte) (int, error) {
 	}
 	var n int
 	var err error
-	if werr := u.rc.Read(func(fd uintptr) bool {
+	if werr := u.f.Read(func(fd uintptr) bool {
 		n, err = u.receive(int(fd), p)
 		return err != unix.EAGAIN
 	}); werr != nil {
@@ -150,7 +150,7 @@ func (u *udpChannel) SetReadDeadline(t time.Time) error {
 
 // readRest reads what was received already.
 func (u *udpChannel) readRest(p []byte) int {
-	if len(u.rest) == 0 || u.rc.Control(func(uintptr) {}) != nil {
+	if len(u.rest) == 0 || u.f.Control(func(uintptr) {}) != nil {
 		return 0
 	}
 	n := copy(p, u.rest[0])

@@ -17,14 +17,15 @@ import (
 // becomes a channel, by a socket of its own that is bound to the same port and connected to
 // that address. The kernel gives it what comes from there from then on (connect(2)).
 type udpListener struct {
-	restingListener
 	conn net.PacketConn
+	rc   syscall.RawConn // of conn
 	addr net.Addr
 	from []netip.Prefix
 	env  *Env
 	a    Address
 
 	arrived []*udpArrival // owned by Accept and Rest, which take turns
+	rest    rest
 
 	mu    sync.Mutex
 	peers map[netip.AddrPort]bool // that have a channel
@@ -57,7 +58,10 @@ func newUDPListener(e *Env, a Address, c net.PacketConn) (*udpListener, error) {
 		return nil, err
 	}
 	l := &udpListener{conn: c, addr: c.LocalAddr(), from: from, env: e, a: a, peers: map[netip.AddrPort]bool{}}
-	l.restingListener = newRestingListener(c.(syscall.Conn))
+	if l.rc, err = c.(syscall.Conn).SyscallConn(); err != nil {
+		c.Close()
+		return nil, plain("listen", err)
+	}
 	// Only now, when the port is this socket's alone: others of the same user may share it
 	// then (SO_REUSEPORT, socket(7)), if they ask for that.
 	if cerr := l.rc.Control(func(fd uintptr) { err = sharePort(int(fd)) }); cerr != nil || err != nil {
@@ -73,7 +77,7 @@ func sharePort(fd int) error {
 
 // Rest waits for a datagram, unless somebody waits who has sent one already.
 func (l *udpListener) Rest(wake func()) bool {
-	return len(l.arrived) == 0 && l.restingListener.Rest(wake)
+	return len(l.arrived) == 0 && l.rest.begin(l.rc, nil, wake)
 }
 
 // Accept waits for a datagram of somebody who has no channel.

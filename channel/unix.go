@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -45,16 +46,18 @@ func checkSocketPath(p string) error {
 // A unixChannel is a socket that knows who is at its other end, and over which files can
 // be passed (fdpass.go).
 type unixChannel struct {
-	*socket
-	inbox inbox
+	socket
+	inbox atomic.Pointer[inbox] // nil: nobody wants files
 }
 
-func newUnix(c conn) (Channel, error) {
-	s, err := newSocket(c)
-	if err != nil {
+// newUnix makes a channel of a connection, which it owns. known is what may be the name of
+// one of its ends.
+func newUnix(c conn, known string) (Channel, error) {
+	u := new(unixChannel)
+	if err := u.take(c, known); err != nil {
 		return nil, err
 	}
-	return &unixChannel{socket: s}, nil
+	return u, nil
 }
 
 // PeerCred is who made the connection, or, when dialled, who listens.
@@ -62,7 +65,7 @@ func (c *unixChannel) PeerCred() (PeerCred, error) {
 	var u *unix.Ucred
 	var groups []uint32
 	var err error
-	if cerr := c.rc.Control(func(fd uintptr) {
+	if cerr := c.f.Control(func(fd uintptr) {
 		u, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 		groups = peerGroups(fd)
 	}); cerr != nil {
@@ -102,7 +105,7 @@ func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	if err != nil {
 		return nil, plainDial(ctx, err)
 	}
-	return newUnix(c.(*net.UnixConn))
+	return newUnix(c.(*net.UnixConn), a.Where)
 }
 
 // listenUnix makes the socket under a name of its own, with its mode and owner,
@@ -116,16 +119,14 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 	case err != nil:
 		return nil, err
 	case l != nil:
-		ul := l.(*net.UnixListener)
-		return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: l.Addr()}, nil
+		return newUnixListener(l.(*net.UnixListener))
 	}
 	if strings.HasPrefix(a.Where, "@") {
 		l, err := new(net.ListenConfig).Listen(ctx, "unix", a.Where)
 		if err != nil {
 			return nil, plain("listen", err)
 		}
-		ul := l.(*net.UnixListener)
-		return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: l.Addr()}, nil
+		return newUnixListener(l.(*net.UnixListener))
 	}
 	dir, err := os.OpenFile(filepath.Dir(a.Where), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -145,10 +146,13 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 	if err != nil {
 		return nil, plain("listen", err)
 	}
-	ul := l.(*net.UnixListener)
-	ul.SetUnlinkOnClose(false)
 	tmp = filepath.Join(filepath.Dir(a.Where), tmp)
-	ino, err := dressNode(tmp, a)
+	ul, err := newUnixListener(l.(*net.UnixListener))
+	if err != nil {
+		os.Remove(tmp)
+		return nil, err
+	}
+	node, err := dressNode(tmp, a)
 	if err == nil {
 		err = plain("rename", os.Rename(tmp, a.Where))
 	}
@@ -157,7 +161,8 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 		ul.Close()
 		return nil, err
 	}
-	return &unixListener{restingListener: newRestingListener(ul), l: ul, addr: &net.UnixAddr{Name: a.Where, Net: "unix"}, path: a.Where, node: ino}, nil
+	ul.at, ul.path, ul.node = a.Where, a.Where, inodeOf(node)
+	return ul, nil
 }
 
 // clearSocketPath sees to it that the path may be taken: what is there can only
@@ -204,34 +209,58 @@ func dressNode(path string, a Address) (fs.FileInfo, error) {
 }
 
 type unixListener struct {
-	restingListener
-	l    *net.UnixListener
-	addr net.Addr
-	path string      // "" if abstract or inherited
-	node fs.FileInfo // what was put there
+	socketListener
+	at   string // its address
+	name string // the same, as the kernel has it
+	path string // "" if abstract or inherited
+	node inode  // what was put there
 
 	once sync.Once
 }
 
-func (l *unixListener) Accept() (Channel, error) {
-	c, err := l.l.AcceptUnix()
-	if err != nil {
-		return nil, plain("accept", err)
-	}
-	return newUnix(c)
+// An inode tells a file from all others.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(fi fs.FileInfo) inode {
+	st, _ := fi.Sys().(*syscall.Stat_t) // as it is on Linux
+	return inode{uint64(st.Dev), st.Ino}
 }
 
-func (l *unixListener) Addr() net.Addr { return l.addr }
+// newUnixListener listens with a socket that is listened on. It owns l.
+func newUnixListener(l *net.UnixListener) (*unixListener, error) {
+	l.SetUnlinkOnClose(false)
+	name := l.Addr().String()
+	h, err := takeHandle(l)
+	if err != nil {
+		return nil, plain("listen", err)
+	}
+	return &unixListener{socketListener: socketListener{handle: h}, at: name, name: name}, nil
+}
+
+func (l *unixListener) Accept() (Channel, error) {
+	conn, peer, err := l.accept()
+	if err != nil {
+		return nil, err
+	}
+	at := &unixAddrs{here: l.name, there: "@"} // what has no name
+	if sa, ok := peer.(*unix.SockaddrUnix); ok && sa.Name != "" {
+		at.there = sa.Name
+	}
+	u := new(unixChannel)
+	u.have(newHandle(conn), at)
+	return u, nil
+}
+
+func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.at, Net: "unix"} }
 
 // Close removes the socket's name if it is still this socket's.
 func (l *unixListener) Close() error {
-	l.rest.close()
-	err := plain("close", l.l.Close())
+	err := l.socketListener.Close()
 	l.once.Do(func() {
 		if l.path == "" {
 			return
 		}
-		if fi, err := os.Lstat(l.path); err == nil && os.SameFile(fi, l.node) {
+		if fi, err := os.Lstat(l.path); err == nil && inodeOf(fi) == l.node {
 			os.Remove(l.path)
 		}
 	})

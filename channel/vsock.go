@@ -213,7 +213,9 @@ func newVsock(h *handle) (Channel, error) {
 		h.Close()
 		return nil, plain("getsockname", err)
 	}
-	return newSocketOf(h, vsockName(local), vsockName(remote)), nil
+	s := new(socket)
+	s.have(h, &otherAddrs{vsockName(local), vsockName(remote)})
+	return s, nil
 }
 
 func listenVsock(ctx context.Context, e *Env, a Address) (accepter, error) {
@@ -243,7 +245,7 @@ func listenVsock(ctx context.Context, e *Env, a Address) (accepter, error) {
 
 // newVsockListener listens with a socket that is listened on. It owns h.
 func newVsockListener(h *handle, e *Env, a Address) (accepter, error) {
-	l := &vsockListener{restingListener: restingListener{rc: h}, handle: h, env: e}
+	l := &vsockListener{socketListener: socketListener{handle: h}, env: e}
 	var at unix.Sockaddr
 	err := h.do(func(fd int) (err error) { at, err = unix.Getsockname(fd); return err })
 	for _, f := range a.All("from") {
@@ -260,18 +262,17 @@ func newVsockListener(h *handle, e *Env, a Address) (accepter, error) {
 }
 
 type vsockListener struct {
-	restingListener
-	handle *handle
-	addr   addr
-	from   []uint32 // allowed context IDs; empty: all
-	env    *Env
+	socketListener
+	addr addr
+	from []uint32 // allowed context IDs; empty: all
+	env  *Env
 }
 
 func (l *vsockListener) Accept() (Channel, error) {
 	for {
 		conn, sa, err := l.accept()
 		if err != nil {
-			return nil, plain("accept", err)
+			return nil, err
 		}
 		h := newHandle(conn)
 		if vm, ok := sa.(*unix.SockaddrVM); len(l.from) > 0 && (!ok || !slices.Contains(l.from, vm.CID)) {
@@ -287,44 +288,7 @@ func (l *vsockListener) Accept() (Channel, error) {
 	}
 }
 
-// accept waits for the next connection.
-func (l *vsockListener) accept() (conn int, sa unix.Sockaddr, err error) {
-	cerr := l.handle.Read(func(fd uintptr) bool {
-		for {
-			conn, sa, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-			if err != unix.EINTR {
-				return err != unix.EAGAIN
-			}
-		}
-	})
-	if cerr != nil {
-		return -1, nil, cerr
-	}
-	return conn, sa, err
-}
-
-// Rest gives back what waiting needs.
-func (l *vsockListener) Rest(wake func()) bool {
-	l.handle.in.rest()
-	return l.restingListener.Rest(wake)
-}
-
 func (l *vsockListener) Addr() net.Addr { return l.addr }
-
-func (l *vsockListener) Close() error {
-	l.rest.close()
-	return plain("close", l.handle.Close())
-}
-
-// Park makes a listener a Parker.
-func (l *vsockListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.rc)
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
 
 // adoptVsock takes the socket that was parked.
 func adoptVsock(p *Parked) (*handle, error) {

@@ -5,40 +5,37 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// A way is one direction of a handle.
+// A way is one direction of a handle. The zero value is that of reading.
 type way struct {
-	// fixed
-	handle *handle
-	await  func(rc syscall.RawConn, try func(uintptr) bool) error // tries, and waits for what goes this way
-	again  func(uintptr) bool                                     // one more try, whatever it is called with
-	most   int                                                    // readGate or writeGate
-	idle   time.Duration                                          // how long a gate stays that nobody uses; 0: until rest
-
 	turn sync.Mutex // who reads or writes, also while it waits
 
-	// owned by who has the turn
-	try    func(fd uintptr) bool
-	tries  int   // at the gate, since somebody came
-	err    error // of the last one
-	streak int   // how often in a row one try at the gate did
-
 	mu    sync.Mutex
-	by    time.Time // the deadline
-	gate  *gate     // nil: nobody waits, or has lately
+	by    instant // the deadline
+	gate  *gate   // nil: nobody waits, or has lately
 	ended bool
+
+	writes bool // fixed
 }
 
 // A gate is a duplicate of the descriptor that Go's poller knows, to wait at.
 type gate struct {
+	// fixed
 	f      *os.File
-	rc     syscall.RawConn
-	unused *time.Timer // nil: it stays
+	await  func(try func(uintptr) bool) error // tries, and waits for what goes this way
+	again  func(uintptr) bool                 // one more try, whatever it is called with
+	most   int                                // readGate or writeGate
+	unused *time.Timer                        // nil: it stays until rest
+
+	// owned by who has the turn
+	try    func(fd uintptr) bool
+	tries  int   // since somebody came
+	err    error // of the last one
+	streak int   // how often in a row one try did
 }
 
 const (
@@ -59,24 +56,13 @@ const (
 	gateless = 10 * time.Millisecond
 )
 
-func newWay(h *handle, await func(syscall.RawConn, func(uintptr) bool) error, most int, idle time.Duration) *way {
-	w := &way{handle: h, await: await, most: most, idle: idle}
-	w.again = func(uintptr) bool {
-		w.tries++
-		var done bool
-		done, w.err = h.use(w.try)
-		return done || w.err != nil
-	}
-	return w
-}
-
 // run calls try until it returns true, and waits in between.
-func (w *way) run(try func(fd uintptr) bool) error {
+func (w *way) run(h *handle, try func(fd uintptr) bool) error {
 	w.turn.Lock()
 	defer w.turn.Unlock()
 	for {
 		w.mu.Lock()
-		g, late := w.gate, w.late()
+		g, late := w.gate, w.by.past()
 		w.mu.Unlock()
 		if late {
 			return os.ErrDeadlineExceeded
@@ -84,10 +70,10 @@ func (w *way) run(try func(fd uintptr) bool) error {
 		if g != nil {
 			return w.wait(g, try)
 		}
-		if done, err := w.handle.use(try); done || err != nil {
+		if done, err := h.use(try); done || err != nil {
 			return err
 		}
-		err := w.addGate()
+		err := w.addGate(h)
 		if err == net.ErrClosed {
 			return err
 		}
@@ -99,19 +85,18 @@ func (w *way) run(try func(fd uintptr) bool) error {
 
 // wait tries whenever the gate tells, until that is done.
 func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
-	w.try, w.tries = try, 0
-	err := w.await(g.rc, w.again)
-	w.try = nil
-	if w.tries > 1 {
-		w.streak = 0
-	} else if w.streak++; w.streak == w.most {
-		w.streak = 0
+	g.try, g.tries = try, 0
+	err := g.await(g.again)
+	g.try = nil
+	if g.tries > 1 {
+		g.streak = 0
+	} else if g.streak++; g.streak == g.most {
 		w.rest()
 	}
 	w.used(g)
 	switch {
 	case err == nil:
-		return w.err
+		return g.err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return err
 	}
@@ -119,22 +104,22 @@ func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
 }
 
 // addGate makes a gate.
-func (w *way) addGate() error {
+func (w *way) addGate(h *handle) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
 		return net.ErrClosed
 	}
-	g, err := newGate(w.handle.fd)
+	g, err := newGate(h, w.writes)
 	if err != nil {
 		return err
 	}
-	if err := g.f.SetDeadline(w.by); err != nil { // Go's poller does not take it
+	if err := g.f.SetDeadline(w.by.time()); err != nil { // Go's poller does not take it
 		g.f.Close()
 		return err
 	}
-	if w.idle > 0 {
-		g.unused = time.AfterFunc(w.idle, func() { w.leave(g) })
+	if w.writes {
+		g.unused = time.AfterFunc(idleGate, func() { w.leave(g) })
 	}
 	w.gate = g
 	return nil
@@ -145,7 +130,7 @@ func (w *way) used(g *gate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.gate == g && g.unused != nil {
-		g.unused.Reset(w.idle)
+		g.unused.Reset(idleGate)
 	}
 }
 
@@ -163,15 +148,26 @@ func (w *way) leave(g *gate) {
 	}
 }
 
-func newGate(fd int) (*gate, error) {
-	fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+// newGate makes a gate of a handle, for writing or reading.
+func newGate(h *handle, writes bool) (*gate, error) {
+	fd, err := unix.FcntlInt(uintptr(h.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	g := &gate{f: os.NewFile(uintptr(fd), "")}
-	if g.rc, err = g.f.SyscallConn(); err != nil {
+	rc, err := g.f.SyscallConn()
+	if err != nil {
 		g.f.Close()
 		return nil, err
+	}
+	if g.await, g.most = rc.Read, readGate; writes {
+		g.await, g.most = rc.Write, writeGate
+	}
+	g.again = func(uintptr) bool {
+		g.tries++
+		var done bool
+		done, g.err = h.use(g.try)
+		return done || g.err != nil
 	}
 	return g, nil
 }
@@ -183,15 +179,12 @@ func (w *way) setDeadline(t time.Time) error {
 	if w.ended {
 		return net.ErrClosed
 	}
-	w.by = t
+	w.by = instantOf(t)
 	if w.gate != nil {
 		return w.gate.f.SetDeadline(t)
 	}
 	return nil
 }
-
-// late says whether the deadline has passed. Called with mu held.
-func (w *way) late() bool { return !w.by.IsZero() && !time.Now().Before(w.by) }
 
 // rest gives back what waiting needs. Nobody may be waiting.
 func (w *way) rest() {

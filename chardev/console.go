@@ -53,9 +53,9 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	h.stir, h.crowd, h.name, h.gate, h.audit = s.lull.stir, &s.crowd, cc.Name, &s.gate, auditor{s.audit.log, cc.Name}
 	con.hub = h
 	con.env = s.newEnv(log)
-	con.env.Below = func(c channel.Channel) channel.Channel { return channel.NewOutbox(c) }
+	con.env.Below = withOutbox
 	front := *con.env
-	front.Admit = s.admit
+	front.Admit, front.Below = s.admit, withoutWaiting
 	con.front = &front
 	con.device.Store(newDevice(h, con.env, &cc.Device))
 	var fronts []*frontend
@@ -98,7 +98,13 @@ func (o origin) String() string {
 }
 
 func (con *console) newFrontend(cfg *FrontendConfig) *frontend {
-	f := newFrontend(con.hub, con.front, cfg)
+	env := con.front
+	if len(cfg.Endpoint.Address.Layers) > 0 {
+		layered := *env
+		layered.Below = withOutbox
+		env = &layered
+	}
+	f := newFrontend(con.hub, env, cfg)
 	f.vouch = con.vouch
 	return f
 }

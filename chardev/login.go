@@ -45,6 +45,7 @@ type arrival struct {
 func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, loginTime, errLoginLate)
 	defer cancel()
+	a.ch = withOutbox(a.ch) // nobody is waited for who takes no prompt
 	if cut := f.logins.add(a.ch); cut != nil {
 		cut.Close()
 	}

@@ -28,16 +28,36 @@ type outlet interface {
 	abort()
 }
 
+// withOutbox puts an outbox on a channel, for the layers to stand on. It has one
+// already if it has layers.
+func withOutbox(ch channel.Channel) channel.Channel {
+	if _, ok := channel.As[*channel.Outbox](ch); ok {
+		return ch
+	}
+	return channel.NewOutbox(ch)
+}
+
+// withoutWaiting is withOutbox for a client's channel without layers: it needs none if it
+// is a medium.
+func withoutWaiting(ch channel.Channel) channel.Channel {
+	if _, ok := ch.(medium); ok {
+		return ch
+	}
+	return withOutbox(ch)
+}
+
 // newOutlet is the outlet of a client's channel. What a medium does not take of
 // plain bytes is still in the history; of a record or a frame the rest has to be
 // kept, so a channel with layers has an outbox below them.
 func newOutlet(ch channel.Channel) outlet {
-	out, _ := channel.As[*channel.Outbox](ch)
+	out, layered := channel.As[*channel.Outbox](ch)
 	patient, _ := channel.As[channel.Patient](ch)
-	if ch == channel.Channel(out) {
-		if try, ok := out.Unwrap().(channel.TryWriter); ok {
-			return &direct{bearing{patient}, out.Unwrap(), try}
-		}
+	plain := ch
+	if ch == channel.Channel(out) { // somebody logged in
+		plain, layered = out.Unwrap(), false
+	}
+	if m, ok := plain.(medium); ok && !layered {
+		return &direct{bearing{patient}, m}
 	}
 	b := &boxed{bearing: bearing{patient}, ch: ch, out: out, perByte: 1, stop: make(chan struct{})}
 	b.some, _ = ch.(channel.SomeWriter)
@@ -60,23 +80,28 @@ func (b bearing) bear(on bool) {
 	}
 }
 
+// A medium takes what it can without waiting.
+type medium interface {
+	channel.Channel
+	channel.TryWriter
+}
+
 // A direct outlet is the medium itself.
 type direct struct {
 	bearing
-	ch  channel.Channel
-	try channel.TryWriter
+	medium
 }
 
 func (d *direct) give(bufs [][]byte) (int64, bool, error) {
-	n, err := d.try.TryWritev(bufs)
+	n, err := d.TryWritev(bufs)
 	return n, n == channel.SizeOf(bufs), err
 }
 
 func (d *direct) weight() int { return 1 }
 
-func (d *direct) await() bool { return d.try.AwaitWrite() == nil }
+func (d *direct) await() bool { return d.AwaitWrite() == nil }
 
-func (d *direct) abort() { d.ch.SetWriteDeadline(time.Unix(1, 0)) }
+func (d *direct) abort() { d.SetWriteDeadline(time.Unix(1, 0)) }
 
 // A boxed outlet is a channel above an outbox, which keeps what the medium does
 // not take.

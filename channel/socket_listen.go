@@ -1,0 +1,50 @@
+package channel
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// A socketListener is what the sockets that are listened on have in common. It is a
+// handle, as a socket is.
+type socketListener struct {
+	handle *handle
+	rest   rest
+}
+
+// Rest makes it a Rester, whose Read is Accept.
+func (l *socketListener) Rest(wake func()) bool {
+	l.handle.in.rest()
+	return l.rest.begin(l.handle, nil, wake)
+}
+
+// accept waits for the next connection, which does not block. One that is gone before is
+// none.
+func (l *socketListener) accept() (conn int, peer unix.Sockaddr, err error) {
+	cerr := l.handle.Read(func(fd uintptr) bool {
+		for {
+			conn, peer, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+			if err != unix.EINTR && err != unix.ECONNABORTED {
+				return err != unix.EAGAIN
+			}
+		}
+	})
+	if cerr != nil {
+		err = cerr
+	}
+	return conn, peer, plain("accept", err)
+}
+
+func (l *socketListener) Close() error {
+	l.rest.close()
+	return plain("close", l.handle.Close())
+}
+
+// Park makes it a Parker.
+func (l *socketListener) Park() (*Parked, error) {
+	fd, err := dupIn(l.handle)
+	l.Close()
+	if err != nil {
+		return nil, plain("park", err)
+	}
+	return &Parked{FDs: []int{fd}}, nil
+}
