@@ -1,10 +1,12 @@
 package channel
 
 import (
+	"bytes"
 	"io"
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 )
 
@@ -171,5 +173,81 @@ func TestOnlyPlainSocketsAreAttendedTo(t *testing.T) {
 	defer udp.Close()
 	if _, ok := AsAttended(udp); ok {
 		t.Error("datagrams are attended to")
+	}
+}
+
+// attendedLayers is the server's side of a stack over a UNIX socket, and the other end of
+// that.
+func attendedLayers(t *testing.T, o WebsocketOptions) (near *Websocket, far Channel) {
+	t.Helper()
+	a, far := connected(t)
+	o.PingInterval = -1
+	near = NewWebsocket(NewOutbox(a), nil, o)
+	t.Cleanup(func() { near.Close() })
+	return near, far
+}
+
+// A channel with layers is attended to as a plain one is: TryRead returns what is there,
+// and that there is nothing, also in the middle of a frame; whatever its deadline says.
+func TestTryReadOfLayers(t *testing.T) {
+	near, far := attendedLayers(t, WebsocketOptions{})
+	a, ok := AsAttendedLayers(near)
+	if !ok {
+		t.Fatal("it is not attended to")
+	}
+	must(t, near.SetReadDeadline(time.Unix(1, 0)))
+	try := func(want string) {
+		t.Helper()
+		var p [64]byte
+		if n, err := a.TryRead(p[:]); string(p[:n]) != want || err != nil {
+			t.Fatalf("read %q, %v, want %q", p[:n], err, want)
+		}
+	}
+	frame := masked(ws.OpBinary, true, "hello")
+	for range 3 {
+		try("")
+		_, err := far.Write(frame[:7])
+		must(t, err)
+		try("h")
+		try("")
+		_, err = far.Write(frame[7:])
+		must(t, err)
+		try("ello")
+	}
+	far.Close()
+	if n, err := a.TryRead(make([]byte, 64)); n != 0 || err != io.ErrUnexpectedEOF {
+		t.Errorf("after the end %d, %v", n, err)
+	}
+}
+
+// Who sends pings without end does not keep the one that attends to all: a TryRead has so
+// many reads, and the rest is there for the next.
+func TestTryReadOfPingsEnds(t *testing.T) {
+	near, far := attendedLayers(t, WebsocketOptions{})
+	a, _ := AsAttendedLayers(near)
+	ping := masked(ws.OpPing, true, "")
+	pings := bytes.Repeat(ping, 100*64/len(ping))
+	_, err := far.Write(append(pings, masked(ws.OpBinary, true, "at last")...))
+	must(t, err)
+	var p [64]byte
+	tries := 1
+	n, err := a.TryRead(p[:])
+	for ; n == 0 && err == nil && tries < 1000; tries++ {
+		n, err = a.TryRead(p[:])
+	}
+	if string(p[:n]) != "at last" || err != nil || tries < 10 {
+		t.Errorf("%q after %d tries, %v; want at least 10", p[:n], tries, err)
+	}
+}
+
+// What takes its time with what comes beside the stream is not attended to.
+func TestOnTextIsNotAttendedTo(t *testing.T) {
+	near, _ := attendedLayers(t, WebsocketOptions{OnText: func([]byte) {}})
+	if _, ok := AsAttendedLayers(near); ok {
+		t.Error("a websocket with OnText is attended to")
+	}
+	plain, _ := connected(t)
+	if _, ok := AsAttendedLayers(plain); ok {
+		t.Error("a plain socket has layers")
 	}
 }

@@ -63,6 +63,9 @@ func (c *fdChannel) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if c.rest.hurry > 0 {
+		return c.readInHurry(p)
+	}
 	op := readOps.Get().(*readOp)
 	n, err := op.run(c, p)
 	readOps.Put(op)
@@ -71,6 +74,30 @@ func (c *fdChannel) Read(p []byte) (int, error) {
 	}
 	c.fast.Store(n >= fastRead)
 	return n, nil
+}
+
+// tryRead reads what there is.
+func (c *fdChannel) tryRead(p []byte) (int, error) {
+	op := readOps.Get().(*readOp)
+	n, err := op.runNow(c, p)
+	readOps.Put(op)
+	if err != nil {
+		return 0, plain("read", err)
+	}
+	c.fast.Store(n >= fastRead)
+	return n, nil
+}
+
+// readInHurry is Read as if its deadline came when there is nothing, or when there was
+// enough.
+func (c *fdChannel) readInHurry(p []byte) (n int, err error) {
+	if c.rest.hurry--; c.rest.hurry > 0 {
+		n, err = c.tryRead(p)
+	}
+	if n == 0 && err == nil {
+		err = plain("read", os.ErrDeadlineExceeded)
+	}
+	return n, err
 }
 
 func (c *fdChannel) Write(p []byte) (int, error) {

@@ -33,9 +33,9 @@ func (o *readOp) run(c *fdChannel, p []byte) (int, error) {
 }
 
 // runNow reads what there is.
-func (o *readOp) runNow(c *fdChannel, h *handle, p []byte) (int, error) {
+func (o *readOp) runNow(c *fdChannel, p []byte) (int, error) {
 	o.c, o.p, o.n, o.err = c, p, 0, nil
-	err := h.Control(o.now)
+	err := c.f.Control(o.now)
 	if err == nil {
 		err = o.err
 	}

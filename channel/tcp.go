@@ -91,16 +91,7 @@ func (s *socket) Attend(try func() bool, wake func()) bool {
 	return s.rest.begin(s.f, try, wake)
 }
 
-func (s *socket) TryRead(p []byte) (int, error) {
-	op := readOps.Get().(*readOp)
-	n, err := op.runNow(&s.fdChannel, s.handle, p)
-	readOps.Put(op)
-	if err != nil {
-		return 0, plain("read", err)
-	}
-	s.fast.Store(n >= fastRead)
-	return n, nil
-}
+func (s *socket) TryRead(p []byte) (int, error) { return s.tryRead(p) }
 
 func dialTCP(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	d := net.Dialer{KeepAlive: -1} // newTCP sets it

@@ -65,6 +65,7 @@ type client struct {
 	unread     []byte // read, and to be given to the device by the daemon's successor
 	inputEnded bool   // it said that no more input comes
 	lineEnd    bool   // a line feed that comes first is no input
+	attended   bool   // its input is; fixed by serve
 	refusedAt  int64  // the writer.turn in which it was last told that another one has the input
 
 	// guarded by hub.mu
@@ -118,6 +119,8 @@ func (c *client) begin(within context.Context, ended func(why error)) {
 		c.out = newOutlet(c.ch)
 	}
 	c.in = newReading(c.ch, &c.going.latch, c.read)
+	c.in.attendBy(c.attend)
+	c.attended = c.in.attended != nil
 	c.tie.to(within, func(why error) { go c.end(orShutdown(why)) })
 }
 
@@ -134,6 +137,45 @@ func (c *client) read() {
 			return
 		}
 	}
+}
+
+// attend takes the few bytes that somebody types, as session.attend does what a device
+// says. What the device does not take at once, or is not to, is for read.
+func (c *client) attend() bool {
+	var few [64]byte
+	for range attendedReads {
+		n, ok := c.in.tryRead(few[:])
+		if n > 0 && !c.attendTo(few[:n]) {
+			c.in.giveBack(few[:n])
+			return false
+		}
+		if n == len(few) || !ok {
+			return false
+		}
+		if n == 0 || !c.in.attended.layers {
+			return true
+		}
+	}
+	return false
+}
+
+// attendedReads is how many reads with something in it are a moment's work.
+const attendedReads = 4
+
+// attendTo takes what was typed, or returns false if it has done nothing.
+func (c *client) attendTo(p []byte) bool {
+	if c.lineEnd {
+		return false
+	}
+	if c.guard == nil {
+		return c.hub.tryTake(c, p)
+	}
+	g := *c.guard
+	if g.isRequest(p) || !c.hub.tryTake(c, p) {
+		return false
+	}
+	*c.guard = g
+	return true
 }
 
 // end asks the client to go and tells it why; only the first call counts.

@@ -148,7 +148,7 @@ func (h *hub) session(within context.Context, dev channel.Channel, ended func(er
 func (h *hub) begin(within context.Context, dev channel.Channel, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), ended: ended}
 	s.in = newReading(dev, &s.going.latch, s.read)
-	s.in.attendBy(s.attend, h.crowd)
+	s.in.attendPlainBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.tie.to(within, func(why error) { go s.leave(orShutdown(why)) })
 	h.device.Store(s)
@@ -192,7 +192,7 @@ func (s *session) attend() bool {
 	if n > 0 {
 		h.publish(space[:n])
 	}
-	return ok && n < attendedChunk
+	return ok && n < attendedChunk && (!h.mixed || s.in.stays())
 }
 
 const (

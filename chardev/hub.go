@@ -68,6 +68,7 @@ type hub struct {
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
 	apart   bool      // it serves no other device
+	mixed   bool      // some are not attended to
 
 	mu       sync.Mutex            // never held over a system call
 	clients  []*client             // all that are attached
@@ -401,9 +402,10 @@ func (h *hub) regroup() {
 	clear(h.writing)
 	h.writing = append(h.writing[:0], h.live...)
 	h.changed = false
-	h.weight = 0
+	h.weight, h.mixed = 0, false
 	for _, c := range h.writing {
 		h.weight += c.out.weight()
+		h.mixed = h.mixed || !c.attended
 		c.out.bear(h.apart && len(h.writing) == 1 && thisMoment() > c.hasty)
 	}
 }

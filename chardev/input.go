@@ -103,6 +103,26 @@ func (h *hub) take(c *client, p []byte) (why int, ok bool) {
 	return why, ok
 }
 
+// tryTake is take that does not wait. It returns false if it has done nothing.
+func (h *hub) tryTake(c *client, p []byte) bool {
+	s := h.device.Load()
+	if s == nil || s.in.attended == nil {
+		return false
+	}
+	select {
+	case s.turn.head() <- struct{}{}:
+		defer func() { <-s.turn.head() }()
+	default:
+		return false
+	}
+	if s.out.Kept() > 0 || s.put(c, p) != nil {
+		return false
+	}
+	h.bytesIn.Add(int64(len(p)))
+	c.typed.Add(int64(len(p)))
+	return true
+}
+
 // A refusal is that a client lost the right to type while it waited for the device:
 // one of the reasons.
 type refusal int
@@ -120,6 +140,12 @@ func (s *session) give(c *client, p []byte) error {
 	if err := s.awaitDevice(c); err != nil {
 		return err
 	}
+	return s.put(c, p)
+}
+
+// put gives the device, which has taken what it was given before, what c typed. Whoever
+// calls it has the turn.
+func (s *session) put(c *client, p []byte) error {
 	s.hub.writer.pen.Lock()
 	defer s.hub.writer.pen.Unlock()
 	if why, ok := s.hub.mayGive(c); !ok {

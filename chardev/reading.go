@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"sync/atomic"
@@ -20,9 +21,7 @@ var errSilent = errors.New("nothing to read")
 // A reading reads a channel for its owner, who is a goroutine only while there is
 // something to do. A channel that can rest does so from the beginning. When
 // something comes it is read and rests again; only if it had not rested for long
-// then it is busy, and waited for in Read until it is silent. A plain one may be attended
-// to meanwhile: then its owner is not even a goroutine for what comes now and then, and of
-// many that are busy at once only crowdLeast are waited for.
+// then it is busy, and waited for in Read until it is silent. Or it is attended to meanwhile: then its owner is called only for what is more than a moment's work.
 type reading struct {
 	// fixed
 	ch       channel.Channel
@@ -40,16 +39,17 @@ type reading struct {
 	failed error          // of tryRead, for read
 }
 
-// crowdLeast is how many busy channels have a goroutine each. Measured: what a key costs
-// is a third more where its device is attended to with others, and what a line costs of
-// 200 guests that boot a fifth less.
+// crowdLeast is how many busy channels have a goroutine each, of those that are better off
+// with one: see stays.
 const crowdLeast = 8
 
-// An attended is a plain channel that is attended to.
+// An attended is a channel that is attended to.
 type attended struct {
 	channel.Attended
+	layers bool // it has some
 	attend func() bool
-	crowd  *atomic.Int32 // how many that could be attended to are waited for
+	held   []byte        // given back, for read
+	crowd  *atomic.Int32 // how many that could be attended to are waited for, see stays
 }
 
 func newReading(ch channel.Channel, over *latch, owner func()) reading {
@@ -58,49 +58,69 @@ func newReading(ch channel.Channel, over *latch, owner func()) reading {
 	return r
 }
 
-// attendBy has a plain channel attended to while it rests, or is one of a crowd. It may be
-// called before the first read; calm is to be called at the end.
-func (r *reading) attendBy(attend func() bool, crowd *atomic.Int32) {
+// attendBy has the channel attended to while it rests, if that is possible. It may be called
+// before the first read.
+func (r *reading) attendBy(attend func() bool) {
 	if a, ok := channel.AsAttended(r.ch); ok {
-		r.attended = &attended{a, attend, crowd}
+		r.attended = &attended{Attended: a, attend: attend}
+	} else if a, ok := channel.AsAttendedLayers(r.ch); ok {
+		r.attended = &attended{Attended: a, layers: true, attend: attend}
+	}
+}
+
+// attendPlainBy is attendBy of a plain channel, of which stays may be asked. calm is to be
+// called at the end.
+func (r *reading) attendPlainBy(attend func() bool, crowd *atomic.Int32) {
+	if a, ok := channel.AsAttended(r.ch); ok {
+		r.attended = &attended{Attended: a, attend: attend, crowd: crowd}
 	}
 }
 
 // enter notes that the channel is waited for. That is so before wake: of many that are due
 // together each must see those before it.
 func (r *reading) enter() {
-	if !r.busy {
-		r.busy = true
+	if !r.busy && r.attended.crowd != nil {
 		r.attended.crowd.Add(1)
 	}
+	r.busy = true
 }
 
 // calm notes that the channel is waited for no longer.
 func (r *reading) calm() {
-	if r.busy && r.attended != nil {
+	if r.busy && r.attended != nil && r.attended.crowd != nil {
 		r.attended.crowd.Add(-1)
 	}
 	r.busy = false
 }
 
-// tryRead reads, for attend, what there is. It returns false when the owner is to read on:
-// after an error, which is for its read, or because the channel is busy.
+// tryRead reads, for attend, what there is. After an error, which is for the owner's read,
+// it returns false.
 func (r *reading) tryRead(p []byte) (n int, ok bool) {
-	if n, r.failed = r.attended.TryRead(p); r.failed != nil {
-		return 0, false
-	}
+	n, r.failed = r.attended.TryRead(p)
+	return n, r.failed == nil
+}
+
+// giveBack gives back what tryRead has read, for the owner's read.
+func (r *reading) giveBack(p []byte) { r.attended.held = bytes.Clone(p) }
+
+// stays says, to attend, whether a channel is still attended to that would be better off
+// with a goroutine of its own: unless it is busy, or when so many are. Measured for devices
+// whose clients have layers, and so a goroutine: what a key costs is a third more where the
+// device is attended to, and what a line costs of 200 guests that boot a fifth less.
+func (r *reading) stays() bool {
 	was := r.rested
 	r.rested = thisMoment()
 	if r.rested.since(was) >= silence {
 		r.shared = false
-	} else if !r.shared {
+		return true
+	}
+	if !r.shared {
 		r.enter()
 		if r.shared = r.attended.crowd.Load() > crowdLeast; r.shared {
 			r.calm()
 		}
-		return n, r.shared
 	}
-	return n, true
+	return r.shared
 }
 
 // end ends a Read under way, or a rest.
@@ -110,6 +130,13 @@ func (r *reading) isOver() bool { return r.over.isOver() }
 
 // read is the channel's Read, but for errSilent when it is time to rest.
 func (r *reading) read(p []byte) (int, error) {
+	if a := r.attended; a != nil && a.held != nil {
+		n := copy(p, a.held)
+		if a.held = a.held[n:]; len(a.held) == 0 {
+			a.held = nil
+		}
+		return n, nil
+	}
 	if err := r.failed; err != nil {
 		r.failed = nil
 		return 0, err
@@ -118,7 +145,7 @@ func (r *reading) read(p []byte) (int, error) {
 		return r.ch.Read(p)
 	}
 	if now := thisMoment(); !r.woken && !r.busy {
-		if r.attended != nil {
+		if r.attended != nil && !r.attended.layers {
 			return 0, errSilent
 		}
 		// Only what a layer holds already: who has that must not rest.

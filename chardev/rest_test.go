@@ -54,7 +54,7 @@ func newQuietHouse(t *testing.T, n int, front string) *quietHouse {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if front != "unix:" && front != "ws+unix:" { // who dials does not know the certificate
+		if strings.Contains(front, "tls") { // who dials does not know the certificate
 			users = channel.MustParseAddress(front + name + ".users?verify=false")
 		}
 		far, err := env.Dial(t.Context(), users)
@@ -116,10 +116,91 @@ func TestAnIdleConsoleCostsNoGoroutine(t *testing.T) {
 	}
 }
 
-// Of many devices that are busy at once some are read by a goroutine each and the others
-// together: nobody notices, and none is counted as busy when all are silent again.
+// A plain channel is attended to: its owner is called only for what attend does not do, and
+// reads what attend has given back, and then the rest.
+func TestAttendedReading(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	at := channel.MustParseAddress("unix:" + path)
+	l, err := channel.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	far, err := channel.Dial(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	near, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	attended, owned := make(chan string, 1), make(chan string, 1)
+	var r reading
+	owner := func() {
+		var all []byte
+		for {
+			var p [3]byte
+			n, err := r.read(p[:])
+			all = append(all, p[:n]...)
+			if err != nil {
+				defer func() { owned <- string(all) + ": " + err.Error() }()
+				if err == errSilent {
+					r.rest()
+				}
+				return
+			}
+		}
+	}
+	var over latch
+	r = newReading(near, &over, owner)
+	r.attendBy(func() bool {
+		var p [8]byte
+		n, ok := r.tryRead(p[:])
+		if n > 0 && p[0] == '!' {
+			r.giveBack(p[:n])
+			return false
+		}
+		if n > 0 {
+			attended <- string(p[:n])
+		}
+		return ok
+	})
+	if owner(); <-owned != ": "+errSilent.Error() {
+		t.Error("it does not rest at first")
+	}
+	say := func(text string, from <-chan string, want string) {
+		t.Helper()
+		if _, err := io.WriteString(far, text); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-from:
+			if got != want {
+				t.Errorf("%q came as %q, want %q", text, got, want)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q did not come", text)
+		}
+	}
+	for range 3 {
+		for range 5 {
+			say("key", attended, "key")
+		}
+		say("!it is more", owned, "!it is more: "+errSilent.Error())
+	}
+	far.Close()
+	if got := <-owned; got != ": EOF" {
+		t.Errorf("its end came as %q", got)
+	}
+	near.Close()
+}
+
+// Of many devices that are busy at once, and whose clients are not attended to, some are read by a
+// goroutine each and the others together: nobody notices, and none is counted as busy when
+// all are silent again.
 func TestACrowdIsReadTogether(t *testing.T) {
-	h := newQuietHouse(t, crowdLeast+4, "unix:")
+	h := newQuietHouse(t, crowdLeast+4, "telnet+unix:")
 	crowd := new(atomic.Int32)
 	h.awaitSilence()
 	for _, b := range h.hubs {
