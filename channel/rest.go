@@ -118,7 +118,8 @@ type rest struct {
 	trying bool // try runs
 	closed bool
 
-	hurry int8 // see hurried; owned by who reads
+	// Owned by who reads; of hurried. It stands here, as there is room.
+	hurry int8
 }
 
 // begin rests on a descriptor, whose owner calls close before that is closed. try may be

@@ -68,7 +68,7 @@ type hub struct {
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
 	apart   bool      // it serves no other device
-	mixed   bool      // some are not attended to
+	mixed   bool      // some have a goroutine that reads, and are not attended to
 
 	mu       sync.Mutex            // never held over a system call
 	clients  []*client             // all that are attached

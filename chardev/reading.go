@@ -21,7 +21,8 @@ var errSilent = errors.New("nothing to read")
 // A reading reads a channel for its owner, who is a goroutine only while there is
 // something to do. A channel that can rest does so from the beginning. When
 // something comes it is read and rests again; only if it had not rested for long
-// then it is busy, and waited for in Read until it is silent. Or it is attended to meanwhile: then its owner is called only for what is more than a moment's work.
+// then it is busy, and waited for in Read until it is silent. Or it is attended to
+// meanwhile: then its owner is called only for what is more than a moment's work.
 type reading struct {
 	// fixed
 	ch       channel.Channel
@@ -49,7 +50,7 @@ type attended struct {
 	layers bool // it has some
 	attend func() bool
 	held   []byte        // given back, for read
-	crowd  *atomic.Int32 // how many that could be attended to are waited for, see stays
+	crowd  *atomic.Int32 // how many that could be attended to are waited for; nil: stays is not asked
 }
 
 func newReading(ch channel.Channel, over *latch, owner func()) reading {
@@ -104,9 +105,9 @@ func (r *reading) tryRead(p []byte) (n int, ok bool) {
 func (r *reading) giveBack(p []byte) { r.attended.held = bytes.Clone(p) }
 
 // stays says, to attend, whether a channel is still attended to that would be better off
-// with a goroutine of its own: unless it is busy, or when so many are. Measured for devices
-// whose clients have layers, and so a goroutine: what a key costs is a third more where the
-// device is attended to, and what a line costs of 200 guests that boot a fifth less.
+// with a goroutine of its own: unless it is busy, or when so many are. Measured for a device
+// whose client has a goroutine: a key costs a third more where the device alone is attended
+// to, and a line of 200 guests that boot a fifth less.
 func (r *reading) stays() bool {
 	was := r.rested
 	r.rested = thisMoment()
