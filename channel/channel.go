@@ -109,6 +109,13 @@ type Patient interface {
 	SetPatience(d time.Duration)
 }
 
+// A Buffered channel knows how much has come.
+type Buffered interface {
+	// Buffered is about how many bytes of the medium a Read would find at once; 0 if that
+	// is not known. Layers may make more or less of them.
+	Buffered() int
+}
+
 // A Breaker can send a break: the line held at space for longer than a character.
 type Breaker interface {
 	// SendBreak sends a break of about the given length, or of the usual one if d

@@ -63,6 +63,7 @@ func (d *duplex) TryWritev(bufs [][]byte) (int64, error) {
 	return n, d.plain(err)
 }
 
+func (d *duplex) Buffered() int               { return d.in.Buffered() }
 func (d *duplex) AwaitWrite() error           { return d.plain(d.out.AwaitWrite()) }
 func (d *duplex) SetPatience(t time.Duration) { d.out.SetPatience(t) }
 func (d *duplex) LocalAddr() net.Addr         { return d.in.LocalAddr() }

@@ -100,6 +100,15 @@ func (c *fdChannel) readInHurry(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Buffered is that of a Buffered (FIONREAD, which is TIOCINQ: unix(7), tcp(7), pipe(7),
+// ioctl_tty(2)).
+func (c *fdChannel) Buffered() (n int) {
+	if c.f.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }) != nil {
+		return 0
+	}
+	return n
+}
+
 func (c *fdChannel) Write(p []byte) (int, error) {
 	var one [1][]byte
 	one[0] = p

@@ -323,6 +323,7 @@ func (h *hub) readDevice(s *session) error {
 		n, err := s.in.read(space)
 		if n > 0 {
 			h.publish(space[:n])
+			s.expect(n, len(space))
 		}
 		if err != nil {
 			return err

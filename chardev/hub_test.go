@@ -420,3 +420,33 @@ func TestRequestGuard(t *testing.T) {
 		}
 	}
 }
+
+// A counted channel notes how its reads went.
+type counted struct {
+	*channel.PipeEnd
+	reads []int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.PipeEnd.Read(p)
+	c.reads = append(c.reads, n)
+	return n, err
+}
+
+// A device that was silent and says much at once is read in two reads, however small
+// the history's blocks were.
+func TestADeviceBeginsToSpeak(t *testing.T) {
+	const much = 100 << 10
+	b := newBench(t, 256<<10, "shared")
+	guest, end := channel.Pipe(much)
+	dev := &counted{PipeEnd: end}
+	b.guest = guest
+	b.print(much)
+	guest.CloseWrite()
+	done := make(chan struct{})
+	go b.hub.session(b.ctx, channel.NewOutbox(dev), func(error) { close(done) })
+	<-done
+	if n := len(dev.reads); n != 3 || dev.reads[0]+dev.reads[1] != much {
+		t.Errorf("the reads took %d, want a small one, all the rest, and the end", dev.reads)
+	}
+}

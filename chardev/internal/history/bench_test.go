@@ -12,7 +12,7 @@ func round(h *History, readers []*Reader) {
 	h.Commit(n)
 	at := h.Head() - int64(n)
 	for _, r := range readers {
-		r.Next(at, maxBlock)
+		r.Next(at, MaxBlock)
 		r.Release()
 	}
 }
@@ -34,7 +34,7 @@ func BenchmarkRound(b *testing.B) {
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d readers", n), func(b *testing.B) {
 			h, readers := busy(n)
-			b.SetBytes(maxBlock)
+			b.SetBytes(MaxBlock)
 			b.ReportAllocs()
 			for b.Loop() {
 				round(h, readers)

@@ -17,12 +17,12 @@ import (
 const (
 	minBlock = 256 // a console that says little costs one of these
 
-	// A busy one reads up to this much at once. It is less than a UNIX socket holds,
+	// MaxBlock is what a busy one reads at once at most. It is less than a UNIX socket holds,
 	// so that a client like the device can be given all of it, and fills three
 	// segments of TCP (65483 bytes on loopback) without a fourth, tiny one. Measured:
 	// 256 KiB cost a third of the rate on UNIX sockets, 64 KiB a quarter on TCP, and
 	// 192 KiB a fifth to 8 clients on TCP.
-	maxBlock = 3 * 62 << 10
+	MaxBlock = 3 * 62 << 10
 )
 
 // A block is a run of the stream. Its bytes up to n are never changed while it
@@ -48,6 +48,7 @@ type History struct {
 	keep   int64    // from here on
 	taken  int64    // of the spare
 	last   int      // of the last Commit: there will be as much again
+	ahead  int      // or so much, by Expect
 	blocks []*block // oldest first; the last one is being written
 	free   []*block
 }
@@ -94,7 +95,7 @@ func (h *History) Space() []byte {
 	if h.last >= size/2 { // a fast writer reads more at once
 		size = max(size, 4*h.last)
 	}
-	b := h.block(min(size, maxBlock))
+	b := h.block(min(max(size, h.ahead), MaxBlock))
 	b.at = at
 	h.blocks = append(h.blocks, b)
 	return b.buf
@@ -118,10 +119,18 @@ func (h *History) Commit(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.blocks[len(h.blocks)-1]
-	h.last = n
+	h.last, h.ahead = n, 0
 	last.n += n
 	h.drop(h.past(0))
 	h.settle()
+}
+
+// Expect tells, after a Commit, how many bytes the writer has already: the next Space
+// takes them at once, as far as a Space can.
+func (h *History) Expect(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ahead = n
 }
 
 // past counts the blocks that are out of the window when n more bytes are there,

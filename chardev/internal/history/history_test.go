@@ -45,13 +45,15 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 		type held struct{ got, want []byte }
 		holds := make([][]held, len(readers))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch i := rapid.IntRange(-3, len(readers)-1).Draw(t, "who"); {
+			switch i := rapid.IntRange(-4, len(readers)-1).Draw(t, "who"); {
+			case i == -4:
+				h.Expect(rapid.IntRange(0, 300000).Draw(t, "ahead"))
 			case i == -3:
 				keep = h.Head() - int64(rapid.IntRange(0, size).Draw(t, "kept"))
 				h.Keep(keep)
 			case i < 0:
 				commit(h, rapid.IntRange(0, 3*size+5000).Draw(t, "n"))
-				want, most := min(int(h.Head()-start), size), size+2*maxBlock
+				want, most := min(int(h.Head()-start), size), size+2*MaxBlock
 				if spare != nil {
 					want = max(want, int(min(h.Head()-keep, h.Head()-start, h.taken)))
 					most += int(min(KeepMost, h.taken+spare.left.Load(), max(0, h.Head()-keep)))
@@ -125,16 +127,16 @@ func TestKeep(t *testing.T) {
 		t.Fatalf("dropped what was to be kept, up to %d", a.Oldest())
 	}
 	commit(a, 16<<20)
-	if held := a.held(); held < KeepMost || held > KeepMost+64<<10+2*maxBlock {
+	if held := a.held(); held < KeepMost || held > KeepMost+64<<10+2*MaxBlock {
 		t.Fatalf("holds %d bytes", held)
 	}
 	commit(b, 4<<20)
-	if held := b.held(); held < 1<<20 || held > 1<<20+64<<10+2*maxBlock {
+	if held := b.held(); held < 1<<20 || held > 1<<20+64<<10+2*MaxBlock {
 		t.Fatalf("holds %d bytes of the %d that were left", held, 1<<20)
 	}
 	a.Keep(a.Head())
 	b.Keep(b.Head())
-	if left := spare.left.Load(); left != KeepMost+1<<20 || a.held() > 64<<10+maxBlock {
+	if left := spare.left.Load(); left != KeepMost+1<<20 || a.held() > 64<<10+MaxBlock {
 		t.Fatalf("holds %d bytes, and %d are left", a.held(), left)
 	}
 }
@@ -173,5 +175,22 @@ func TestAnIdleHistoryIsSmall(t *testing.T) {
 	h := New(1<<20, 0, nil)
 	if n := len(h.Space()); n != minBlock {
 		t.Errorf("the first block has %d bytes, want %d", n, minBlock)
+	}
+}
+
+// What the writer has already is taken at once, once, and never more than a block.
+func TestExpect(t *testing.T) {
+	for _, c := range []struct{ ahead, space int }{{100, 4 * minBlock}, {5000, 5000}, {MaxBlock + 1, MaxBlock}} {
+		h := New(64<<10, 0, nil)
+		commit(h, minBlock)
+		h.Expect(c.ahead)
+		if n := len(h.Space()); n != c.space {
+			t.Errorf("%d bytes expected: there is room for %d, want %d", c.ahead, n, c.space)
+		}
+		commit(h, 1)
+		commit(h, len(h.Space()))
+		if n := len(h.Space()); c.space == 5000 && n < 5000 {
+			t.Errorf("after a block of %d bytes there is room for %d", c.space, n)
+		}
 	}
 }

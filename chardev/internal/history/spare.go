@@ -34,7 +34,7 @@ func (h *History) kept(b *block, edge int64) bool {
 
 // settle takes from the spare what is held beyond the window now.
 func (h *History) settle() {
-	beyond := int64(max(0, h.held()-h.size-maxBlock))
+	beyond := int64(max(0, h.held()-h.size-MaxBlock))
 	if beyond != h.taken {
 		h.spare.left.Add(h.taken - beyond)
 		h.taken = beyond
