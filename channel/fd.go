@@ -28,7 +28,7 @@ type fdChannel struct {
 	f        file
 	at       endAddrs
 	dead     deadWrite
-	fast     atomic.Bool  // the last read was of fastRead or more
+	fast     atomic.Int32 // how often Read waits on its thread, see readOp.wait
 	patience atomic.Int32 // of TryWritev, ns
 	rest     rest
 
@@ -72,8 +72,15 @@ func (c *fdChannel) Read(p []byte) (int, error) {
 	if err != nil {
 		return 0, plain("read", err)
 	}
-	c.fast.Store(n >= fastRead)
+	c.sped(n)
 	return n, nil
+}
+
+// sped notes that so much was read at once.
+func (c *fdChannel) sped(n int) {
+	if n >= fastRead {
+		c.fast.Store(fastWaits)
+	}
 }
 
 // tryRead reads what there is.
@@ -84,7 +91,7 @@ func (c *fdChannel) tryRead(p []byte) (int, error) {
 	if err != nil {
 		return 0, plain("read", err)
 	}
-	c.fast.Store(n >= fastRead)
+	c.sped(n)
 	return n, nil
 }
 

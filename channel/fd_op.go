@@ -45,13 +45,17 @@ func (o *readOp) runNow(c *fdChannel, p []byte) (int, error) {
 
 // atOnce is once that does not wait at all.
 func (o *readOp) atOnce(fd uintptr) {
-	o.c.fast.Store(false)
+	o.c.fast.Store(0)
 	o.once(fd)
 }
 
 const (
-	fastRead = 32 << 10         // who reads so much at once is at full rate,
-	fastWait = time.Millisecond // and will have more within this time
+	// Who reads so much at once is at full rate (a terminal gives no more), and will have
+	// more within fastWait, fastWaits times: its pieces are of all sizes, and to be parked
+	// after each small one makes gates (see way).
+	fastRead  = 4095
+	fastWait  = time.Millisecond
+	fastWaits = 4
 )
 
 func (o *readOp) once(fd uintptr) bool {
@@ -65,7 +69,7 @@ func (o *readOp) once(fd uintptr) bool {
 			return true
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			if !o.c.fast.Swap(false) || !pollFor(int(fd), unix.POLLIN, fastWait) {
+			if !o.wait(int(fd)) {
 				return false
 			}
 		default:
@@ -73,6 +77,20 @@ func (o *readOp) once(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// wait waits for a peer at full rate, for a moment.
+func (o *readOp) wait(fd int) bool {
+	left := o.c.fast.Load()
+	if left == 0 {
+		return false
+	}
+	ok := pollFor(fd, unix.POLLIN, fastWait)
+	if !ok {
+		left = 1
+	}
+	o.c.fast.Store(left - 1)
+	return ok
 }
 
 // pollFor waits for the descriptor on the thread.

@@ -71,6 +71,7 @@ type client struct {
 	// guarded by hub.mu
 	state       state
 	typesNoMore bool  // its input has ended
+	borne       bool  // the device's goroutine has patience with it
 	ops         int32 // in the second from opsSince (writerOp)
 	opsSince    moment
 	finishAt    int64

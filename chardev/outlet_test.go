@@ -47,3 +47,55 @@ func TestWhoHasAnOutbox(t *testing.T) {
 type layered struct{ channel.Channel }
 
 func (l layered) Unwrap() channel.Channel { return l.Channel }
+
+// A fullOutlet takes nothing.
+type fullOutlet struct {
+	outlet
+	borne bool
+}
+
+func (s *fullOutlet) bear(on bool) { s.borne = on }
+func (s *fullOutlet) weight() int  { return 1 }
+func (s *fullOutlet) await() bool  { return false }
+
+// Who fell behind although there was patience with it gets none for a while; but to fall
+// behind meanwhile, when there was none, does not make that longer.
+func TestPatienceComesBack(t *testing.T) {
+	h := newBench(t, 16<<10, "shared").hub
+	h.apart = true
+	out := new(fullOutlet)
+	c := &client{hub: h, out: out, reader: h.hist.Reader()}
+	keepsUp := func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.setState(c, live)
+		h.regroup()
+	}
+	fallsBehind := func() {
+		h.fallBehind(c)
+		c.pumps.Wait()
+	}
+	keepsUp()
+	if !out.borne {
+		t.Fatal("there is no patience with who keeps up alone")
+	}
+	fallsBehind()
+	until := c.hasty
+	for range 3 {
+		keepsUp()
+		if out.borne && thisMoment() < until {
+			t.Fatal("there is patience with who has just worn it out")
+		}
+		if !out.borne {
+			fallsBehind()
+			if c.hasty != until {
+				t.Fatal("who fell behind without patience gets none for longer")
+			}
+		}
+	}
+	c.hasty = thisMoment() - 1
+	keepsUp()
+	if !out.borne {
+		t.Error("patience does not come back")
+	}
+}
