@@ -24,7 +24,8 @@ const (
 type pace struct {
 	began  moment        // of the turn under way, or the last one
 	length time.Duration // how long the device waits in it at most
-	waited time.Duration // how long it has: a turn is of waiting, with any time between
+	waited time.Duration // how long it has: a turn is of waiting, with up to paceTurn between
+	last   moment        // when it did so last
 
 	spent      time.Duration // waited for losers since spentSince
 	spentSince moment
@@ -106,6 +107,10 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	}
 	oldest := h.hist.OldestAfter(n)
 	now := thisMoment()
+	resumed := now.since(h.pace.last) > paceTurn
+	if waited > 0 {
+		h.pace.last = now
+	}
 	if now.since(h.pace.spentSince) > paceSpan {
 		h.pace.spent, h.pace.spentSince = 0, now
 	}
@@ -125,7 +130,7 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	if !busy {
 		return -1
 	}
-	if now.since(h.pace.began) > paceSpan {
+	if now.since(h.pace.began) > paceSpan || resumed && waited == 0 {
 		h.beginTurn(now)
 	}
 	if h.pace.waited >= h.pace.length {
@@ -146,8 +151,8 @@ func (h *hub) beginTurn(now moment) {
 }
 
 // judge takes the say of those in the way who took too little in the turn that
-// is over: next to nothing; or, if they lag for a whole paceTurn already, so
-// little that another client stood idle at the head for more than half of it.
+// is over: next to nothing; or, if they lagged for most of it, so little that
+// another client stood idle at the head for more than half of it.
 func (h *hub) judge(now moment, inTheWay func(*client) bool) {
 	took, elapsed := h.pace.waited, now.since(h.pace.began)
 	var idle time.Duration
@@ -162,8 +167,8 @@ func (h *hub) judge(now moment, inTheWay func(*client) bool) {
 			continue
 		}
 		least := int64(paceTake) * int64(took) / int64(paceTurn)
-		steady := now.since(c.turn.since) >= paceTurn
-		if c.cursor.Load()-c.turn.markAt < least || steady && idle > elapsed/2 {
+		lagged := c.turn.liveFor(now)-c.turn.markTotal < elapsed/4
+		if c.cursor.Load()-c.turn.markAt < least || lagged && idle > elapsed/2 {
 			c.turn.mute, lost = true, true
 		}
 	}
