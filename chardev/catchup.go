@@ -14,6 +14,11 @@ var catchUpBuffers = sync.Pool{New: func() any { return new([chunkMax]byte) }}
 // its pump has the cursor. What can not be read is tried again, see recall.pause, and
 // told when that begins and, if it was in vain, when it is a gap.
 func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
+	if c.hub.scribe == nil { // then no buffer either
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.miss(missing, droppedOverrun)
+	}
 	buf := catchUpBuffers.Get().(*[chunkMax]byte)
 	defer catchUpBuffers.Put(buf)
 	at := c.cursor.Load()

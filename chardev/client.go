@@ -329,16 +329,15 @@ func (c *client) readMore(buf []byte) error {
 	}
 }
 
-// keepUp gives the client a chunk that was just published at the given offset,
+// keepUp gives the client the one chunk that was just published at the given offset,
 // if that is what it wants next. It returns false when the client lags.
-func (c *client) keepUp(chunk []byte, at int64) bool {
+func (c *client) keepUp(chunk [][]byte, at int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pumped || c.cursor.Load() != at {
 		return true // somebody else moves it
 	}
-	bufs := [1][]byte{chunk}
-	c.pumped = !c.give(bufs[:])
+	c.pumped = !c.give(chunk)
 	return !c.pumped
 }
 

@@ -67,6 +67,7 @@ type hub struct {
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
+	chunk   [1][]byte // what publish gives them; it stands here, as it would be garbage for each of them
 	apart   bool      // it serves no other device
 	mixed   bool      // some have a goroutine that reads, and are not attended to
 
@@ -365,11 +366,13 @@ func (h *hub) publish(chunk []byte) {
 	}
 	h.mu.Unlock()
 	h.sign.raise(printed)
+	h.chunk[0] = chunk
 	if len(h.writing)*callCost+h.weight*len(chunk) < longRound {
-		h.write(h.writing, chunk, at)
+		h.write(h.writing, h.chunk[:], at)
 	} else {
-		h.shareOut(chunk, at)
+		h.shareOut(h.chunk[:], at)
 	}
+	h.chunk[0] = nil
 	if h.scribe != nil {
 		h.scribe.printed(at + int64(len(chunk)))
 	}
@@ -392,7 +395,7 @@ func (h *hub) untimed() int64 {
 }
 
 // write gives clients a chunk that was just published at the given offset.
-func (h *hub) write(clients []*client, chunk []byte, at int64) {
+func (h *hub) write(clients []*client, chunk [][]byte, at int64) {
 	for _, c := range clients {
 		if !c.keepUp(chunk, at) {
 			h.fallBehind(c)

@@ -26,7 +26,7 @@ const (
 // A round is the writing of one chunk to many clients by several goroutines.
 type round struct {
 	hub   *hub
-	chunk []byte
+	chunk [][]byte
 	at    int64
 
 	next atomic.Int64 // the first client whom nobody has begun with
@@ -38,7 +38,7 @@ type round struct {
 
 // shareOut is write for all who keep up, with help. A helper who comes when all
 // is begun has nothing to do, and nobody waits for him.
-func (h *hub) shareOut(chunk []byte, at int64) {
+func (h *hub) shareOut(chunk [][]byte, at int64) {
 	r := &round{hub: h, chunk: chunk, at: at}
 	for range min(helpersMost, runtime.GOMAXPROCS(0)-1) {
 		h.helpers.Go(r.help)

@@ -10,6 +10,7 @@ package history
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -149,8 +150,7 @@ func (h *History) drop(k int) {
 		b.dropped = true
 		h.recycle(b)
 	}
-	clear(h.blocks[:k])
-	h.blocks = h.blocks[k:]
+	h.blocks = slices.Delete(h.blocks, 0, k) // to go on behind them would make append allocate
 }
 
 // recycle keeps a block that nobody needs for Space. More than two are never
