@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 )
@@ -156,7 +157,7 @@ func TestRestsOutliveTheirInstance(t *testing.T) {
 
 // Only what is plain is attended to: what a layer, or the line of a serial port, has to do
 // with what comes would be passed over.
-func TestOnlyPlainSocketsAreAttendedTo(t *testing.T) {
+func TestOnlyPlainOnesAreAttendedTo(t *testing.T) {
 	near, _ := connected(t)
 	if _, ok := AsAttended(NewOutbox(near)); !ok {
 		t.Error("an outbox makes a difference")
@@ -250,4 +251,52 @@ func TestOnTextIsNotAttendedTo(t *testing.T) {
 	if _, ok := AsAttendedLayers(plain); ok {
 		t.Error("a plain socket has layers")
 	}
+}
+
+// A guest's pty is attended to as its socket is, until nobody holds the other side.
+func TestAPtyIsAttendedTo(t *testing.T) {
+	master, tty, err := pty.Open()
+	must(t, err)
+	defer master.Close()
+	near, err := Dial(inTime(t), Address{Transport: "pty", Where: tty.Name()})
+	must(t, err)
+	defer near.Close()
+	tty.Close()
+	got, ends := make(chan string, 1), make(chan error, 1)
+	a, ok := AsAttended(NewOutbox(near))
+	if !ok {
+		t.Fatal("it is not attended to")
+	}
+	try := func() bool {
+		var p [64]byte
+		n, err := a.TryRead(p[:])
+		if n > 0 {
+			got <- string(p[:n])
+		}
+		if err != nil {
+			ends <- err
+		}
+		return err == nil
+	}
+	woken := make(chan struct{})
+	if !a.Attend(try, func() { close(woken) }) {
+		t.Fatal("it can not be attended to")
+	}
+	for range 3 {
+		_, err := master.WriteString("a line")
+		must(t, err)
+		select {
+		case said := <-got:
+			if said != "a line" {
+				t.Errorf("it said %q", said)
+			}
+		case <-time.After(watchdog):
+			t.Fatal("nobody reads what came")
+		}
+	}
+	master.Close()
+	if err := <-ends; err != io.EOF {
+		t.Errorf("its end is %v", err)
+	}
+	<-woken
 }

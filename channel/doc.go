@@ -50,9 +50,10 @@
 // (table.go); a layer is a file with a *layerDef, and a line in layers. Dial and
 // Listen do the rest: the row says what may stand behind the colon, which options
 // there are, and how to open it. A channel over a descriptor embeds fdChannel, a
-// layer embeds layered; sockets, also those that are listened on, are handles (handle.go),
-// which Go's poller knows only while somebody waits. The package's tests hold every row to the promises of
-// Channel, with package channeltest; a row without an entry there fails them.
+// layer embeds layered; sockets, also those that are listened on, and ptys that are opened
+// are handles (handle.go), which Go's poller knows only while somebody waits. The package's
+// tests hold every row to the promises of Channel, with package channeltest; a row without
+// an entry there fails them.
 //
 // What is open can be parked and adopted (park.go): its peer does not notice that another
 // process, or another part of this one, goes on with it.

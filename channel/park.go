@@ -206,12 +206,13 @@ func (t *tty) Park() (*Parked, error) {
 }
 
 func adoptPty(a Address, p *Parked) (Channel, error) {
-	where := addr{"pty", a.Where}
-	t, err := adoptTTY(p, where)
-	if err != nil {
-		return nil, err
+	if len(p.FDs) != 1 {
+		p.Drop()
+		return nil, errNotParked
 	}
-	return t, nil
+	fd := p.FDs[0]
+	p.FDs = nil
+	return newPty(fd, a), nil
 }
 
 // adoptTTY goes on with a terminal, whose settings are as they were left.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,12 +38,34 @@ func dialPty(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		}
 		return nil, err
 	}
-	where := addr{"pty", a.Where}
-	c, err := newFD(os.NewFile(uintptr(fd), a.Where), where)
-	if err != nil {
-		return nil, err
-	}
-	return &tty{fdChannel: c}, nil
+	return newPty(fd, a), nil
+}
+
+// A ptyChannel is the tty of a pty, over a handle: a guest's console, which is read as a
+// socket is.
+type ptyChannel struct {
+	tty
+	handle *handle
+}
+
+// newPty makes a channel of a tty that does not block. It owns fd.
+func newPty(fd int, a Address) *ptyChannel {
+	h := newHandle(fd)
+	return &ptyChannel{tty{&fdChannel{f: h, at: addr{"pty", a.Where}}}, h}
+}
+
+// Rest makes it a Rester.
+func (p *ptyChannel) Rest(wake func()) bool { return p.Attend(nil, wake) }
+
+// Attend makes it Attended, with TryRead.
+func (p *ptyChannel) Attend(try func() bool, wake func()) bool {
+	p.handle.in.rest()
+	return p.rest.begin(p.f, try, wake)
+}
+
+func (p *ptyChannel) TryRead(b []byte) (int, error) {
+	n, err := p.tryRead(b)
+	return n, endOfTTY(err)
 }
 
 // openError says what to do about an open(2) that failed.
@@ -68,10 +89,15 @@ type tty struct{ *fdChannel }
 // then), but a Read that was waiting may get EIO.
 func (t *tty) Read(p []byte) (int, error) {
 	n, err := t.fdChannel.Read(p)
+	return n, endOfTTY(err)
+}
+
+// endOfTTY is the error of reading a terminal, of which EIO is the end.
+func endOfTTY(err error) error {
 	if errors.Is(err, syscall.EIO) {
-		err = io.EOF
+		return io.EOF
 	}
-	return n, err
+	return err
 }
 
 // CloseWrite fails: a terminal has no half close.

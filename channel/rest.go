@@ -24,7 +24,7 @@ type Rester interface {
 	Rest(wake func()) bool
 }
 
-// An Attended channel ends in a socket. One goroutine can attend to thousands of them that
+// An Attended channel ends in a socket, or is a pty. One goroutine can attend to thousands of them that
 // each say little, for about what the system calls cost (measured: a goroutine each costs
 // half as much again, and when many are due the last of them is late).
 type Attended interface {
@@ -40,10 +40,13 @@ type Attended interface {
 }
 
 // AsAttended is the plain socket that a channel is, if it is one, and takes no files (see
-// FDPasser); an Outbox may stand above it.
+// FDPasser), or the pty; an Outbox may stand above it.
 func AsAttended(c Channel) (Attended, bool) {
 	if o, ok := c.(*Outbox); ok {
 		c = o.Unwrap()
+	}
+	if p, ok := c.(*ptyChannel); ok {
+		return p, true
 	}
 	if s := plainSocket(c); s != nil {
 		return s, true
