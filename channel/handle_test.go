@@ -193,3 +193,37 @@ func noMoreDescriptors(t *testing.T) {
 		t.Fatalf("a gate is still to be had: %v", err)
 	}
 }
+
+// A peer at full rate is waited for on the thread, also after a few short reads, and no
+// more once that was in vain.
+func TestWhoIsFastIsWaitedFor(t *testing.T) {
+	near, far := connected(t)
+	c := &near.(*unixChannel).fdChannel
+	p := make([]byte, 2*fastRead)
+	read := func(n int) {
+		t.Helper()
+		_, err := far.Write(make([]byte, n))
+		must(t, err)
+		got, err := near.Read(p)
+		if must(t, err); got != n {
+			t.Fatalf("read %d of %d bytes", got, n)
+		}
+	}
+	read(fastRead - 1)
+	if n := c.fast.Load(); n != 0 {
+		t.Errorf("%d waits for one that said little", n)
+	}
+	read(fastRead)
+	read(1)
+	if n := c.fast.Load(); n != fastWaits {
+		t.Errorf("%d waits for one that is fast, want %d", n, fastWaits)
+	}
+	near.SetReadDeadline(time.Now().Add(10 * fastWait))
+	if _, err := near.Read(p); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read of nothing: %v", err)
+	}
+	if n := c.fast.Load(); n != 0 {
+		t.Errorf("%d waits for one that was waited for in vain", n)
+	}
+	near.Close()
+}
