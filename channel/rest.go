@@ -24,9 +24,9 @@ type Rester interface {
 	Rest(wake func()) bool
 }
 
-// An Attended channel ends in a socket, or is a pty. One goroutine can attend to thousands of them that
-// each say little, for about what the system calls cost (measured: a goroutine each costs
-// half as much again, and when many are due the last of them is late).
+// An Attended channel ends in a socket, or is a pty. One goroutine can attend to thousands
+// of them that each say little, for about what the system calls cost (measured: a goroutine
+// each costs half as much again, and when many are due the last of them is late).
 type Attended interface {
 	// TryRead is Read that never waits: (0, nil) means that there is nothing yet. Of a
 	// channel with layers it is to be called until it says so.

@@ -67,7 +67,7 @@ type hub struct {
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
 	weight  int       // of them all
-	chunk   [1][]byte // what publish gives them; it stands here, as it would be garbage for each of them
+	chunk   [1][]byte // what publish gives them; elsewhere it would be garbage for each
 	apart   bool      // it serves no other device
 	mixed   bool      // some have a goroutine that reads, and are not attended to
 

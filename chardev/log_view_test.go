@@ -125,11 +125,8 @@ func TestAttachBegins(t *testing.T) {
 // What keeps the place from being found is not the fault of who asks for it.
 func TestAttachBeginsWhereNothingCanBeRead(t *testing.T) {
 	n := newNotebook(t, roomy)
-	b := n.bench(64 << 10)
+	b := n.full(4<<20, 64<<10)
 	defer b.end()
-	b.plug()
-	b.print(4 << 20)
-	awaitWritten(t, b)
 	segments, err := filepath.Glob(filepath.Join(n.dir, "vm1-*.log"))
 	if err != nil || len(segments) < 2 {
 		t.Fatal(segments, err)

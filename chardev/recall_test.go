@@ -43,13 +43,9 @@ func (b *bench) event(begin string) {
 // be in some time is a gap of that and no more.
 func TestWhatCanNotBeReadIsTriedAgain(t *testing.T) {
 	n := newNotebook(t, roomy)
-	b := n.bench(64 << 10)
-	defer b.end()
-	b.plug()
-	far, c := b.attach(4<<10, 0, nil)
 	const total = 4 << 20
-	b.print(total)
-	awaitWritten(t, b)
+	b := n.full(total, 64<<10)
+	defer b.end()
 	segments, err := filepath.Glob(filepath.Join(n.dir, "vm1-*.log"))
 	if err != nil || len(segments) < 3 {
 		t.Fatal(segments, err)
@@ -64,6 +60,7 @@ func TestWhatCanNotBeReadIsTriedAgain(t *testing.T) {
 		sizes = append(sizes, int(info.Size()))
 	}
 	mend := unread(t, segments[1])
+	far, c := b.attach(4<<10, total, nil)
 	readNumbers(t, far, 0, sizes[0])
 	b.event(fmt.Sprintf("%s waits for what can not be read now: ", c))
 	mend()

@@ -49,6 +49,18 @@ func (n *notebook) bench(size int) *bench {
 	return b
 }
 
+// full is bench with so many bytes in the journal, of which nothing is still to be done by
+// the keeper: it would be told of what a test does to the files.
+func (n *notebook) full(total, size int) *bench {
+	n.t.Helper()
+	b := n.bench(size)
+	b.plug()
+	b.print(total)
+	awaitWritten(n.t, b)
+	b.end()
+	return n.bench(size)
+}
+
 // end is the daemon's orderly end.
 func (b *bench) end() {
 	b.t.Helper()

@@ -18,8 +18,8 @@ import (
 const (
 	minBlock = 256 // a console that says little costs one of these
 
-	// MaxBlock is what a busy one reads at once at most. It is less than a UNIX socket holds,
-	// so that a client like the device can be given all of it, and fills three
+	// MaxBlock is what a busy one reads at once at most. It is less than a UNIX socket
+	// holds, so that a client like the device can be given all of it, and fills three
 	// segments of TCP (65483 bytes on loopback) without a fourth, tiny one. Measured:
 	// 256 KiB cost a third of the rate on UNIX sockets, 64 KiB a quarter on TCP, and
 	// 192 KiB a fifth to 8 clients on TCP.
