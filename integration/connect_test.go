@@ -41,11 +41,14 @@ func TestConnectingFrontends(t *testing.T) {
 		ncatTLS.kill()
 		socat.kill()
 		d.has("vm", 0)
-		for _, f := range d.info("vm").Frontends {
-			if f.State == "up" || f.Error == "" {
-				t.Errorf("nobody listens and frontend %s is %s: %q", f.Address, f.State, f.Error)
+		eventually(t, patience, func() error { // a client is gone before its frontend is down
+			for _, f := range d.info("vm").Frontends {
+				if f.State == "up" || f.Error == "" {
+					return fmt.Errorf("nobody listens and frontend %s is %s: %q", f.Address, f.State, f.Error)
+				}
 			}
-		}
+			return nil
+		})
 	}
 }
 
