@@ -17,7 +17,7 @@ func (emptyOutlet) weight() int                             { return 0 }
 
 // What a device says costs no garbage, however many get it. (The race detector allocates
 // on its own.)
-func TestPublishAllocatesNothing(t *testing.T) {
+func TestChunksAllocateNothing(t *testing.T) {
 	for _, n := range []int{1, 8, 64} {
 		h := newBench(t, 16<<10, "shared").hub
 		for range n {

@@ -58,7 +58,7 @@ step "build of the tests"
 go test -race -c -o /dev/null ./...
 
 step "what allocates nothing (the race detector would)"
-go test -count=1 -run AllocateNothing ./channel ./chardev/internal/history
+go test -count=1 -run AllocateNothing ./channel ./chardev ./chardev/internal/history
 
 # One package at a time: several hold real programs to a deadline, and two
 # cores shared by all of them would measure each other.

@@ -140,7 +140,7 @@ var vectored = property{
 			{nil, []byte("two"), {}, []byte("three"), nil},
 			split(large[:100_000], 3000, rnd),
 			split(large[:3000], 3000, rnd),
-			split(large, 2, rnd),
+			split(large[:len(large)/16], 2, rnd),
 			{large},
 		}
 		for i, shape := range shapes {
