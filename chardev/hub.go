@@ -310,7 +310,8 @@ func (h *hub) tell(m Message) {
 // in a system call, lets the scheduler see it. Of who does not for 10 ms the runtime takes
 // the processor away in each call, every 20 us from then on, and wakes a thread for it
 // (measured: a third of the rate between UNIX sockets, and twice the CPU time). To do so
-// after each read wakes one as well.
+// after each read wakes one as well. The goroutine that attends does the same (rest.go of
+// package channel).
 const beSeen = 7 * time.Millisecond
 
 // errTakenOver is why a goroutine reads the device no longer: another one does.

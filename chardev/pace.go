@@ -11,7 +11,8 @@ import (
 // paceTurn, once, and gets it back by keeping up for paceTrust. When such losers
 // cost paceTurn in paceSpan, turns are short; when they cost twice that, nobody
 // is waited for who took nothing since it fell behind. A client with on_lag =
-// "block" never loses its say.
+// "block" never loses its say; nor does one yet that is waited for for less than a
+// paceTurn at a time, and not at all for as long between: it can cost up to half.
 const (
 	paceTurn  = 100 * time.Millisecond
 	paceLeast = 50 * time.Millisecond // a short turn
