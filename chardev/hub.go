@@ -78,7 +78,7 @@ type hub struct {
 	live     []*client             // those that keep up
 	changed  bool                  // live is not writing any more
 	lagging  int                   // how many lag
-	pace     pace
+	pace     *pace                 // nil: nobody lagged yet
 	nextID   int
 	events   []Event       // the newest last
 	happened int           // events in all

@@ -1,32 +1,37 @@
 package chardev
 
 import (
+	"slices"
 	"time"
 )
 
 // Who paces the device. It waits only if its next read would push out of memory
 // a byte that a lagging client with a say still wants. Who begins with what only the
 // journal has gets a say when it has kept up for paceTrust. A client loses its say by
-// taking too little while it is waited for, and so costs everybody at most
+// taking too little while it is waited for, in one turn or in several of a paceSpan
+// together, and so costs everybody at most
 // paceTurn, once, and gets it back by keeping up for paceTrust. When such losers
 // cost paceTurn in paceSpan, turns are short; when they cost twice that, nobody
 // is waited for who took nothing since it fell behind. A client with on_lag =
-// "block" never loses its say; nor does one yet that is waited for for less than a
-// paceTurn at a time, and not at all for as long between: it can cost up to half.
+// "block" never loses its say.
 const (
-	paceTurn  = 100 * time.Millisecond
-	paceLeast = 50 * time.Millisecond // a short turn
-	paceSpan  = 2 * time.Second
-	paceTrust = time.Second
-	paceTake  = 16 << 10 // taking less than this in a paceTurn is too little
+	paceTurn   = 100 * time.Millisecond
+	paceLeast  = 50 * time.Millisecond // a short turn
+	paceGlance = 10 * time.Millisecond // in less waiting than this nobody can be judged
+	paceSpan   = 2 * time.Second
+	paceTrust  = time.Second
+	paceTake   = 16 << 10 // taking less than this in a paceTurn is too little
 )
 
 // A pace is the device's side of the bargain. Guarded by hub.mu.
 type pace struct {
 	began  moment        // of the turn under way, or the last one
-	length time.Duration // how long the device waits in it at most
+	length time.Duration // how long the device waits in it at most, for one client
 	waited time.Duration // how long it has: a turn is of waiting, with up to paceTurn between
 	last   moment        // when it did so last
+
+	span moment        // since when clients owe
+	owed time.Duration // the most that one of them does
 
 	spent      time.Duration // waited for losers since spentSince
 	spentSince moment
@@ -37,6 +42,7 @@ type turn struct {
 	mute   bool // has no say
 	live   bool // keeps up, else it lags
 	marked bool // at the beginning of the device's turn, see below
+	owes   owes // how long the device waited in earlier turns of the span that it lagged in
 	since  moment
 	at     int64 // where it was then
 
@@ -46,6 +52,11 @@ type turn struct {
 	markTotal time.Duration
 	markAt    int64
 }
+
+// An owes is a duration in microseconds; it is small, as every client has one.
+type owes uint32
+
+func (o owes) duration() time.Duration { return time.Duration(o) * time.Microsecond }
 
 // change notes that the client, which is at the given offset, begins to keep up
 // or to lag.
@@ -102,78 +113,100 @@ func (h *hub) waitRoom(going *latch, n int) error {
 func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pace.waited += waited
-	if h.lagging == 0 {
+	if h.lagging == 0 && waited == 0 {
 		return -1
 	}
-	oldest := h.hist.OldestAfter(n)
-	now := thisMoment()
-	resumed := now.since(h.pace.last) > paceTurn
-	if waited > 0 {
-		h.pace.last = now
+	if h.pace == nil {
+		h.pace = new(pace)
 	}
-	if now.since(h.pace.spentSince) > paceSpan {
-		h.pace.spent, h.pace.spentSince = 0, now
+	p := h.pace
+	now := thisMoment()
+	resumed := waited == 0 && now.since(p.last) > paceTurn
+	if waited > 0 {
+		p.waited, p.last = p.waited+waited, now
+	}
+	oldest := h.hist.OldestAfter(n)
+	if now.since(p.spentSince) > paceSpan {
+		p.spent, p.spentSince = 0, now
 	}
 	inTheWay := func(c *client) bool {
 		if c.state != lagging || c.cursor.Load() >= oldest {
 			return false
 		}
-		return c.onLag == "block" || !c.turn.mute && (h.pace.spent < 2*paceTurn || c.cursor.Load() > c.turn.at)
+		return c.onLag == "block" || !c.turn.mute && (p.spent < 2*paceTurn || c.cursor.Load() > c.turn.at)
 	}
-	busy := false
-	for _, c := range h.clients {
-		if inTheWay(c) {
-			busy = true
-			break
-		}
-	}
-	if !busy {
+	if !slices.ContainsFunc(h.clients, inTheWay) {
 		return -1
 	}
-	if now.since(h.pace.began) > paceSpan || resumed && waited == 0 {
+	if now.since(p.began) > paceSpan || resumed {
+		h.charge(now)
 		h.beginTurn(now)
 	}
-	if h.pace.waited >= h.pace.length {
+	left := max(p.length-p.owed, paceGlance) - p.waited
+	if left <= 0 {
 		h.judge(now, inTheWay)
 		h.beginTurn(now)
 		return 0 // look again
 	}
-	return h.pace.length - h.pace.waited
+	return left
+}
+
+// charge has those who lagged in the turn that ended by itself owe it.
+func (h *hub) charge(now moment) {
+	p := h.pace
+	forgiven := now.since(p.span) > paceSpan
+	if forgiven {
+		p.span = now
+	}
+	lasted, after := p.last.since(p.began), now.since(p.last)
+	for _, c := range h.clients {
+		t := &c.turn
+		switch {
+		case forgiven:
+			t.owes = 0
+		case t.marked && !t.mute && c.onLag != "block" && t.liveFor(now)-t.markTotal-after < lasted/4:
+			t.owes += owes(p.waited / time.Microsecond)
+		}
+	}
 }
 
 // beginTurn marks where everybody is.
 func (h *hub) beginTurn(now moment) {
-	h.pace.began, h.pace.waited = now, 0
-	h.pace.length = max(paceTurn-h.pace.spent, paceLeast)
+	p := h.pace
+	p.began, p.waited, p.owed = now, 0, 0
+	p.length = max(paceTurn-p.spent, paceLeast)
 	for _, c := range h.clients {
 		c.turn.markTotal, c.turn.markAt, c.turn.marked = c.turn.liveFor(now), c.cursor.Load(), true
+		p.owed = max(p.owed, c.turn.owes.duration())
 	}
 }
 
-// judge takes the say of those in the way who took too little in the turn that
-// is over: next to nothing; or, if they lagged for most of it, so little that
-// another client stood idle at the head for more than half of it.
+// judge takes the say of those in the way who were waited for for long enough and
+// took too little in the turn that is over: next to nothing; or, if they lagged for
+// most of it, so little that another client stood idle at the head for more than
+// half of it. Whoever was judged owes nothing.
 func (h *hub) judge(now moment, inTheWay func(*client) bool) {
-	took, elapsed := h.pace.waited, now.since(h.pace.began)
+	p := h.pace
+	elapsed := now.since(p.began)
 	var idle time.Duration
 	for _, c := range h.clients {
 		if c.turn.marked {
 			idle = max(idle, c.turn.liveFor(now)-c.turn.markTotal)
 		}
 	}
-	lost := false
+	var spent time.Duration
 	for _, c := range h.clients {
-		if !inTheWay(c) || !c.turn.marked || c.onLag == "block" {
+		cost := p.waited + c.turn.owes.duration()
+		if !inTheWay(c) || !c.turn.marked || c.onLag == "block" || cost < p.length {
 			continue
 		}
-		least := int64(paceTake) * int64(took) / int64(paceTurn)
+		least := int64(paceTake) * int64(p.waited) / int64(paceTurn)
 		lagged := c.turn.liveFor(now)-c.turn.markTotal < elapsed/4
 		if c.cursor.Load()-c.turn.markAt < least || lagged && idle > elapsed/2 {
-			c.turn.mute, lost = true, true
+			c.turn.mute = true
+			spent = max(spent, cost)
 		}
+		c.turn.owes = 0
 	}
-	if lost {
-		h.pace.spent += took
-	}
+	p.spent += spent
 }

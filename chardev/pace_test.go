@@ -7,27 +7,57 @@ import (
 	"time"
 )
 
-// Who falls behind is judged by what it takes while it is waited for, not by the
-// time before that, in which there may have been nothing to take.
-func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
-	h := newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
-	for range 256 {
+// pushing is how much the device has, in the tests of its pace; it pushes out what c, see
+// laggard, wants next.
+const pushing = 64 << 10
+
+// laggard returns a hub that is full, and a client c that lags and wants the oldest of it.
+func laggard() (h *hub, c *client) {
+	h = newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
+	h.prints(64 << 10)
+	c = &client{hub: h, onLag: "catch-up", state: lagging}
+	c.cursor.Store(h.hist.Oldest())
+	c.turn = turn{since: thisMoment(), at: h.hist.Oldest()}
+	h.clients, h.lagging = append(h.clients, c), 1
+	h.pace = new(pace)
+	return h, c
+}
+
+// prints has the device print n bytes.
+func (h *hub) prints(n int) {
+	for range n / 256 {
 		h.hist.Space()
 		h.hist.Commit(256)
 	}
-	now := thisMoment()
-	c := &client{hub: h, onLag: "catch-up", state: lagging}
-	c.cursor.Store(h.hist.Oldest())
-	c.turn = turn{since: now, at: h.hist.Oldest(), marked: true, markAt: h.hist.Oldest()}
-	h.clients, h.lagging = append(h.clients, c), 1
-	// Somebody was waited for a second ago, for a moment.
-	h.pace = pace{began: now.add(-time.Second), length: paceTurn, waited: time.Millisecond, spentSince: now}
+}
 
-	const space = 64 << 10 // pushes out what the client wants next
-	if wait := h.turnLeft(space, 0); wait <= 0 || c.turn.mute || h.pace.spent != 0 {
+// pass lets time pass.
+func (h *hub) pass(d time.Duration) {
+	for _, m := range []*moment{&h.pace.began, &h.pace.last, &h.pace.span, &h.pace.spentSince} {
+		*m = m.add(-d)
+	}
+	for _, c := range h.clients {
+		c.turn.since = c.turn.since.add(-d)
+	}
+}
+
+// waits lets the device wait; it returns what turnLeft says then.
+func (h *hub) waits(d time.Duration) time.Duration {
+	h.pass(d)
+	return h.turnLeft(pushing, d)
+}
+
+// Who falls behind is judged by what it takes while it is waited for, not by the
+// time before that, in which there may have been nothing to take.
+func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
+	h, c := laggard()
+	h.turnLeft(pushing, 0)
+	h.waits(time.Millisecond)
+	h.pass(time.Second)
+	if wait := h.turnLeft(pushing, 0); wait <= 0 || c.turn.mute || h.pace.spent != 0 {
 		t.Fatalf("a client that was not waited for yet: the device waits %v for it; has no say: %v; charged: %v", wait, c.turn.mute, h.pace.spent)
 	}
-	if h.turnLeft(space, paceTurn); !c.turn.mute || h.pace.spent < paceTurn {
+	if h.waits(paceTurn); !c.turn.mute || h.pace.spent < paceTurn {
 		t.Fatalf("a client that took nothing in %v of waiting keeps its say; charged: %v", paceTurn, h.pace.spent)
 	}
 }
@@ -35,32 +65,63 @@ func TestNobodyIsJudgedForTimeWithoutWaiting(t *testing.T) {
 // Who stops reading is waited for for one turn: that he kept up until then does not count,
 // nor that the system takes megabytes for him before his socket is full.
 func TestWhoStopsIsWaitedForOnce(t *testing.T) {
-	h := newHub(slog.New(slog.DiscardHandler), history.New(16<<10, 0, nil), "shared")
-	for range 256 {
-		h.hist.Space()
-		h.hist.Commit(256)
-	}
-	now := thisMoment()
+	h, c := laggard()
 	at := h.hist.Oldest()
-	other := &client{hub: h, state: live, turn: turn{live: true, since: now.add(-time.Minute), marked: true}}
+	other := &client{hub: h, state: live, turn: turn{live: true, since: thisMoment().add(-time.Minute)}}
 	other.cursor.Store(h.hist.Head())
-	c := &client{hub: h, onLag: "catch-up", state: lagging}
-	c.cursor.Store(at)
-	c.turn = turn{since: now, at: at, marked: true, markAt: at - 500<<20, total: time.Minute}
-	h.clients, h.lagging = []*client{other, c}, 1
-	h.pace = pace{began: now.add(-1500 * time.Millisecond), length: paceTurn, waited: 3 * time.Millisecond, last: now.add(-1400 * time.Millisecond), spentSince: now}
+	h.clients = append(h.clients, other)
+	c.turn.total = time.Minute
+	c.cursor.Store(at - 500<<20)
+	h.turnLeft(pushing, 0)
+	h.waits(3 * time.Millisecond)
 
-	const space = 64 << 10
-	if wait := h.turnLeft(space, 0); wait != paceTurn || c.turn.markAt != at {
+	c.cursor.Store(at)
+	h.pass(1400 * time.Millisecond)
+	if wait := h.turnLeft(pushing, 0); wait != paceTurn-3*time.Millisecond || c.turn.markAt != at {
 		t.Fatalf("no turn began: the device waits %v, the mark is at %d of %d", wait, c.turn.markAt, at)
 	}
-	// A turn later: it was at the head for a moment, the other one all the time.
+	// In the turn it is at the head for a moment, the other one all the time.
 	const moment = 5 * time.Millisecond
-	now = thisMoment()
-	h.pace.began = now.add(-paceTurn - moment)
-	c.turn.markAt, c.turn.markTotal = at-2<<20, c.turn.liveFor(now)-moment
-	other.turn.markTotal = other.turn.liveFor(now) - paceTurn
-	if h.turnLeft(space, paceTurn); !c.turn.mute || other.turn.mute {
+	c.turn.total += moment
+	h.pass(moment)
+	c.turn.markAt -= 2 << 20
+	if h.waits(paceTurn); !c.turn.mute || other.turn.mute {
 		t.Fatalf("a client that was waited for for a whole turn keeps its say: %v; the one that waited: %v", !c.turn.mute, !other.turn.mute)
+	}
+}
+
+// Who is waited for for less than a turn, again and again, is not better off for keeping
+// up in between; who takes what it is waited for is.
+func TestWhoStopsAgainAndAgainIsWaitedForOnce(t *testing.T) {
+	const stop, between = paceTurn - paceGlance, paceTurn + 50*time.Millisecond
+	for _, hostile := range []bool{true, false} {
+		h, c := laggard()
+		var waited time.Duration
+		for range 5 {
+			h.turnLeft(pushing, 0)
+			for stopped := stop; stopped > 0 && !c.turn.mute; stopped -= paceGlance {
+				if !hostile {
+					c.cursor.Add(paceTake / 8)
+					h.prints(paceTake / 8)
+				}
+				h.waits(paceGlance)
+				waited += paceGlance
+			}
+			if c.turn.mute {
+				break
+			}
+			c.turn.change(thisMoment(), true, c.cursor.Load())
+			c.state, h.lagging = live, 0
+			h.pass(between)
+			h.turnLeft(pushing, 0)
+			c.state, h.lagging = lagging, 1
+			c.turn.change(thisMoment(), false, c.cursor.Load())
+		}
+		if most := paceTurn + 2*paceGlance; hostile && waited > most {
+			t.Errorf("it is waited for for %v, and not for %v", waited, most)
+		}
+		if hostile != c.turn.mute {
+			t.Errorf("hostile: %v, has no say: %v, after %v of waiting", hostile, c.turn.mute, waited)
+		}
 	}
 }

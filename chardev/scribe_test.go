@@ -170,7 +170,7 @@ func TestADeviceDoesNotWaitForThePast(t *testing.T) {
 	awaitWritten(t, b)
 	b.hub.mu.Lock()
 	defer b.hub.mu.Unlock()
-	if b.hub.pace.waited > 0 {
+	if b.hub.pace != nil && b.hub.pace.waited > 0 {
 		t.Errorf("the device waited for %v", b.hub.pace.waited)
 	}
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -313,6 +314,13 @@ func TestStoppedForGood(t *testing.T) {
 	if _, err := guest.Conn.Write(page); err != nil {
 		t.Fatal(err)
 	}
+	// What the daemon has not read when it is told to end stays in the socket.
+	eventually(t, patience, func() error {
+		if d.info("guest").Offset == 0 {
+			return errors.New("nothing is read yet")
+		}
+		return nil
+	})
 	k.stop()
 	k.close()
 	got := eofSoon(t, c.Conn)
