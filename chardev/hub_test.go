@@ -234,7 +234,11 @@ func TestLagPolicies(t *testing.T) {
 		b.plug()
 		far, c := b.attach(4<<10, 0, func(c *client) { c.onLag = "block" })
 		b.wg.Go(func() { b.print(2 << 20) })
-		await(t, "the device to wait", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return b.hub.pace != nil && b.hub.pace.began != 0 })
+		await(t, "the device to wait", func() bool {
+			b.hub.mu.Lock()
+			defer b.hub.mu.Unlock()
+			return b.hub.pace != nil && b.hub.pace.began != 0
+		})
 		readNumbers(t, far, 0, 2<<20)
 		if c.missed.Load() != 0 {
 			t.Errorf("missed %d bytes", c.missed.Load())
@@ -246,7 +250,11 @@ func TestLagPolicies(t *testing.T) {
 		_, c := b.attach(4<<10, 0, func(c *client) { c.onLag = "block" })
 		quick, _ := b.attach(64<<10, 0, nil)
 		b.wg.Go(func() { b.print(2 << 20) })
-		await(t, "the device to wait", func() bool { b.hub.mu.Lock(); defer b.hub.mu.Unlock(); return b.hub.pace != nil && b.hub.pace.began != 0 })
+		await(t, "the device to wait", func() bool {
+			b.hub.mu.Lock()
+			defer b.hub.mu.Unlock()
+			return b.hub.pace != nil && b.hub.pace.began != 0
+		})
 		if !b.hub.kick(c.id) {
 			t.Fatal("no such client")
 		}
