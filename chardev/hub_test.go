@@ -205,6 +205,16 @@ func TestAStoppedClientIsFeltByNobody(t *testing.T) {
 	}
 }
 
+// awaitPaced waits until the device waits for somebody.
+func (b *bench) awaitPaced() {
+	b.t.Helper()
+	await(b.t, "the device to wait", func() bool {
+		b.hub.mu.Lock()
+		defer b.hub.mu.Unlock()
+		return b.hub.pace != nil && b.hub.pace.began != 0
+	})
+}
+
 func TestLagPolicies(t *testing.T) {
 	for _, policy := range []string{"skip", "close"} {
 		t.Run(policy, func(t *testing.T) {
@@ -234,11 +244,7 @@ func TestLagPolicies(t *testing.T) {
 		b.plug()
 		far, c := b.attach(4<<10, 0, func(c *client) { c.onLag = "block" })
 		b.wg.Go(func() { b.print(2 << 20) })
-		await(t, "the device to wait", func() bool {
-			b.hub.mu.Lock()
-			defer b.hub.mu.Unlock()
-			return b.hub.pace != nil && b.hub.pace.began != 0
-		})
+		b.awaitPaced()
 		readNumbers(t, far, 0, 2<<20)
 		if c.missed.Load() != 0 {
 			t.Errorf("missed %d bytes", c.missed.Load())
@@ -250,11 +256,7 @@ func TestLagPolicies(t *testing.T) {
 		_, c := b.attach(4<<10, 0, func(c *client) { c.onLag = "block" })
 		quick, _ := b.attach(64<<10, 0, nil)
 		b.wg.Go(func() { b.print(2 << 20) })
-		await(t, "the device to wait", func() bool {
-			b.hub.mu.Lock()
-			defer b.hub.mu.Unlock()
-			return b.hub.pace != nil && b.hub.pace.began != 0
-		})
+		b.awaitPaced()
 		if !b.hub.kick(c.id) {
 			t.Fatal("no such client")
 		}

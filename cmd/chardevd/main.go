@@ -86,6 +86,15 @@ time, from one shared history.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
+	root.InitDefaultCompletionCmd()
+	completion, _, _ := root.Find([]string{"completion"})
+	completion.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return whichCommand(cmd, args)
+	}
+	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // else cobra asks no Args
 	return root
 }
 

@@ -175,6 +175,7 @@ func TestCommandLines(t *testing.T) {
 		{"", 2, "", `chardevd: which command?; see "chardevd --help"`},
 		{"lst", 2, "", `chardevd: unknown command "lst", did you mean "list"?; see "chardevd --help"`},
 		{"frobnicate", 2, "", `chardevd: unknown command "frobnicate"; see "chardevd --help"`},
+		{"completion tcsh", 2, "", `chardevd: unknown command "tcsh", did you mean "bash"?; see "chardevd completion --help"`},
 		{"list --jsn", 2, "", `chardevd: unknown flag "--jsn", did you mean "--json"?; see "chardevd list --help"`},
 		{"list extra", 2, "", `chardevd: list does not know what to do with "extra"; see "chardevd list --help"`},
 		{"attach", 2, "", `chardevd: attach wants the NAME of a chardev; see "chardevd attach --help"`},

@@ -60,6 +60,15 @@ func hidden(tty *os.File, prompts io.Writer, prompt string) (string, error) {
 	}
 	signals, over, watched := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	// The mode is set once, before the prompt: who ends the program at the prompt (and
+	// term.ReadPassword sets it after that) would leave the terminal without an echo.
+	silent := *was
+	silent.Iflag |= unix.ICRNL
+	silent.Lflag = silent.Lflag&^unix.ECHO | unix.ICANON | unix.ISIG
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &silent); err != nil {
+		signal.Stop(signals)
+		return "", fmt.Errorf("terminal: %w", err)
+	}
 	go func() {
 		defer close(watched)
 		select {
@@ -69,14 +78,10 @@ func hidden(tty *os.File, prompts io.Writer, prompt string) (string, error) {
 		case <-over:
 		}
 	}()
-	// ReadPassword hides what is typed too, but only after the prompt is there.
-	silent := *was
-	silent.Lflag &^= unix.ECHO
-	err = unix.IoctlSetTermios(fd, unix.TCSETS, &silent)
-	var line []byte
-	if err == nil {
-		fmt.Fprint(prompts, prompt)
-		line, err = term.ReadPassword(fd)
+	fmt.Fprint(prompts, prompt)
+	line, err := bufio.NewReader(tty).ReadString('\n') // the terminal gives one at a time
+	if err == io.EOF && line != "" {
+		err = nil
 	}
 	signal.Stop(signals)
 	close(over)
@@ -85,5 +90,5 @@ func hidden(tty *os.File, prompts io.Writer, prompt string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("password: %w", err)
 	}
-	return string(line), nil
+	return strings.TrimSuffix(line, "\n"), nil
 }

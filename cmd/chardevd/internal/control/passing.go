@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 
 	"chardevd/channel"
 	"chardevd/chardev"
@@ -41,15 +42,16 @@ func (c *Client) Open(ctx context.Context, name string, query url.Values) (*os.F
 	})
 	with.query = query
 	if _, err := with.call(ctx, http.MethodPost, "chardevs", name, "open"); err != nil {
+		if conn != nil {
+			conn.drop()
+		}
 		return nil, err
 	}
-	if conn.failed != nil {
-		return nil, conn.failed
+	f, err := conn.take()
+	if err == nil && f == nil {
+		err = errors.New("the daemon answered without a descriptor")
 	}
-	if conn.came == nil {
-		return nil, errors.New("the daemon answered without a descriptor")
-	}
-	return conn.came, nil
+	return f, err
 }
 
 // withFile is a client whose next request has a descriptor with it.
@@ -95,8 +97,42 @@ type passing struct {
 	passer channel.FDPasser
 	file   *os.File // to be sent; nil: none, or it is
 
-	came   *os.File // written by who reads, before what it came with is answered
-	failed error
+	mu       sync.Mutex
+	came     *os.File // not taken yet
+	unwanted bool     // what comes is closed
+	failed   error
+}
+
+// take returns the descriptor that came, which the caller owns; nil: none came.
+func (p *passing) take() (*os.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return nil, p.failed
+	}
+	f := p.came
+	p.came = nil
+	return f, nil
+}
+
+// drop closes what came and what will come.
+func (p *passing) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unwanted = true
+	p.keep(nil)
+}
+
+// keep keeps f for take. Called with mu held.
+func (p *passing) keep(f *os.File) {
+	if p.came != nil {
+		p.came.Close()
+	}
+	if p.unwanted && f != nil {
+		f.Close()
+		f = nil
+	}
+	p.came = f
 }
 
 func (p *passing) Write(b []byte) (int, error) {
@@ -109,15 +145,14 @@ func (p *passing) Write(b []byte) (int, error) {
 
 func (p *passing) Read(b []byte) (int, error) {
 	n, err := p.Channel.Read(b)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	files, lost := p.passer.TakeFiles()
 	if lost != nil {
 		p.failed = lost
 	}
 	for _, f := range files {
-		if p.came != nil {
-			p.came.Close()
-		}
-		p.came = f
+		p.keep(f)
 	}
 	return n, err
 }
