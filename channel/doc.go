@@ -33,7 +33,7 @@
 // break, a window's size, modem lines. A PortServer is the other side of it: a
 // channel whose peer has a serial port there, which is to be given to it. An FDPasser
 // (fdpass.go) passes open files over a UNIX socket; a layer has NoFiles, as they would go
-// around it. What only what ends in a socket can do, to be read without waiting and be
+// around it. What only what ends in a socket, or is a pty, can do, to be read without waiting and be
 // attended to with thousands of others, is Attended (rest.go): AsAttended finds a plain one,
 // AsAttendedLayers one with layers.
 //

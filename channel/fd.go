@@ -98,7 +98,8 @@ func (c *fdChannel) tryRead(p []byte) (int, error) {
 // readInHurry is Read as if its deadline came when there is nothing, or when there was
 // enough.
 func (c *fdChannel) readInHurry(p []byte) (n int, err error) {
-	if c.rest.hurry--; c.rest.hurry > 0 {
+	if c.rest.hurry > 1 { // it never goes down to 0, where Read waits
+		c.rest.hurry--
 		n, err = c.tryRead(p)
 	}
 	if n == 0 && err == nil {

@@ -23,7 +23,8 @@ type handle struct {
 	fd     int32 // fixed
 	closed bool  // guarded by open
 
-	// Held for reading while the descriptor is used, and never while somebody waits.
+	// Held for reading while the descriptor is used, and while somebody waits only for the
+	// moment that he does on his thread (pollFor).
 	open sync.RWMutex
 
 	in, out way

@@ -16,7 +16,9 @@ func (e *Env) serve(l accepter, ls []Layer) *listener {
 // An accepter is what a transport listens with: a Listener without Serve. It may
 // be a Rester.
 type accepter interface {
-	Accept() (Channel, error) // Close ends it
+	// Accept waits for the next channel; nil, nil: who came is not let in, or gone.
+	// Close ends it.
+	Accept() (Channel, error)
 	Addr() net.Addr
 	Close() error
 }
@@ -116,7 +118,7 @@ func (s *listener) accept() {
 		ch, err := s.accepter.Accept()
 		switch {
 		case s.ended() != nil:
-			if err == nil {
+			if ch != nil {
 				s.late(ch)
 			}
 			s.wg.Done()
@@ -133,7 +135,9 @@ func (s *listener) accept() {
 			s.env.log().Info("accepting again", "listener", s.Addr().String(), "after", time.Since(s.short.time()).Round(time.Millisecond))
 			s.short = 0
 		}
-		s.give(ch)
+		if ch != nil {
+			s.give(ch)
+		}
 		if s.rest() {
 			return
 		}

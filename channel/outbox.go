@@ -75,11 +75,11 @@ func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
 	total := SizeOf(bufs)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.half && o.err == nil {
-		o.err = plain("write", syscall.EPIPE)
-	}
 	if o.err != nil {
 		return 0, o.err
+	}
+	if o.half { // what is kept goes out yet
+		return 0, plain("write", syscall.EPIPE)
 	}
 	taken := int64(0)
 	if o.drained == nil && o.try != nil {

@@ -179,10 +179,12 @@ func (o *Outbox) park() (*Parked, error) {
 	o.kept.Store(0)
 	o.mu.Unlock()
 	parked, err := p.Park()
-	if err == nil {
-		parked.Unsent = rest
+	if err != nil {
+		o.kept.Store(int64(len(rest))) // the medium never will take it
+		return nil, err
 	}
-	return parked, err
+	parked.Unsent = rest
+	return parked, nil
 }
 
 // oneFile is the one descriptor that is parked.

@@ -84,7 +84,7 @@ type hurried struct {
 const hurriedReads = 8
 
 func (h *hurried) TryRead(p []byte) (int, error) {
-	h.medium.rest.hurry = hurriedReads
+	h.medium.rest.hurry = hurriedReads + 1
 	n, err := h.Read(p)
 	h.medium.rest.hurry = 0
 	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {

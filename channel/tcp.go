@@ -189,26 +189,24 @@ type tcpListener struct {
 }
 
 func (l *tcpListener) Accept() (Channel, error) {
-	for {
-		conn, sa, err := l.accept()
-		if err != nil {
-			return nil, err
-		}
-		h, at := newHandle(conn), &tcpAddrs{there: tcpAddrPort(sa)}
-		if !l.allowed(at.there.Addr()) {
-			l.env.refused(l.Addr(), at.remote(), errNotFrom)
-			h.Close()
-			continue
-		}
-		if sa, err = unix.Getsockname(conn); err == nil {
-			at.here = tcpAddrPort(sa)
-		}
-		ch, err := newTCPOf(h, at)
-		if err != nil { // the peer is gone already
-			continue
-		}
-		return ch, nil
+	conn, sa, err := l.accept()
+	if err != nil {
+		return nil, err
 	}
+	h, at := newHandle(conn), &tcpAddrs{there: tcpAddrPort(sa)}
+	if !l.allowed(at.there.Addr()) {
+		l.env.refused(l.Addr(), at.remote(), errNotFrom)
+		h.Close()
+		return nil, nil
+	}
+	if sa, err = unix.Getsockname(conn); err == nil {
+		at.here = tcpAddrPort(sa)
+	}
+	ch, err := newTCPOf(h, at)
+	if err != nil { // the peer is gone already
+		return nil, nil
+	}
+	return ch, nil
 }
 
 // tcpAddrPort is an address of the kernel's.

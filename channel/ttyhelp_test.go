@@ -24,7 +24,7 @@ func noLeaks(t *testing.T) {
 	current := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		goleak.VerifyNone(t, current)
-		if after := openFiles(t); after != before {
+		if after := openFiles(t); after > before { // fewer: what the test before has closed went a moment later
 			t.Errorf("%d descriptors before, %d after", before, after)
 		}
 	})

@@ -269,23 +269,21 @@ type vsockListener struct {
 }
 
 func (l *vsockListener) Accept() (Channel, error) {
-	for {
-		conn, sa, err := l.accept()
-		if err != nil {
-			return nil, err
-		}
-		h := newHandle(conn)
-		if vm, ok := sa.(*unix.SockaddrVM); len(l.from) > 0 && (!ok || !slices.Contains(l.from, vm.CID)) {
-			l.env.refused(l.addr, vsockName(sa), errNotFrom)
-			h.Close()
-			continue
-		}
-		ch, err := newVsock(h)
-		if err != nil { // the peer is gone already
-			continue
-		}
-		return ch, nil
+	conn, sa, err := l.accept()
+	if err != nil {
+		return nil, err
 	}
+	h := newHandle(conn)
+	if vm, ok := sa.(*unix.SockaddrVM); len(l.from) > 0 && (!ok || !slices.Contains(l.from, vm.CID)) {
+		l.env.refused(l.addr, vsockName(sa), errNotFrom)
+		h.Close()
+		return nil, nil
+	}
+	ch, err := newVsock(h)
+	if err != nil { // the peer is gone already
+		return nil, nil
+	}
+	return ch, nil
 }
 
 func (l *vsockListener) Addr() net.Addr { return l.addr }

@@ -25,6 +25,7 @@ type client struct {
 	who       access.Identity
 	peer      string // who and where, for people
 	halfClose bool
+	attended  bool                // its input is; fixed by serve, and here for room
 	guard     *requestGuard       // not nil: cut it if it speaks HTTP
 	person    func(Message) error // sends a message in order with the bytes; nil: it is a program
 	hello     func(at int64) Message
@@ -65,7 +66,6 @@ type client struct {
 	unread     []byte // read, and to be given to the device by the daemon's successor
 	inputEnded bool   // it said that no more input comes
 	lineEnd    bool   // a line feed that comes first is no input
-	attended   bool   // its input is; fixed by serve
 	refusedAt  int64  // the writer.turn in which it was last told that another one has the input
 
 	// guarded by hub.mu
@@ -278,7 +278,7 @@ var inputBuffers = sync.Pool{New: func() any { return new([4 << 10]byte) }}
 
 // readInput hands what the client types to the hub until the client's end, or
 // until it is silent. It waits with a few bytes for the next key, and takes a real
-// buffer while there is more.
+// buffer while there is more (what can not rest keeps that until the next key).
 func (c *client) readInput() error {
 	var few [64]byte
 	for {

@@ -185,6 +185,7 @@ func (s *session) read() {
 func (s *session) attend() bool {
 	h := s.hub
 	space := h.hist.Space()
+	space = space[:min(len(space), attendedChunk)]
 	if h.standApart(false); len(h.writing) > attendedMost || h.turnLeft(len(space), 0) >= 0 ||
 		h.scribe != nil && !h.scribe.ready(h.hist.Head()+int64(len(space))) {
 		return false

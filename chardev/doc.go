@@ -48,6 +48,8 @@
 //	                    ↓            what was published by then
 //	                detached         nobody; only now its channel is closed
 //
+// One that can be given nothing any more is detached from lagging until its end has come.
+//
 // A cursor changes under the client's mutex, a state under the hub's; where both
 // are held the client's is taken first. Neither is held over anything that waits,
 // but the client's over patience. publish passes over a client who is in his pump's

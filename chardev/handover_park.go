@@ -125,7 +125,12 @@ func (con *console) handOver() *consoleHandover {
 		c.Refused = append(c.Refused, h.refused[i].Load())
 	}
 	r := h.hist.Reader()
-	bufs, _ := r.Next(h.hist.Oldest(), int(c.Head-h.hist.Oldest()))
+	at := h.hist.Oldest()
+	bufs, missing := r.Next(at, int(c.Head-at))
+	for missing > 0 { // the scribe needs less by now
+		at += missing
+		bufs, missing = r.Next(at, int(c.Head-at))
+	}
 	c.window = slices.Concat(bufs...)
 	r.Release()
 	c.Window = len(c.window)

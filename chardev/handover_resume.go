@@ -48,7 +48,7 @@ func (h *hub) resume(c *consoleHandover) {
 		h.refused[i].Store(c.Refused[i])
 	}
 	h.nextID = c.LastID
-	h.times = times{marks: c.Marks, fresh: c.Fresh}
+	h.times = timesOf(c.Marks, c.Fresh)
 	h.events, h.happened = c.Events, len(c.Events)
 }
 

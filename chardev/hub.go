@@ -214,7 +214,7 @@ func (h *hub) fallBehind(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c.state == live {
-		h.toPump(c)
+		h.toPump(c, lagging)
 		if c.borne { // else it was not in vain
 			c.hasty = thisMoment().add(20 * patience)
 		}
@@ -222,8 +222,8 @@ func (h *hub) fallBehind(c *client) {
 }
 
 // toPump hands a live client to its pump. Called with mu held.
-func (h *hub) toPump(c *client) {
-	h.lag(c, lagging)
+func (h *hub) toPump(c *client, s state) {
+	h.lag(c, s)
 	c.out.bear(false) // its pump need not hold a thread
 }
 
@@ -233,7 +233,7 @@ func (h *hub) finish(c *client) {
 	defer h.mu.Unlock()
 	c.finishAt = h.hist.Head()
 	if c.state == live {
-		h.lag(c, leaving)
+		h.toPump(c, leaving)
 	} else {
 		h.setState(c, leaving)
 	}

@@ -153,9 +153,13 @@ func (b *boxed) weight() int { return b.perByte }
 func (b *boxed) await() bool {
 	select {
 	case <-b.out.Drained():
-		return true
+	case <-b.stop:
+	}
+	select {
 	case <-b.stop:
 		return false
+	default:
+		return true
 	}
 }
 

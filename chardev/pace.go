@@ -30,8 +30,7 @@ type pace struct {
 	waited time.Duration // how long it has: a turn is of waiting, with up to paceTurn between
 	last   moment        // when it did so last
 
-	span moment        // since when clients owe
-	owed time.Duration // the most that one of them does
+	span moment // since when clients owe
 
 	spent      time.Duration // waited for losers since spentSince
 	spentSince moment
@@ -55,6 +54,8 @@ type turn struct {
 
 // An owes is a duration in microseconds; it is small, as every client has one.
 type owes uint32
+
+func (t *turn) owe(d time.Duration) { t.owes += owes(d / time.Microsecond) }
 
 func (o owes) duration() time.Duration { return time.Duration(o) * time.Microsecond }
 
@@ -142,7 +143,13 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 		h.charge(now)
 		h.beginTurn(now)
 	}
-	left := max(p.length-p.owed, paceGlance) - p.waited
+	owed := time.Duration(0)
+	for _, c := range h.clients {
+		if inTheWay(c) {
+			owed = max(owed, c.turn.owes.duration())
+		}
+	}
+	left := max(p.length-owed, paceGlance) - p.waited
 	if left <= 0 {
 		h.judge(now, inTheWay)
 		h.beginTurn(now)
@@ -165,7 +172,7 @@ func (h *hub) charge(now moment) {
 		case forgiven:
 			t.owes = 0
 		case t.marked && !t.mute && c.onLag != "block" && t.liveFor(now)-t.markTotal-after < lasted/4:
-			t.owes += owes(p.waited / time.Microsecond)
+			t.owe(p.waited)
 		}
 	}
 }
@@ -173,11 +180,10 @@ func (h *hub) charge(now moment) {
 // beginTurn marks where everybody is.
 func (h *hub) beginTurn(now moment) {
 	p := h.pace
-	p.began, p.waited, p.owed = now, 0, 0
+	p.began, p.waited = now, 0
 	p.length = max(paceTurn-p.spent, paceLeast)
 	for _, c := range h.clients {
 		c.turn.markTotal, c.turn.markAt, c.turn.marked = c.turn.liveFor(now), c.cursor.Load(), true
-		p.owed = max(p.owed, c.turn.owes.duration())
 	}
 }
 
@@ -196,17 +202,21 @@ func (h *hub) judge(now moment, inTheWay func(*client) bool) {
 	}
 	var spent time.Duration
 	for _, c := range h.clients {
-		cost := p.waited + c.turn.owes.duration()
-		if !inTheWay(c) || !c.turn.marked || c.onLag == "block" || cost < p.length {
+		if !inTheWay(c) || !c.turn.marked || c.onLag == "block" {
 			continue
 		}
+		cost := p.waited + c.turn.owes.duration()
+		if cost < p.length { // another one's turn was over
+			c.turn.owe(p.waited)
+			continue
+		}
+		c.turn.owes = 0
 		least := int64(paceTake) * int64(p.waited) / int64(paceTurn)
 		lagged := c.turn.liveFor(now)-c.turn.markTotal < elapsed/4
 		if c.cursor.Load()-c.turn.markAt < least || lagged && idle > elapsed/2 {
 			c.turn.mute = true
 			spent = max(spent, cost)
 		}
-		c.turn.owes = 0
 	}
 	p.spent += spent
 }

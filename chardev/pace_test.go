@@ -125,3 +125,41 @@ func TestWhoStopsAgainAndAgainIsWaitedForOnce(t *testing.T) {
 		}
 	}
 }
+
+// What one client owes shortens the turn of nobody else, nor does it keep anybody from being
+// judged.
+func TestEachIsJudgedForItself(t *testing.T) {
+	h, c := laggard()
+	h.pace.span = thisMoment()
+	quick := &client{hub: h, onLag: "catch-up", state: live, turn: turn{live: true, since: thisMoment()}}
+	quick.cursor.Store(h.hist.Head())
+	quick.turn.owe(paceLeast)
+	h.clients = append(h.clients, quick)
+	if wait := h.turnLeft(pushing, 0); wait != paceTurn {
+		t.Errorf("a client that owes nothing is waited for for %v", wait)
+	}
+	if h.waits(paceTurn); !c.turn.mute {
+		t.Error("a client that took nothing keeps its say")
+	}
+
+	// Two in the way, of which one owes: the other one is next.
+	h, c = laggard()
+	h.pace.span = thisMoment()
+	owing := &client{hub: h, onLag: "catch-up", state: lagging, turn: turn{since: thisMoment(), at: h.hist.Oldest()}}
+	owing.cursor.Store(h.hist.Oldest())
+	owing.turn.owe(paceTurn - paceLeast)
+	h.clients, h.lagging = append(h.clients, owing), 2
+	waited := h.turnLeft(pushing, 0)
+	if h.waits(waited); waited != paceLeast || !owing.turn.mute || c.turn.mute {
+		t.Errorf("after %v the one that owed has no say: %v, the other one: %v", waited, owing.turn.mute, c.turn.mute)
+	}
+	for range 3 {
+		if wait := h.turnLeft(pushing, 0); wait > 0 {
+			h.waits(wait)
+			waited += wait
+		}
+	}
+	if !c.turn.mute || waited > paceTurn+2*paceGlance {
+		t.Errorf("after %v the other one has no say: %v", waited, c.turn.mute)
+	}
+}

@@ -178,7 +178,7 @@ func (r *reading) rest() bool {
 		ok = r.rests.Rest(r.wake)
 	}
 	if !ok {
-		r.rests, r.attended = nil, nil
+		r.rests = nil
 		r.ch.SetReadDeadline(time.Time{})
 	}
 	if r.isOver() { // end may have been before

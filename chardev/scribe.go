@@ -187,9 +187,7 @@ func (s *scribe) writeHere(head int64, takeOver func()) (mine bool) {
 	<-s.desks
 	switch {
 	case err != nil:
-		if s.written(err, true) {
-			s.write()
-		}
+		s.written(err, true)
 	case s.overdue.Load() || !s.doing.CompareAndSwap(scribeWriting, scribeWaiting):
 		s.write()
 	case s.overdue.Load(): // it went off before that swap, and found no one waiting

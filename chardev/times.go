@@ -13,7 +13,17 @@ import (
 // it yet. A byte came at the time of the last mark before it. Guarded by hub.mu.
 type times struct {
 	marks []journal.Mark
-	fresh bool // the next byte begins a line
+	last  int64 // the time of the last mark; it stands here as the marks of many consoles are in no cache
+	fresh bool  // the next byte begins a line
+}
+
+// timesOf goes on with what another one had.
+func timesOf(marks []journal.Mark, fresh bool) times {
+	t := times{marks: marks, fresh: fresh}
+	if k := len(marks); k > 0 {
+		t.last = marks[k-1].Time
+	}
+	return t
 }
 
 const (
@@ -28,13 +38,9 @@ const (
 // note tells of a chunk at an offset that came now (Unix ms). A line that begins in
 // it came now, to the millisecond.
 func (t *times) note(at int64, chunk []byte, now int64) {
-	last := int64(0)
-	if k := len(t.marks); k > 0 {
-		last = t.marks[k-1].Time
-	}
-	since := now - last // negative after the clock was set back
+	since := now - t.last // negative after the clock was set back
 	if since != 0 && (since < 0 || since >= smooth || t.fresh || bytes.IndexByte(chunk[:len(chunk)-1], '\n') >= 0) {
-		t.marks = append(t.marks, journal.Mark{At: at, Time: now})
+		t.marks, t.last = append(t.marks, journal.Mark{At: at, Time: now}), now
 	}
 	t.fresh = chunk[len(chunk)-1] == '\n'
 }

@@ -251,7 +251,7 @@ func (h *hub) owe(c *client) {
 	}
 	c.owed.Store(true)
 	if c.state == live {
-		h.toPump(c)
+		h.toPump(c, lagging)
 	}
 }
 

@@ -46,27 +46,46 @@ log = false
 			}
 			d.has("vm", clients)
 
-			c := traced(t, d, func() { flood(t, dev, time.Second) })
-			if c.chunks < 100 {
-				t.Fatalf("only %d chunks were read: %+v", c.chunks, c)
-			}
-			per := func(n int) float64 { return float64(n) / float64(c.chunks) }
-			t.Logf("%d chunks of %d bytes; calls a chunk: %.3f reads, %.3f writes a client, %.3f futex, %.3f epoll_pwait",
-				c.chunks, c.bytes/c.chunks, per(c.reads), per(c.writes)/float64(clients), per(c.calls["futex"]), per(c.calls["epoll_pwait"]))
-			if r := per(c.reads); r > 2 {
-				t.Errorf("%.2f reads a chunk, want at most 2: one that gives it, one that finds nothing more", r)
-			}
-			if w := per(c.writes) / float64(clients); w < 0.95 || w > 1.05 {
-				t.Errorf("%.2f writes a chunk and client, want 1", w)
-			}
-			if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
-				t.Errorf("%.2f futex calls a chunk and client, want hardly any", f)
-			}
-			if e := per(c.calls["epoll_pwait"]) / float64(clients); e > 0.5 {
-				t.Errorf("%.2f times a chunk and client Go's poller woke, want hardly ever", e)
+			// Where others take the processor away a client stalls, and Go's poller comes into
+			// it; the way of the bytes is to blame only if that is so each time.
+			const tries = 3
+			for n := 1; ; n++ {
+				woken := chunkCosts(t, traced(t, d, func() { flood(t, dev, time.Second) }), clients)
+				if woken == nil {
+					break
+				}
+				if n == tries {
+					t.Fatalf("in %d of %d times: %v", n, tries, woken)
+				}
+				t.Log(woken)
 			}
 		})
 	}
+}
+
+// chunkCosts fails the test for reads and writes that need not be; an error is of what was
+// woken.
+func chunkCosts(t *testing.T, c *calls, clients int) error {
+	t.Helper()
+	if c.chunks < 100 {
+		t.Fatalf("only %d chunks were read: %+v", c.chunks, c)
+	}
+	per := func(n int) float64 { return float64(n) / float64(c.chunks) }
+	t.Logf("%d chunks of %d bytes; calls a chunk: %.3f reads, %.3f writes a client, %.3f futex, %.3f epoll_pwait",
+		c.chunks, c.bytes/c.chunks, per(c.reads), per(c.writes)/float64(clients), per(c.calls["futex"]), per(c.calls["epoll_pwait"]))
+	if r := per(c.reads); r > 2 {
+		t.Errorf("%.2f reads a chunk, want at most 2: one that gives it, one that finds nothing more", r)
+	}
+	if w := per(c.writes) / float64(clients); w < 0.95 || w > 1.05 {
+		t.Errorf("%.2f writes a chunk and client, want 1", w)
+	}
+	if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
+		return fmt.Errorf("%.2f futex calls a chunk and client, want hardly any", f)
+	}
+	if e := per(c.calls["epoll_pwait"]) / float64(clients); e > 0.5 {
+		return fmt.Errorf("%.2f times a chunk and client Go's poller woke, want hardly ever", e)
+	}
+	return nil
 }
 
 // What goes through a stream between two plain sockets never comes into the daemon: it

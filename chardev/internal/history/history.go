@@ -87,7 +87,7 @@ func (h *History) Space() []byte {
 	at := h.start
 	if k := len(h.blocks); k > 0 {
 		last := h.blocks[k-1]
-		if left := last.buf[last.n:]; len(left) > h.last {
+		if left := last.buf[last.n:]; len(left) > h.last || last.n == 0 {
 			return left
 		}
 		at = last.end()
@@ -153,8 +153,7 @@ func (h *History) drop(k int) {
 	h.blocks = slices.Delete(h.blocks, 0, k) // to go on behind them would make append allocate
 }
 
-// recycle keeps a block that nobody needs for Space. More than two are never
-// wanted: one is being written, one was just dropped.
+// recycle keeps a block that nobody needs for Space, but not many.
 func (h *History) recycle(b *block) {
 	if b.pins == 0 && len(h.free) < 4 {
 		h.free = append(h.free, b)

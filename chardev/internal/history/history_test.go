@@ -194,3 +194,19 @@ func TestExpect(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for space again and again and writes nothing, as the sessions of a device do that
+// comes and goes, leaves no blocks behind.
+func TestSpaceThatIsNotWritten(t *testing.T) {
+	h := New(1<<20, 0, nil)
+	for range 16 { // as fast as can be
+		h.Commit(len(h.Space()))
+	}
+	before := len(h.blocks)
+	for range 8 {
+		h.Space()
+	}
+	if n := len(h.blocks); n > before+1 {
+		t.Errorf("%d blocks, were %d", n, before)
+	}
+}
