@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -79,7 +78,7 @@ func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
 		return 0, o.err
 	}
 	if o.half { // what is kept goes out yet
-		return 0, plain("write", syscall.EPIPE)
+		return 0, errShut
 	}
 	taken := int64(0)
 	if o.drained == nil && o.try != nil {

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -142,12 +143,17 @@ func (s *listener) Park() (*Parked, error) {
 // errParked is why a listener accepts no more.
 var errParked = errors.New("parked")
 
-// park gives up the channel's descriptor and returns another one of the same open
-// file.
-func (c *fdChannel) park() (int, error) {
-	fd, err := dupIn(c.f)
+// park closes the channel and parks another descriptor of the same open file.
+func (c *fdChannel) park() (*Parked, error) { return parkIn(c.f, c) }
+
+// parkIn parks another descriptor of what rc is of, and closes c.
+func parkIn(rc interface{ Control(func(fd uintptr)) error }, c io.Closer) (*Parked, error) {
+	fd, err := dupIn(rc)
 	c.Close()
-	return fd, plain("park", err)
+	if err != nil {
+		return nil, plain("park", err)
+	}
+	return &Parked{FDs: []int{fd}}, nil
 }
 
 // dupIn returns another descriptor, close-on-exec, of what rc is of.
@@ -199,13 +205,7 @@ func oneFile(p *Parked, name string) (*os.File, error) {
 }
 
 // Park makes a tty a Parker.
-func (t *tty) Park() (*Parked, error) {
-	fd, err := t.park()
-	if err != nil {
-		return nil, err
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
+func (t *tty) Park() (*Parked, error) { return t.park() }
 
 func adoptPty(a Address, p *Parked) (Channel, error) {
 	if len(p.FDs) != 1 {

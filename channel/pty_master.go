@@ -187,7 +187,7 @@ func (m *master) AwaitWrite() error { return m.writeError(m.fdChannel.AwaitWrite
 // writeError tells the end of the session from Close.
 func (m *master) writeError(err error) error {
 	if err == net.ErrClosed && !m.isClosed() {
-		return &ioError{"write", syscall.EPIPE}
+		return errShut
 	}
 	return err
 }

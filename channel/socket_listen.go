@@ -40,11 +40,4 @@ func (l *socketListener) Close() error {
 }
 
 // Park makes it a Parker.
-func (l *socketListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.handle)
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
+func (l *socketListener) Park() (*Parked, error) { return parkIn(l.handle, l) }

@@ -81,8 +81,7 @@ func (s *socket) CloseWrite() error {
 
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
-	s.handle.in.rest()
-	return s.rest.begin(s.f, nil, wake)
+	return s.Attend(nil, wake)
 }
 
 // Attend makes a socket Attended, with TryRead.
