@@ -176,8 +176,8 @@ func (o *Outbox) park() (*Parked, error) {
 	o.under.SetWriteDeadline(time.Unix(1, 0)) // frees flush
 	o.flushing.Wait()
 	o.mu.Lock()
-	rest := o.rest
-	o.rest, o.err = nil, net.ErrClosed
+	left := o.left
+	o.left, o.err = nil, net.ErrClosed
 	if o.drained != nil {
 		close(o.drained)
 		o.drained = nil
@@ -186,10 +186,10 @@ func (o *Outbox) park() (*Parked, error) {
 	o.mu.Unlock()
 	parked, err := p.Park()
 	if err != nil {
-		o.kept.Store(int64(len(rest))) // the medium never will take it
+		o.kept.Store(int64(len(left))) // the medium never will take it
 		return nil, err
 	}
-	parked.Unsent = rest
+	parked.Unsent = left
 	return parked, nil
 }
 
@@ -257,7 +257,7 @@ func (p *serialPort) undecoded() []byte {
 	case p.marks.state != markNone:
 		b = append(b, 0xFF, 0)
 	}
-	return append(b, p.rest...)
+	return append(b, p.left...)
 }
 
 func adoptSerial(a Address, parked *Parked) (Channel, error) {
@@ -271,7 +271,7 @@ func adoptSerial(a Address, parked *Parked) (Channel, error) {
 		return nil, about(a, parked.Name, err)
 	}
 	p := newSerialPort(t, ioctls{t.f}, cfg)
-	p.held, p.rest = serialName(a), parked.Unread
+	p.held, p.left = serialName(a), parked.Unread
 	if c, err := p.drv.counters(); err == nil {
 		p.last = c
 	}

@@ -13,7 +13,7 @@ type socketListener struct {
 
 // Rest makes it a Rester, whose Read is Accept.
 func (l *socketListener) Rest(wake func()) bool {
-	l.handle.in.rest()
+	l.handle.in.ungate()
 	return l.rest.begin(l.handle, nil, wake)
 }
 

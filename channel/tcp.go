@@ -86,7 +86,7 @@ func (s *socket) Rest(wake func()) bool {
 
 // Attend makes a socket Attended, with TryRead.
 func (s *socket) Attend(try func() bool, wake func()) bool {
-	s.handle.in.rest()
+	s.handle.in.ungate()
 	return s.rest.begin(s.f, try, wake)
 }
 
