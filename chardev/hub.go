@@ -232,6 +232,7 @@ func (h *hub) finish(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.finishAt = h.hist.Head()
+	h.chargeLeaver(c)
 	if c.state == live {
 		h.toPump(c, leaving)
 	} else {
