@@ -52,12 +52,12 @@ type hub struct {
 	room     bell                      // a lagging client moved
 	line     atomic.Pointer[lineWatch] // see lineWatch; nil: there was nothing to note
 	writer   writer
-	denied   flood        // events of people who may not
-	came     flood        // events of clients that are attached
-	left     flood        // events of those that go
-	guests   [2]flood     // events of guests that come, and go
-	reopens  flood        // events of who has the device opened anew
-	posts    atomic.Int32 // requests that type
+	denied   flood                   // events of people who may not
+	came     flood                   // events of clients that are attached
+	left     flood                   // events of those that go
+	guests   atomic.Pointer[comings] // events of guests; nil: there was none
+	reopens  flood                   // events of who has the device opened anew
+	posts    atomic.Int32            // requests that type
 
 	parking atomic.Bool     // input that is not given to the device is for the daemon's successor
 	parked  *channel.Parked // the device's channel; set by the end of the session
@@ -92,7 +92,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}, guests: [2]flood{{most: crowdMost}, {most: crowdMost}}}
+	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
 	h.input.Store(&input)
 	return h
 }
