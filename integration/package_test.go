@@ -108,6 +108,7 @@ func (r *root) serves(meanwhile func()) {
 // what an operator wrote and the daemon keeps goes with the last only.
 func TestDebianPackage(t *testing.T) {
 	older, newer := packages(t)
+	checkConfigPage(t, older)
 	r := newRoot(t)
 	install := func(deb string) {
 		t.Helper()
@@ -176,6 +177,32 @@ func TestDebianPackage(t *testing.T) {
 	}
 	if left := r.does("sh", "-c", "ls /etc/systemd/system /etc/systemd/system/*.wants /var/lib/systemd/deb-systemd-helper-* | grep chardevd || true"); left != "" {
 		t.Errorf("left of the units: %q", left)
+	}
+}
+
+// checkConfigPage holds the page chardev.toml(5) of a package against what is in it: it
+// tells of all keys and options, and names only files that are there.
+func checkConfigPage(t *testing.T, deb string) {
+	t.Helper()
+	dir := folder(t)
+	run(t, "dpkg-deb", "-x", deb, dir)
+	page := run(t, "zcat", filepath.Join(dir, "usr/share/man/man5/chardev.toml.5.gz"))
+	for _, want := range []string{"on_lag", "rs485_before", "writer_idle"} {
+		if !strings.Contains(page, `\fB`+want+"\\fR\n") {
+			t.Errorf("chardev.toml(5) does not tell of %s", want)
+		}
+	}
+	if at := strings.Index(page, `\[la]`); at >= 0 {
+		t.Errorf("chardev.toml(5) has a link: %.80q", page[max(0, at-40):])
+	}
+	files := regexp.MustCompile(`/usr/share/doc/chardevd/[\w./]*\w`).FindAllString(page, -1)
+	if len(files) < 3 {
+		t.Errorf("chardev.toml(5) names the files %q", files)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+			t.Errorf("chardev.toml(5) names a file that is not there: %v", err)
+		}
 	}
 }
 
