@@ -30,6 +30,11 @@ func (c *console) info(events bool) Info {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
+	for _, hole := range h.holes() {
+		if hole.To > i.Oldest {
+			i.Holes = append(i.Holes, Hole(hole))
+		}
+	}
 	i.BytesOut = i.Offset - h.first
 	i.Clients = len(h.clients)
 	if h.writer.holder != nil {
