@@ -175,8 +175,9 @@ type Info struct {
 // given to bytes: at most so many are missing there, and mostly none. Who asks for so
 // many bytes of the past is given what was printed before as well.
 type Hole struct {
-	From int64 `json:"from"`
-	To   int64 `json:"to"` // of the next byte
+	From int64  `json:"from"`
+	To   int64  `json:"to"`  // of the next byte
+	Why  string `json:"why"` // in words
 }
 
 // Summary is one chardev as a list shows it, in the events of GET /api/v1/events.

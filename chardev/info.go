@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/journal"
 )
 
 // info is the chardev as the API shows it, with its events if they are wanted.
@@ -32,7 +33,7 @@ func (c *console) info(events bool) Info {
 	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
 	for _, hole := range h.holes() {
 		if hole.To > i.Oldest {
-			i.Holes = append(i.Holes, Hole(hole))
+			i.Holes = append(i.Holes, Hole{hole.From, hole.To, journal.HoleWhy})
 		}
 	}
 	i.BytesOut = i.Offset - h.first

@@ -107,7 +107,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         break;
       }
       case "gap":
-        remark(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
+        remark(m.text ? `at most ${size(m.size ?? 0)} are missing: ${m.text}` : `${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
       case "notice":
         remark(m.text ?? "");
