@@ -475,6 +475,7 @@ func TestAClientPassesOverAHole(t *testing.T) {
 		t.Fatalf("it goes on at %d, and %d were printed", start, printed)
 	}
 	b.print(1000)
+	await(t, "the bytes", func() bool { return b.hub.hist.Head() == start+1000 })
 	told := make(chan Message, 10)
 	far, c := b.attach(64<<10, 4000, func(c *client) {
 		c.onLag = "close"
