@@ -20,6 +20,17 @@ type flood struct {
 	since  moment // the beginning of the gapQuiet under way
 }
 
+// comings are events of those who come and go.
+type comings struct{ came, left flood }
+
+// guestEvents are those of guests, which only a device that listens has.
+func (h *hub) guestEvents() *comings {
+	if h.guests.Load() == nil {
+		h.guests.CompareAndSwap(nil, &comings{flood{most: crowdMost}, flood{most: crowdMost}})
+	}
+	return h.guests.Load()
+}
+
 const (
 	floodMost = 8
 	crowdMost = 64 // of comings and goings: a crowd is told one by one

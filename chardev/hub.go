@@ -52,11 +52,12 @@ type hub struct {
 	room     bell                      // a lagging client moved
 	line     atomic.Pointer[lineWatch] // see lineWatch; nil: there was nothing to note
 	writer   writer
-	denied   flood        // events of people who may not
-	came     flood        // events of clients that are attached
-	left     flood        // events of those that go
-	reopens  flood        // events of who has the device opened anew
-	posts    atomic.Int32 // requests that type
+	denied   flood                   // events of people who may not
+	came     flood                   // events of clients that are attached
+	left     flood                   // events of those that go
+	guests   atomic.Pointer[comings] // events of guests; nil: there was none
+	reopens  flood                   // events of who has the device opened anew
+	posts    atomic.Int32            // requests that type
 
 	parking atomic.Bool     // input that is not given to the device is for the daemon's successor
 	parked  *channel.Parked // the device's channel; set by the end of the session
@@ -232,6 +233,7 @@ func (h *hub) finish(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.finishAt = h.hist.Head()
+	h.chargeLeaver(c)
 	if c.state == live {
 		h.toPump(c, leaving)
 	} else {

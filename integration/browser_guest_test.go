@@ -64,7 +64,7 @@ func TestBrowserOfLinux(t *testing.T) {
 			continue
 		}
 		d.stops()
-		b.says("trying again")
+		b.says("reconnecting")
 		d.serve()
 	}
 	grows()

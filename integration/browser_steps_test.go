@@ -5,6 +5,7 @@ import (
 
 	empty "github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	cdp "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -77,6 +78,30 @@ func (b *browser) sleeps(meanwhile func()) {
 func (b *browser) network(on bool) {
 	b.t.Helper()
 	if _, err := chromedp.Call(b.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{Offline: !on, DownloadThroughput: -1, UploadThroughput: -1}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// scrolls moves what the terminal shows down by so many pixels, or up: with the wheel,
+// or on a phone with a finger.
+func (b *browser) scrolls(pixels float64) {
+	b.t.Helper()
+	if _, err := chromedp.Call(b.ctx, input.SynthesizeScrollGesture, input.SynthesizeScrollGestureParams{X: 150, Y: 300, YDistance: pixels, Speed: 4000}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// phone makes the tab one of a phone's, with a touch screen, or of a desk's again.
+func (b *browser) phone(on bool) {
+	b.t.Helper()
+	width := int64(1200)
+	if on {
+		width = 390
+	}
+	if _, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 800, DeviceScaleFactor: 1, Mobile: on}); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := chromedp.Call(b.ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: on}); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -64,11 +64,11 @@ func TestBrowserStays(t *testing.T) {
 		w.cut()
 		grows()
 		d.stops()
-		b.until("document.querySelector('.bar').textContent.includes('trying again')")
+		b.until("document.querySelector('.bar').textContent.includes('reconnecting')")
 		d.serve()
 		grows()
 	}
-	b.until("!document.querySelector('.bar').textContent.includes('trying again')")
+	b.until("!document.querySelector('.bar').textContent.includes('connecting')")
 
 	from, data, err := b.stream()
 	if err != nil {
@@ -96,7 +96,7 @@ func TestBrowserLooksBack(t *testing.T) {
 	b := startBrowser(t)
 	b.do(chromedp.Navigate(fmt.Sprintf("%s/c/vm?at=%d", site, 20000*line)))
 	b.shows("line 020001")
-	b.until("document.querySelector('.bar').textContent.includes('before the live end')")
+	b.until("document.querySelector('.bar').textContent.includes('in the past, ')")
 
 	// Up, above what came at first.
 	eventually(t, patience, func() error {

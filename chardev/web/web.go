@@ -35,6 +35,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // Handler serves the pages: "/", "/login", "/c/NAME" and what they load from
 // "/assets/". They may be shown to anybody, who then has to say to the API who he is.
+// At any other path a browser gets a page that says so and leads on.
 // Links in them are relative, so that they also work below a path of a proxy that
 // strips it.
 func Handler() http.Handler {
@@ -44,6 +45,7 @@ func Handler() http.Handler {
 	mux.Handle("GET /login", top)
 	mux.Handle("GET /c/{name}", page("../"))
 	mux.Handle("GET /favicon.ico", asset("icon.svg"))
+	mux.HandleFunc("GET /", missing)
 	files, err := fs.ReadDir(dist, "dist")
 	if err != nil {
 		panic(err) // it is embedded
@@ -73,13 +75,43 @@ var kinds = map[string]string{
 }
 
 // page serves the one document, whose links are relative to root.
-func page(root string) http.Handler {
+func page(root string) http.Handler { return newContent(kinds[".html"], document(root)) }
+
+func document(root string) []byte {
 	data, err := dist.ReadFile("dist/index.html")
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	data = bytes.Replace(data, []byte(`<base href="./">`), []byte(`<base href="`+root+`">`), 1)
-	return newContent(kinds[".html"], data)
+	return bytes.Replace(data, []byte(`<base href="./">`), []byte(`<base href="`+root+`">`), 1)
+}
+
+// missing answers that nothing is at a path: with the one document, which says it in
+// the pages' own look, to whoever wants one, and with a line of text to others.
+func missing(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Vary", "Accept")
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.NotFound(w, r)
+		return
+	}
+	root := strings.Repeat("../", strings.Count(r.URL.EscapedPath(), "/")-1)
+	if root == "" {
+		root = "./"
+	}
+	h.Set("Content-Type", kinds[".html"])
+	guard(h)
+	w.WriteHeader(http.StatusNotFound)
+	w.Write(document(root)) // a HEAD's is dropped by the server
+}
+
+// guard says what a browser may do with an answer.
+func guard(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-cache") // it is asked each time whether it is still this one
 }
 
 // A content is something that is served as it is.
@@ -111,12 +143,7 @@ func newContent(kind string, data []byte) *content {
 func (c *content) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", c.kind)
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "no-cache") // it is asked each time whether it is still this one
+	guard(h)
 	h.Set("Vary", "Accept-Encoding")
 	body, etag := c.data, c.etag
 	if acceptsGzip(r) {

@@ -51,6 +51,25 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// Where nothing is, a browser gets a page whose links lead to where something is, and
+// others get a line.
+func TestMissing(t *testing.T) {
+	for path, base := range map[string]string{"/nope": "./", "/c/": "../", "/c/vm1/more": "../../", "/a%2Fb": "./", "/assets/nope": "../"} {
+		a := get(t, path, "Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+		body, err := io.ReadAll(a.Body)
+		if err != nil || a.StatusCode != 404 || !strings.Contains(string(body), `<base href="`+base+`">`) {
+			t.Errorf("%s: %s, %v, has not the base %s: %s", path, a.Status, err, base, body)
+		}
+		if got := a.Header.Get("Content-Security-Policy"); got != policy {
+			t.Errorf("%s: the policy is %q", path, got)
+		}
+		a = get(t, path, "Accept", "*/*")
+		if body, err := io.ReadAll(a.Body); err != nil || a.StatusCode != 404 || string(body) != "404 page not found\n" {
+			t.Errorf("%s, asked by no browser: %s, %v, %q", path, a.Status, err, body)
+		}
+	}
+}
+
 // Whatever is served says what a browser may do with it, and nothing may run or be
 // drawn that is not a file of this host.
 func TestPolicy(t *testing.T) {

@@ -3,40 +3,49 @@
 
 import { h, say } from "./dom";
 
-export interface Saying {
+// A State is how it is. It stands as long as it is so, whatever is remarked meanwhile.
+export interface State {
   kind: "good" | "calm" | "warn" | "bad";
   text: string;
   action?: { label: string; do: () => void };
 }
 
-const shown = 8000; // ms that a remark stays
+const shown = 6000; // ms that a remark stays
 
 export class Bar {
   private readonly text = h("span", { class: "text", role: "status", "aria-live": "polite" });
+  private readonly said = h("span", { class: "said", role: "status", "aria-live": "polite" });
   private readonly action = h("button", { class: "quiet", hidden: true, onclick: () => { this.does?.(); this.left(); } });
   private readonly right = h("span", { class: "right" });
-  readonly element = h("footer", { class: "bar" }, h("span", { class: "dot", "aria-hidden": "true" }), this.text, this.action, this.right);
+  readonly element = h("footer", { class: "bar" }, h("span", { class: "dot", "aria-hidden": "true" }), this.text, this.said, this.action, this.right);
   private does: (() => void) | undefined;
-  private standing: Saying = { kind: "calm", text: "" };
   private timer = 0;
 
   // left is called when its button was pressed, which may be there no longer.
   constructor(private readonly left: () => void) {}
 
   // stand shows how it is, until that is another.
-  stand(saying: Saying): void {
-    this.standing = saying;
-    if (!this.timer || saying.kind === "bad") this.show(saying);
+  stand(state: State): void {
+    this.element.dataset["kind"] = state.kind;
+    say(this.text, state.text);
+    this.does = state.action?.do;
+    this.action.hidden = !state.action;
+    say(this.action, state.action?.label ?? "");
   }
 
-  // remark shows for a while what happened.
-  remark(text: string, kind: Saying["kind"] = "warn"): void {
+  // remark says for a while what was done, and trouble what was not, or went wrong.
+  remark(text: string): void {
+    this.tell(text, false);
+  }
+
+  trouble(text: string): void {
+    this.tell(text, true);
+  }
+
+  // hush takes back what was said: it was about what is over.
+  hush(): void {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => {
-      this.timer = 0;
-      this.show(this.standing);
-    }, shown);
-    this.show({ kind, text });
+    say(this.said, "");
   }
 
   note(text: string): void {
@@ -47,11 +56,10 @@ export class Bar {
     clearTimeout(this.timer);
   }
 
-  private show(saying: Saying): void {
-    this.element.dataset["kind"] = saying.kind;
-    say(this.text, saying.text);
-    this.does = saying.action?.do;
-    this.action.hidden = !saying.action;
-    say(this.action, saying.action?.label ?? "");
+  private tell(text: string, trouble: boolean): void {
+    this.hush();
+    this.said.classList.toggle("trouble", trouble);
+    say(this.said, text);
+    this.timer = window.setTimeout(() => this.hush(), shown);
   }
 }

@@ -54,8 +54,9 @@ export class Keyboard {
     return this.holder ? `${person(this.holder.who)} has the keyboard` : "take the keyboard to type";
   }
 
-  get holderID(): string {
-    return this.holder?.client ?? "";
+  // mayType is whether it is possible at all to type here, with the keyboard or without.
+  get mayType(): boolean {
+    return this.mode === "read-write" && this.input !== "off";
   }
 
   // changed says that the keyboard came here, or went.
@@ -104,11 +105,11 @@ export class Keyboard {
     this.main.disabled = !exclusive && !login;
     this.main.hidden = this.input === "shared" && this.mode === "read-write";
     this.other.hidden = !exclusive || !this.holder || (this.you === "has" && !this.asked.length);
-    this.element.hidden = this.main.hidden && this.other.hidden;
+    this.element.hidden = this.mode === "" || (this.main.hidden && this.other.hidden);
     say(this.other, this.you === "has" ? "Release" : "Take it away");
     this.main.title = this.why;
     if (login) say(this.main, "Log in to type");
-    else if (this.mode !== "read-write") say(this.main, this.mode ? "Read only" : "…");
+    else if (this.mode !== "read-write") say(this.main, "Read only");
     else if (this.input === "off") say(this.main, "No input");
     else if (this.you === "has") say(this.main, this.asked[0] ? `Give it to ${person(this.asked[0].who)}` : "Release the keyboard");
     else if (this.you === "asked") say(this.main, `Asked ${person(this.holder?.who ?? "")}…`);

@@ -5,7 +5,7 @@ import { h } from "./dom";
 // Their order is that of a keyboard's corner; what an arrow sends depends on the mode
 // that the console has asked for (DECCKM).
 const keys: { label: string; name: string; text: string; cursor?: string }[] = [
-  { label: "Esc", name: "Escape", text: "\x1b" },
+  { label: "Esc", name: "Esc", text: "\x1b" },
   { label: "Tab", name: "Tab", text: "\t" },
   { label: "←", name: "Left", text: "", cursor: "D" },
   { label: "↓", name: "Down", text: "", cursor: "B" },

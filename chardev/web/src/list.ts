@@ -34,10 +34,11 @@ export function list(go: (path: string) => void): View {
   const filter = h("input", { type: "search", id: "filter", placeholder: "Filter", "aria-label": "Filter the consoles", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
   const summary = h("p", { class: "summary", role: "status" }, "…");
   const groups = h("div", { class: "groups" });
+  const columns = h("p", { class: "columns", hidden: true }, ...[["name", "Console"], ["state", "State"], ["last", "Last line"], ["when", "Printed"], ["people", "Who is there"]].map(([column, label]) => h("span", { class: column! }, label!)));
   const notice = h("p", { class: "notice", role: "status", hidden: true });
   const element = h("main", { class: "list" },
     h("header", {}, h("h1", {}, "Consoles"), summary, account(until.signal, go), filter),
-    notice, groups,
+    notice, columns, groups,
     h("footer", {}, h("span", {}, h("kbd", {}, "/"), " filter"), h("span", {}, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move"), h("span", {}, h("kbd", {}, "Enter"), " open")));
 
   function makeRow(info: Summary): Row {
@@ -109,6 +110,7 @@ export function list(go: (path: string) => void): View {
     if (down) parts.push(`${down} not up`);
     say(summary, parts.join(" · "));
     notice.hidden = rows.size > 0 && shown > 0;
+    columns.hidden = !notice.hidden;
     if (!rows.size) say(notice, "No console is here that you may read.");
     else if (!shown) say(notice, "No console fits.");
   }

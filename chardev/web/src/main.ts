@@ -5,6 +5,7 @@ import { root, unauthorized } from "./api";
 import { type View, h } from "./dom";
 import { list } from "./list";
 import { login } from "./login";
+import { missing } from "./missing";
 
 let view: View | undefined;
 let shown = 0; // how often a view was asked for: the last one counts
@@ -20,11 +21,12 @@ export function go(path: string, how: "push" | "replace" = "push"): void {
 async function make(): Promise<View> {
   const path = decodeURIComponent(location.pathname.slice(root.pathname.length));
   if (path === "login") return login(go);
-  if (path.startsWith("c/")) {
+  const name = /^c\/([^/]+)$/.exec(path)?.[1];
+  if (name) {
     const { terminal } = await import("./terminal"); // it is most of the weight
-    return terminal(path.slice(2), new URLSearchParams(location.search), go);
+    return terminal(name, new URLSearchParams(location.search), go, () => put(missing(`There is no console ${name}`)));
   }
-  return list(go);
+  return path === "" ? list(go) : missing(`There is nothing at /${path}`);
 }
 
 async function show(): Promise<void> {
@@ -34,6 +36,10 @@ async function show(): Promise<void> {
     next.leave();
     return;
   }
+  put(next);
+}
+
+function put(next: View): void {
   view?.leave();
   view = next;
   document.body.replaceChildren(next.element);

@@ -13,6 +13,7 @@ export interface Owner {
   sender: Sender;
   serial(): boolean; // whether its device has a line
   remark(text: string): void;
+  trouble(text: string): void;
   sendSize(): void;
   link(): string; // to the place that is shown
   focus(): void;
@@ -44,7 +45,7 @@ export function menu(o: Owner): { button: HTMLElement; panel: HTMLElement } {
       await request("POST", url(chardev(o.name, "reconnect")));
       o.remark("the device is opened anew");
     } catch (e) {
-      o.remark((e as Error).message);
+      o.trouble((e as Error).message);
     }
   };
 
@@ -61,8 +62,8 @@ export function menu(o: Owner): { button: HTMLElement; panel: HTMLElement } {
       item("Copy what is selected, or shown", () => copyShown(o)),
       item("Copy a link to this place", () => copied(o.link()).then((did) => did && o.remark("the link is copied"))),
       h("hr"),
-      item("Send a break", () => sendBreak(o.name, o.remark)),
-      o.serial() ? item("Serial line…", () => lineDialog(o.name, o.remark)) : "",
+      item("Send a break", () => sendBreak(o.name, o.remark, o.trouble)),
+      o.serial() ? item("Serial line…", () => lineDialog(o.name, o.remark, o.trouble)) : "",
       item("Open the device anew", () => reopen()),
       h("hr"),
       download("Download the log as text", "text", "txt"),

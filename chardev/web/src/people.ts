@@ -5,7 +5,7 @@ import { ask, h, say } from "./dom";
 import { ago, person, size } from "./words";
 
 export class People {
-  readonly button = h("button", { popovertarget: "people", class: "quiet" }, "…");
+  readonly button = h("button", { popovertarget: "people", class: "quiet", hidden: true });
   readonly panel = h("div", { id: "people", popover: "auto", class: "panel", role: "dialog", "aria-label": "Who is here" });
   private known = 0;
 
@@ -24,7 +24,8 @@ export class People {
   }
 
   paint(): void {
-    say(this.button, this.known === 1 && this.me() ? "Only you" : this.known ? `${this.known} here` : "…");
+    this.button.hidden = !this.known;
+    say(this.button, this.known === 1 && this.me() ? "Only you" : this.known ? `${this.known} here` : "");
   }
 
   private async load(): Promise<void> {

@@ -180,7 +180,8 @@ export class Reader implements Hearer {
   async back(): Promise<void> {
     if (!this.past) {
       this.pause(false);
-      this.screen.term.scrollToBottom();
+      await this.screen.goToEnd();
+      this.watcher.changed();
       return;
     }
     await this.alone("the live end", async () => {

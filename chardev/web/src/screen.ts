@@ -232,15 +232,24 @@ export class Screen {
       await this.goTo(Math.max(0, target.line - to.below));
       if (to.flag) this.flag(target, "here", to.flag);
     } else {
-      await this.goTo(this.term.buffer.active.baseY);
+      await this.goToEnd();
     }
   }
 
-  // goTo scrolls to a row. The terminal learns how much it has to scroll in only when
-  // it paints, and goes no further before.
-  async goTo(row: number): Promise<void> {
-    for (let tries = 0; tries < 5 && (tries === 0 || this.top !== row); tries++) {
-      this.term.scrollToLine(row);
+  // goTo scrolls to a row, and goToEnd to the newest line.
+  goTo(row: number): Promise<void> {
+    return this.scroll(() => this.term.scrollToLine(row), () => this.top === row);
+  }
+
+  goToEnd(): Promise<void> {
+    return this.scroll(() => this.term.scrollToBottom(), () => this.atBottom);
+  }
+
+  // scroll tries again where it takes that: the terminal learns how much it has to
+  // scroll in only when it paints, and goes no further before.
+  private async scroll(by: () => void, there: () => boolean): Promise<void> {
+    for (let tries = 0; tries < 5 && (tries === 0 || !there()); tries++) {
+      by();
       await new Promise<void>((painted) => {
         const late = setTimeout(painted, 100); // a tab that nobody sees paints nothing
         requestAnimationFrame(() => {
@@ -283,9 +292,11 @@ export class Screen {
 
   fit(): void {
     if (this.size !== "fit") return;
-    const bottom = this.atBottom;
+    const { viewportY, baseY, cursorY } = this.term.buffer.active;
+    const top = this.atBottom ? undefined : this.term.registerMarker(viewportY - baseY - cursorY);
     this.fitting.fit();
-    if (bottom) this.term.scrollToBottom();
+    if (!top) this.term.scrollToBottom();
+    else void this.goTo(Math.max(0, top.line)).then(() => top.dispose()); // what is read stays in its place
   }
 }
 

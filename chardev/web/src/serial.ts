@@ -3,17 +3,17 @@
 import { type Line, chardev, get, request, url } from "./api";
 import { ask, h, say } from "./dom";
 
-export async function sendBreak(name: string, trouble: (text: string) => void): Promise<void> {
+export async function sendBreak(name: string, remark: (text: string) => void, trouble: (text: string) => void): Promise<void> {
   try {
     await request("POST", url(chardev(name, "break")));
-    trouble("a break was sent");
+    remark("a break was sent");
   } catch (e) {
     trouble((e as Error).message);
   }
 }
 
 // lineDialog shows how the line is, and changes it.
-export async function lineDialog(name: string, trouble: (text: string) => void): Promise<void> {
+export async function lineDialog(name: string, remark: (text: string) => void, trouble: (text: string) => void): Promise<void> {
   let line: Line;
   try {
     line = await get<Line>(chardev(name, "line"));
@@ -49,7 +49,7 @@ export async function lineDialog(name: string, trouble: (text: string) => void):
   if (!Object.keys(change).length) return;
   try {
     const now = await (await request("PATCH", url(chardev(name, "line")), { body: change })).json() as Line;
-    trouble(`the line is ${now.baud ?? "?"} ${now.mode ?? ""} ${now.flow ?? ""}`);
+    remark(`the line is ${now.baud ?? "?"} ${now.mode ?? ""} ${now.flow ?? ""}`);
   } catch (e) {
     trouble((e as Error).message);
   }

@@ -33,7 +33,7 @@ export type Link =
   | { state: "connecting" }
   | { state: "open" }
   | { state: "waiting"; why: string; until: number } // until it tries again, in ms since 1970
-  | { state: "ended"; why: string };
+  | { state: "ended"; why: string; missing: boolean }; // missing: there is no such console
 
 export interface Hearer {
   link(link: Link): void;
@@ -78,6 +78,8 @@ export class Stream {
     const options = { signal: this.over.signal };
     window.addEventListener("online", () => this.hurry(), options);
     window.addEventListener("offline", () => this.drop("the network is gone"), options);
+    // A browser may keep a page that was left, with its connection, to show it again.
+    window.addEventListener("pagehide", () => this.drop("the page was left"), options);
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;
       if (this.socket) void this.check(); // it may have died while the tab slept
@@ -226,7 +228,7 @@ export class Stream {
     this.probe = 0;
     if (this.done) return;
     if (bye && bye.code !== "stopping") {
-      this.end(bye.text ?? "the daemon ended it");
+      this.end(bye.text ?? "the daemon ended it", false);
       return;
     }
     if (Date.now() - this.opened > lived) this.wait = retryMin;
@@ -235,7 +237,7 @@ export class Stream {
       const refused = await this.asked();
       if (this.done || this.socket) return;
       if (refused && refused.status > 0 && refused.status < 500) {
-        this.end(refused.message);
+        this.end(refused.message, refused.status === 404);
         return;
       }
       if (refused?.status === 0) why = refused.message;
@@ -249,9 +251,9 @@ export class Stream {
     this.timer = window.setTimeout(() => this.connect(), pause);
   }
 
-  private end(why: string): void {
+  private end(why: string, missing: boolean): void {
     this.done = true;
-    this.hearer.link({ state: "ended", why });
+    this.hearer.link({ state: "ended", why, missing });
   }
 
   // asked asks for the console, and returns why that was refused.

@@ -2,7 +2,7 @@
 // each other.
 
 import { type Info, chardev, get, root } from "./api";
-import { Bar, type Saying } from "./bar";
+import { Bar, type State } from "./bar";
 import { Until, type View, h, say } from "./dom";
 import { type Summary, watch } from "./events";
 import { Find } from "./find";
@@ -20,13 +20,16 @@ import { clock, size } from "./words";
 
 const bytes = new TextEncoder();
 
-export function terminal(name: string, query: URLSearchParams, go: (path: string) => void): View {
+// terminal shows a console; missing is called if there is none of that name.
+export function terminal(name: string, query: URLSearchParams, go: (path: string) => void, missing: () => void): View {
   document.title = name + " · Consoles";
   const until = new Until();
   const host = h("div", { class: "screen" });
   const screen = new Screen(host, preferences);
   const bar = new Bar(() => screen.term.focus());
   const remark = (text: string) => bar.remark(text);
+  // The daemon names the console in what it tells; here it is clear which one.
+  const trouble = (text: string) => bar.trouble(text.startsWith(name + ": ") ? text.slice(name.length + 2) : text);
   const at = query.get("at");
   let client = "";
   let device: { state: string; why: string; since: Date } = { state: "up", why: "", since: new Date() };
@@ -38,12 +41,12 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   function type(text: string | Uint8Array): boolean {
     if (reader.past) {
       void reader.back();
-      remark("back at the live end; what was typed was not sent");
+      trouble("back at the live end; what was typed was not sent");
       return false;
     }
-    const why = keyboard.why || (device.state !== "up" ? "the device is down" : "");
-    if (why || !reader.stream.send(typeof text === "string" ? bytes.encode(text) : text)) {
-      if (Date.now() - refused > 1000) remark("not sent: " + (why || "there is no connection"));
+    const { why } = keyboard;
+    if (why || device.state !== "up" || !reader.stream.send(typeof text === "string" ? bytes.encode(text) : text)) {
+      if (Date.now() - refused > 1000) trouble(why ? "not sent: " + why : "not sent"); // how it is says the rest
       refused = Date.now();
       return false;
     }
@@ -51,7 +54,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     return true;
   }
 
-  const reader: Reader = new Reader(name, screen, at !== null && /^\d+$/.test(at) ? Number(at) : undefined, { changed, message, trouble: remark });
+  const reader: Reader = new Reader(name, screen, at !== null && /^\d+$/.test(at) ? Number(at) : undefined, { changed, message, trouble });
   const focus = () => screen.term.focus();
   const keyboard = new Keyboard({
     anonymous: () => who !== undefined && !known(who),
@@ -59,14 +62,14 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     tell: (m) => reader.stream.tell(m), changed, remark, focus,
   });
   const keys = new Keys((text) => type(text), () => screen.term.modes.applicationCursorKeysMode);
-  const people = new People(name, () => client, remark);
+  const people = new People(name, () => client, trouble);
   const sender = new Sender({ type, waiting: () => reader.stream.waiting, report: remark }, (text) => screen.term.paste(text));
   const find = new Find(name, screen, (offset, flag) => void reader.jump(offset, flag), focus);
-  const more = menu({ name, screen, sender, remark, focus, serial: () => info !== undefined && (info.line !== undefined || /(^|\+)rfc2217[:+]/.test(info.device)), sendSize, link: () => linkHere().href });
+  const more = menu({ name, screen, sender, remark, trouble, focus, serial: () => info !== undefined && (info.line !== undefined || /(^|\+)rfc2217[:+]/.test(info.device)), sendSize, link: () => linkHere().href });
   screen.mayAnswer = () => keyboard.why === "" && reader.stream.open && document.hasFocus();
 
   const state = h("span", { class: "state" });
-  const pause = h("button", { class: "quiet", "aria-pressed": "false", title: "Hold the screen still", onclick: () => reader.past ? void reader.back() : reader.pause(!reader.paused) }, "Pause");
+  const pause = h("button", { class: "quiet", "aria-pressed": "false", title: "Hold the screen still", onclick: () => past ? void reader.back() : reader.pause(!reader.paused) }, "Pause");
   const header = h("header", { class: "top" },
     h("a", { href: root.href, class: "back", "aria-label": "All consoles" }, "‹"),
     h("h1", {}, name), state, h("span", { class: "space" }),
@@ -74,6 +77,10 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     h("button", { class: "quiet", "aria-keyshortcuts": "Control+Shift+F", title: "Find (Ctrl+Shift+F)", onclick: () => find.open() }, "Find"),
     pause, more.button, people.panel, more.panel);
   const element = h("main", { class: "terminal" }, header, find.element, host, keys.element, bar.element);
+
+  // inPast is whether the live end is out of sight, and past what was shown of that.
+  let past = false;
+  const inPast = () => reader.past || !screen.atBottom;
 
   // sendSize tells a device that has a window how large this one is; a guest behind a
   // serial line has to be told by typing.
@@ -97,23 +104,25 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         client = m.client ?? "";
         people.paint();
         if (m.state) device = { state: m.state, why: "", since: device.since };
-        if (m.text) remark(m.text);
+        changed();
+        if (m.text) trouble(m.text);
         void begun();
         break;
       case "device": {
-        const state = m.state ?? "";
-        if (state === "up" && device.state !== "up") bar.remark("the device is back", "good");
-        device = { state, why: m.text ?? "", since: new Date() };
+        const back = m.state === "up" && device.state !== "up";
+        device = { state: m.state ?? "", why: m.text ?? "", since: new Date() };
+        changed();
+        if (back) remark("the device is back");
         break;
       }
       case "gap":
-        remark(m.text ? `at most ${size(m.size ?? 0)} are missing: ${m.text}` : `${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
+        if (m.text) remark(`at most ${size(m.size ?? 0)} are missing: ${m.text}`);
+        else trouble(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
       case "notice":
-        remark(m.text ?? "");
+        trouble(m.text ?? "");
         break;
     }
-    changed();
   }
 
   async function begun(): Promise<void> {
@@ -128,14 +137,14 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     changed();
   }
 
-  // saying is how it is, the worst first.
-  function saying(): Saying {
+  // standing is how it is, the worst first.
+  function standing(): State {
     const { link_: link } = reader;
     switch (link.state) {
       case "ended":
         return { kind: "bad", text: link.why, action: { label: "Attach again", do: () => reader.stream.again() } };
       case "waiting":
-        return { kind: "warn", text: link.why + "; trying again", action: { label: "Now", do: () => reader.stream.hurry() } };
+        return { kind: "warn", text: "reconnecting: " + link.why, action: { label: "Now", do: () => reader.stream.hurry() } };
       case "connecting":
         return { kind: "warn", text: "connecting…" };
     }
@@ -144,19 +153,26 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       return { kind: "warn", text: what + (device.why ? ": " + device.why : "") };
     }
     if (reader.loading) return { kind: "calm", text: "reading the log…" };
-    const back = { label: "Back to live", do: () => void reader.back() };
-    if (reader.past) return { kind: "calm", text: `the past: ${size(Math.max(0, reader.stream.next - screen.held.end))} before the live end`, action: back };
+    if (past) {
+      const before = reader.past ? `, ${size(Math.max(0, reader.stream.next - screen.held.end))} back` : "";
+      return { kind: "calm", text: "in the past" + before, action: { label: "To the live end", do: () => void reader.back() } };
+    }
     if (reader.paused) return { kind: "calm", text: `paused${reader.waiting ? ": more is there" : ""}`, action: { label: "Go on", do: () => reader.pause(false) } };
     return { kind: "good", text: "live" };
   }
 
   function changed(): void {
     if (until.signal.aborted) return;
-    bar.stand(saying());
-    const up = reader.link_.state === "open" ? device.state : "opening";
+    const { link_: link } = reader;
+    if (link.state === "ended" && link.missing && !client) return missing();
+    past = inPast();
+    bar.stand(standing());
+    const up = link.state === "open" ? device.state : "opening";
+    if (up !== element.dataset["state"]) bar.hush();
     element.dataset["state"] = up;
+    keys.element.hidden = !keyboard.mayType;
     say(state, up === "up" ? "" : up === "down" ? "down" : "reconnecting");
-    say(pause, reader.past ? "Live" : reader.paused ? "Go on" : "Pause");
+    say(pause, past ? "Live" : reader.paused ? "Go on" : "Pause");
     pause.setAttribute("aria-pressed", String(reader.paused));
     bar.note(`${screen.term.cols}×${screen.term.rows}`);
   }
@@ -171,6 +187,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     // What scrolls, and by whom, the terminal tells only when it has happened.
     let top = screen.atTop;
     const scrolled = () => {
+      if (inPast() !== past) changed();
       const now = screen.atTop;
       if (now && !top) void reader.older();
       top = now;
