@@ -17,8 +17,8 @@ func newAdd() *cobra.Command {
 	cmd, daemon := newKeep((*control.Client).Add)
 	cmd.Use = "add NAME --device ADDRESS"
 	cmd.Short = "Add a chardev while the daemon runs"
-	cmd.Long = `Add a chardev while the daemon runs. It is kept in conf.d/NAME.toml beside the config
-file, whose include must cover that, so it is there after a restart too.
+	cmd.Long = `Add a chardev while the daemon runs. It is kept in conf.d/NAME.toml beside the
+config file, whose include must cover that, so it is there after a restart too.
 
 ` + keepForms
 	cmd.Example = `  chardevd add vm9 --device unix:/run/qemu/vm9.serial
@@ -32,8 +32,8 @@ func newReplace() *cobra.Command {
 	cmd, daemon := newKeep((*control.Client).Replace)
 	cmd.Use = "replace NAME --device ADDRESS"
 	cmd.Short = "Replace a chardev that was added"
-	cmd.Long = `Replace a chardev that "chardevd add" has added by another one of its name. What is the
-same of both stays: its history and, if their frontend does, its clients.
+	cmd.Long = `Replace a chardev that "chardevd add" has added by another one of its name. What
+is the same of both stays: its history and, if their frontend does, its clients.
 
 ` + keepForms
 	cmd.Example = `  chardevd replace vm9 --device unix:/run/qemu/vm9.serial --set input=exclusive`
@@ -42,10 +42,10 @@ same of both stays: its history and, if their frontend does, its clients.
 	return cmd
 }
 
-const keepForms = `A device and a frontend are an address, or a table as in the config file. --set gives
-any other key of [[chardev]]; its value is as in the config file, but that a text needs no
-quotes. Paths are whole ones. exec:, command:, file:, pipe:, stdio: and fd: are for
-the config file alone.`
+const keepForms = `A device and a frontend are an address, or a table as in the config file. --set
+gives any other key of [[chardev]]; its value is as in the config file, but that
+a text needs no quotes. Paths are whole ones. exec:, command:, file:, pipe:,
+stdio: and fd: are for the config file alone.`
 
 // newKeep is what add and replace have in common; do has the daemon do it.
 func newKeep(do func(*control.Client, context.Context, chardev.ChardevRequest) (chardev.Changes, error)) (*cobra.Command, *daemonFlags) {
@@ -142,8 +142,9 @@ func newRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a chardev that was added",
-		Long: `Remove a chardev that "chardevd add" has added. Its clients are told and cut. Its
-journal stays in the state folder, and goes on if one of that name is added again.`,
+		Long: `Remove a chardev that "chardevd add" has added. Its clients are told and cut.
+Its journal stays in the state folder, and goes on if one of that name is added
+again.`,
 		Example:           `  chardevd remove vm9`,
 		Args:              wants("the NAME of a chardev"),
 		ValidArgsFunction: daemon.completeName,

@@ -32,8 +32,9 @@ count at the start of a line only:
   ~g  give it to who asked first
   ~W  let go of it; if somebody else has it, take it by force
 
-The last three are for consoles with input = "exclusive", where one at a time types:
-who types while nobody has the input has it. All who are attached are told who has it.
+The last three are for consoles with input = "exclusive", where one at a time
+types: who types while nobody has the input has it. All who are attached are
+told who has it.
 
 When the daemon goes away, attach waits for it and goes on where it was, without
 a byte lost or twice as far as the daemon still has them; keys typed meanwhile
@@ -41,9 +42,9 @@ are dropped with a bell.
 
 Without a terminal on stdin, what comes from there is sent as it is, and its end
 ends attach when the console has had it and a second to answer. With --read-only
-stdin is not touched, so only a signal ends attach, or that nobody reads its stdout
-any more. Only the console's bytes go to stdout; what chardevd has to say goes to
-stderr.`,
+stdin is not touched, so only a signal ends attach, or that nobody reads its
+stdout any more. Only the console's bytes go to stdout; what chardevd has to say
+goes to stderr.`,
 		Example: `  chardevd attach demo
   chardevd attach demo --read-only --since -64KiB
   chardevd attach demo -e ^]
@@ -69,7 +70,7 @@ stderr.`,
 	f.VarP(&o.escape, "escape", "e", "the escape character: one character, ^X for a control character, or none")
 	f.BoolVarP(&o.readOnly, "read-only", "r", false, "send nothing of what is typed; escapes still work")
 	f.Var(&o.since, "since", "begin at this PLACE, like -64KiB, 5m, 200lines, start, or end;\n\"chardevd log --help\" tells them all")
-	f.DurationVar(&o.wait, "wait", 0, "how long to wait for the daemon and the chardev to be there, like 10s")
+	f.DurationVar(&o.wait, "wait", 0, "wait for this `DURATION`, like 10s, for the daemon and the chardev to be there")
 	daemon.add(cmd)
 	return cmd
 }

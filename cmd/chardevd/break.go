@@ -17,9 +17,9 @@ func newBreak() *cobra.Command {
 		Use:   "break NAME [DURATION]",
 		Short: "Send a break to a console's device",
 		Long: fmt.Sprintf(`Send a break to a console's device: the line held at space, for 250ms or the
-DURATION, which is at most %v. It ends when the break is over. Over telnet a break
-has no length; RFC 2217 and serial ports have one. Whoever types on the console,
-this may; the daemon's log says who did it.`, chardev.MaxBreak),
+DURATION, which is at most %v. It ends when the break is over. Over telnet a
+break has no length; RFC 2217 and serial ports have one. Whoever types on the
+console, this may; the daemon's log says who did it.`, chardev.MaxBreak),
 		Example: `  chardevd break router
   chardevd break router 500ms`,
 		Args:              breakArgs(&length),

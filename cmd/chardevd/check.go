@@ -19,15 +19,16 @@ func newCheck() *cobra.Command {
 		Short: "Check a config file without starting anything",
 		Long: `Check a config file and every file that it names. All mistakes are printed at
 once, each as file:line:column: message, and the exit code is 1; otherwise what
-is accepted but to be seen to (a certificate that expires soon) or without effect
-yet is printed the same way, and "ok". Of each [[discover]] it tells what is there now.
+is accepted but to be seen to (a certificate that expires soon) or without
+effect yet is printed the same way, and "ok". Of each [[discover]] it tells what
+is there now.
 
-With --who and --on it tells instead what somebody may do on a chardev, and which of
-the [[access]] rules says so. NAME is as rules have it: unix:alice, cert:CN=alice,
-san:alice.example.org, user:, group:, token:, or anyone for one of whom nothing is
-known. The groups of a user of this host, of a user and of a token are added; who has
-several names is told by several --who. At the control socket root, and the daemon's own user, may do
-everything besides.`,
+With --who and --on it tells instead what somebody may do on a chardev, and
+which of the [[access]] rules says so. NAME is as rules have it: unix:alice,
+cert:CN=alice, san:alice.example.org, user:, group:, token:, or anyone for one
+of whom nothing is known. The groups of a user of this host, of a user and of a
+token are added; who has several names is told by several --who. At the control
+socket root, and the daemon's own user, may do everything besides.`,
 		Example: `  chardevd check
   chardevd check -c /etc/chardevd/chardev.toml
   chardevd check --who unix:alice --on vm1`,

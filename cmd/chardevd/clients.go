@@ -18,9 +18,9 @@ func newClients() *cobra.Command {
 		Long: `List who is attached to a console: through which frontend and since when, how
 many bytes each typed (IN) and was given (OUT), how far it is behind the newest
 byte (LAG), how many bytes it could not have (LOST), and how many that it typed
-were not taken (REFUSED). Where one at a time types, MODE says who has the input, and
-who asks for it. Of a pass-through stream it lists who uses it; IN is what came from
-there and went to the other side, OUT what went back.`,
+were not taken (REFUSED). Where one at a time types, MODE says who has the
+input, and who asks for it. Of a pass-through stream it lists who uses it; IN is
+what came from there and went to the other side, OUT what went back.`,
 		Example: `  chardevd clients demo
   chardevd clients demo --json`,
 		Args:              wants("the NAME of a chardev"),

@@ -15,10 +15,10 @@ func newImport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import COMMAND",
 		Short: "Make a config of that of QEMU, libvirt or ser2net",
-		Long: `Make a config of that of another program. It is printed: it is a config file as it is,
-or goes into one, or beside it into a folder that its include covers. What there is to know
-besides is told on stderr. What can not be had is refused, all at once, each with its place,
-and then nothing is printed.`,
+		Long: `Make a config of that of another program. It is printed: it is a config file as
+it is, or goes into one, or beside it into a folder that its include covers.
+What there is to know besides is told on stderr. What can not be had is refused,
+all at once, each with its place, and then nothing is printed.`,
 		Args: whichCommand,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args never lets it
 	}

@@ -11,10 +11,11 @@ func newImportLibvirt() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "libvirt FILE|-",
 		Short: "Make a config of a libvirt domain",
-		Long: `Make a config of the XML of a libvirt domain: of its serial, console, channel and
-parallel devices. What is printed is each one's peer, as with chardevd import qemu: it dials
-where the domain listens, and listens where the domain dials. The ttys of type='pty' have a
-name only while the domain runs, which its XML tells then.`,
+		Long: `Make a config of the XML of a libvirt domain: of its serial, console, channel
+and parallel devices. What is printed is each one's peer, as with chardevd
+import qemu: it dials where the domain listens, and listens where the domain
+dials. The ttys of type='pty' have a name only while the domain runs, which its
+XML tells then.`,
 		Example: `  virsh dumpxml vm1 | chardevd import libvirt -
   chardevd import libvirt --as-written vm1.xml > conf.d/vm1.toml`,
 		Args: wants("the XML of a domain, or - for stdin"),

@@ -15,14 +15,16 @@ func newImportQemu() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "qemu [--as-written] OPTION...|FILE|-",
 		Short: "Make a config of the options of a QEMU",
-		Long: `Make a config of the options of a QEMU: of its -chardev, -serial and the like, and of
-the -object that these name. Everything else of its command line may stand there too.
-The options are given as QEMU has them, or all in one argument, quoted as for a shell; or
-in a FILE, a script or /proc/PID/cmdline; or on stdin, as -.
+		Long: `Make a config of the options of a QEMU: of its -chardev, -serial and the like,
+and of the -object that these name. Everything else of its command line may
+stand there too. The options are given as QEMU has them, or all in one argument,
+quoted as for a shell; or in a FILE, a script or /proc/PID/cmdline; or on stdin,
+as -.
 
-What is printed is each one's peer: it dials where QEMU listens, and listens where QEMU
-dials. With --as-written it is what QEMU has: the chardev has as frontends, at the same
-places, what QEMU served and dialled, and QEMU gets a socket to it instead.`,
+What is printed is each one's peer: it dials where QEMU listens, and listens
+where QEMU dials. With --as-written it is what QEMU has: the chardev has as
+frontends, at the same places, what QEMU served and dialled, and QEMU gets a
+socket to it instead.`,
 		Example: `  chardevd import qemu '-chardev socket,id=c0,path=/run/vm1.serial,server=on,wait=off'
   chardevd import qemu -serial tcp::4444,server=on > conf.d/vm1.toml
   chardevd import qemu /proc/4711/cmdline`,

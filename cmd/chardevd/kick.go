@@ -7,8 +7,8 @@ func newKick() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kick NAME ID",
 		Short: "Cut a client off a console or a stream",
-		Long: `Cut a client off a console or a stream. It is told so where its protocol can, and may come
-back. "chardevd clients NAME" tells the ID.`,
+		Long: `Cut a client off a console or a stream. It is told so where its protocol can,
+and may come back. "chardevd clients NAME" tells the ID.`,
 		Example:           `  chardevd kick demo 3`,
 		Args:              wants("the NAME of a chardev", "the ID of a client"),
 		ValidArgsFunction: daemon.completeName,

@@ -19,13 +19,14 @@ func newLine() *cobra.Command {
 		Use:   "line NAME [SETTING...]",
 		Short: "Show or set a console's serial line",
 		Long: `Show or set the serial line of a console's device: a port of this host, or one
-behind RFC 2217. A SETTING is a speed, a mode, both in one, or a flow control, as in
-9600, 8n1, 115200n81, rtscts; dtr=on, dtr=off, rts=on and rts=off raise and drop
-these modem lines. What is not said stays. Shown is what is in force then, the modem
-lines that are on and off, and what the port's driver counted, where it does.
+behind RFC 2217. A SETTING is a speed, a mode, both in one, or a flow control,
+as in 9600, 8n1, 115200n81, rtscts; dtr=on, dtr=off, rts=on and rts=off raise
+and drop these modem lines. What is not said stays. Shown is what is in force
+then, the modem lines that are on and off, and what the port's driver counted,
+where it does.
 
-Whoever types on the console, this may; the daemon's log says who did it. When the
-device is opened anew, it is set as its address says.`,
+Whoever types on the console, this may; the daemon's log says who did it. When
+the device is opened anew, it is set as its address says.`,
 		Example: `  chardevd line router
   chardevd line router 9600 8n1
   chardevd line router 115200n81 dtr=off rts=on

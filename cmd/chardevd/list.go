@@ -16,14 +16,14 @@ func newList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the consoles, their state and their frontends",
-		Long: `List the consoles: the state of each device and since when, how many clients
-are attached, how many bytes were typed into it (IN) and printed by it (OUT), and
-how long ago it printed last; and how its serial line is set, where there is one and
-as far as no server has to be asked for it ("chardevd line" asks). Below a console
-stand its frontends, if one of them or the device is not up or nothing is written to
-its journal, or with -v, which also says where the console comes from, and who has the input where
-one at a time types. Pass-through streams follow, if there are any; --json has the
-consoles only.`,
+		Long: `List the consoles: the state of each device and since when, how many clients are
+attached, how many bytes were typed into it (IN) and printed by it (OUT), and
+how long ago it printed last; and how its serial line is set, where there is one
+and as far as no server has to be asked for it ("chardevd line" asks). Below a
+console stand its frontends, if one of them or the device is not up or nothing
+is written to its journal, or with -v, which also says where the console comes
+from, and who has the input where one at a time types. Pass-through streams
+follow, if there are any; --json has the consoles only.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),

@@ -18,11 +18,11 @@ func newShowLog() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log NAME",
 		Short: "Show what a console printed",
-		Long: `Show what a console printed, from memory and from its journal, so that nothing in
-it steers the terminal: control characters and escape sequences are written out,
-colours stay on a terminal. What is missing is a line [gap: ...]; a line longer than
-64 KiB is shown in pieces. With --raw it is the bytes themselves, with --json an
-object a line.
+		Long: `Show what a console printed, from memory and from its journal, so that nothing
+in it steers the terminal: control characters and escape sequences are written
+out, colours stay on a terminal. What is missing is a line [gap: ...]; a line
+longer than 64 KiB is shown in pieces. With --raw it is the bytes themselves,
+with --json an object a line.
 
 A PLACE is one of
   12345      this offset             start, end  the oldest byte, behind the newest
@@ -30,8 +30,9 @@ A PLACE is one of
   5m         so long ago: ms s m h d
   2026-11-23T01:02:03Z, "2026-11-23 01:02", 2026-11-23: a time, local without a zone
 
-With --follow it goes on with what comes, over restarts of the daemon too: nothing is
-missing then or there twice. Where no daemon runs, the journal is read from its files.`,
+With --follow it goes on with what comes, over restarts of the daemon too:
+nothing is missing then or there twice. Where no daemon runs, the journal is
+read from its files.`,
 		Example: `  chardevd log router --lines 50
   chardevd log router --since 10m --timestamps --events
   chardevd log router --grep 'panic|oops' --context 5
@@ -95,7 +96,7 @@ func (o *logOptions) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	rangeFlags(cmd, &o.query)
 	f.VarP((*numberFlag)(&o.query.Lines), "lines", "n", "only the last N lines, or of those that match")
-	f.IntVarP(&o.query.Context, "context", "C", 0, "show N lines before and behind each that matches")
+	f.IntVarP(&o.query.Context, "context", "C", 0, "show `N` lines before and behind each that matches")
 	f.BoolVarP(&o.query.Timestamps, "timestamps", "t", false, "begin each line with the local time at which it came")
 	f.BoolVar(&o.query.Offsets, "offsets", false, "begin each line with its offset")
 	f.BoolVar(&o.query.Events, "events", false, "show what happened to the console, too")

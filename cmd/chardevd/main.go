@@ -84,6 +84,7 @@ time, from one shared history.`,
 		Version:       version(),
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetUsageTemplate(usage.Replace(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	root.InitDefaultCompletionCmd()
@@ -97,6 +98,14 @@ time, from one shared history.`,
 	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // else cobra asks no Args
 	return root
 }
+
+// usage changes cobra's text of how a command is used: it tells twice how one that has
+// commands is, and does not wrap what flags are.
+var usage = strings.NewReplacer(
+	"{{if .HasAvailableSubCommands}}\n  {{.CommandPath}} [command]{{end}}", "",
+	"[command] --help", "COMMAND --help",
+	".FlagUsages ", ".FlagUsagesWrapped 80 ",
+)
 
 // whichCommand is the error for a line that names none of a command's commands.
 func whichCommand(cmd *cobra.Command, args []string) error {

@@ -18,10 +18,11 @@ import (
 	"chardevd/chardev"
 )
 
-const passedForms = `--fd is the number of a descriptor that this command was started with (a stream socket,
-a pipe or a terminal), or an address that says how it is taken, like
-"tls+fd:3?credentials=office". It goes to the daemon over the control socket, which must
-be a UNIX one. What the daemon has so is not there after a restart; an upgrade keeps it.`
+const passedForms = `--fd is the number of a descriptor that this command was started with (a stream
+socket, a pipe or a terminal), or an address that says how it is taken, like
+"tls+fd:3?credentials=office". It goes to the daemon over the control socket,
+which must be a UNIX one. What the daemon has so is not there after a restart;
+an upgrade keeps it.`
 
 func newAddDevice() *cobra.Command {
 	var daemon daemonFlags
@@ -30,10 +31,10 @@ func newAddDevice() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add-device NAME --fd FD",
 		Short: "Give the daemon a descriptor as a device",
-		Long: `Give the daemon a descriptor that is the device of a chardev: of a new one, or of one
-that was made so and is to have another device, as the guest has come back. A socket
-that is listened on waits for the guest. When the device ends the chardev stays, with its
-history and clients; "chardevd remove" ends it.
+		Long: `Give the daemon a descriptor that is the device of a chardev: of a new one, or
+of one that was made so and is to have another device, as the guest has come
+back. A socket that is listened on waits for the guest. When the device ends the
+chardev stays, with its history and clients; "chardevd remove" ends it.
 
 ` + passedForms,
 		Example: `  chardevd add-device vm9 --fd 3 3<>/dev/ttyS1
@@ -75,9 +76,9 @@ func newAddFrontend() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add-frontend NAME --fd FD",
 		Short: "Give the daemon a descriptor as a frontend",
-		Long: `Give the daemon a descriptor that is a frontend of a chardev: one client, or, if it is a
-socket that is listened on, where clients come for as long as the chardev is there. The
-daemon's part in layers is that of a server.
+		Long: `Give the daemon a descriptor that is a frontend of a chardev: one client, or, if
+it is a socket that is listened on, where clients come for as long as the
+chardev is there. The daemon's part in layers is that of a server.
 
 ` + passedForms,
 		Example: `  chardevd add-frontend vm1 --fd 3 --read-only --replay 64KiB
@@ -119,9 +120,9 @@ func newAttachFD() *cobra.Command {
 		Use:   "attach-fd NAME -- COMMAND...",
 		Short: "Run a command that has a console as descriptor 3",
 		Long: `Have the daemon open a client of a console, and run a command that has it as its
-descriptor 3: a connected UNIX stream socket. The command needs no access to the control
-socket, nor to any file or network. The client is who runs this; it ends when nobody has
-the descriptor any more. The exit code is the command's.`,
+descriptor 3: a connected UNIX stream socket. The command needs no access to the
+control socket, nor to any file or network. The client is who runs this; it ends
+when nobody has the descriptor any more. The exit code is the command's.`,
 		Example: `  chardevd attach-fd vm1 --replay 64KiB -- sh -c 'cat <&3'
   chardevd attach-fd vm1 -- socat - FD:3`,
 		Args: func(cmd *cobra.Command, args []string) error {

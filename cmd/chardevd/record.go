@@ -20,9 +20,9 @@ func newRecord() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record NAME",
 		Short: "Make a recording of a console, to be played again",
-		Long: `Make a recording of what a console printed, or prints, in its time: asciicast v2,
-which asciinema plays. With --follow it goes on until ^C, from now on or from --since
-on. Gaps are markers in it, and so are events with --events.`,
+		Long: `Make a recording of what a console printed, or prints, in its time: asciicast
+v2, which asciinema plays. With --follow it goes on until ^C, from now on or
+from --since on. Gaps are markers in it, and so are events with --events.`,
 		Example: `  chardevd record router --since 10m -o boot.cast
   chardevd record router --follow | asciinema play -`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -14,13 +14,14 @@ func newReload() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "Have the daemon do what has changed in its config",
-		Long: `Have the daemon read its config file again, and do what has changed there. Nothing
-else is touched, and whoever need not be cut is not. What is done is printed, a line
-each: + came, - went, ~ is another, ! takes a restart.
+		Long: `Have the daemon read its config file again, and do what has changed there.
+Nothing else is touched, and whoever need not be cut is not. What is done is
+printed, a line each: + came, - went, ~ is another, ! takes a restart.
 
 A file with mistakes changes nothing; the mistakes are printed as "check" prints
-them, and the exit code is 1. But if the [[access]] rules are what is wrong, nobody may
-anything but the operator at the control socket, until they are right.`,
+them, and the exit code is 1. But if the [[access]] rules are what is wrong,
+nobody may anything but the operator at the control socket, until they are
+right.`,
 		Example: `  chardevd reload
   chardevd check && chardevd reload`,
 		Args: wants(),

@@ -18,9 +18,10 @@ func newSearch() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search REGEXP [NAME...]",
 		Short: "Find lines that consoles printed",
-		Long: `Find lines that match a regular expression (RE2) in what consoles printed, all of
-them if none is named. Each line begins with the console's NAME. Like grep, it exits
-with 0 if something is found, with 1 if not, and with 2 if something went wrong.`,
+		Long: `Find lines that match a regular expression (RE2) in what consoles printed, all
+of them if none is named. Each line begins with the console's NAME. Like grep,
+it exits with 0 if something is found, with 1 if not, and with 2 if something
+went wrong.`,
 		Example: `  chardevd search 'Kernel panic'
   chardevd search --since 1d --timestamps 'link is (up|down)' router switch`,
 		Args: func(cmd *cobra.Command, args []string) error {

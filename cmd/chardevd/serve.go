@@ -33,14 +33,15 @@ func newServe() *cobra.Command {
 		Short: "Run the daemon in the foreground",
 		Long: `Run the daemon in the foreground. It prints how to reach each frontend, and a
 line "ready" when all that could be opened is open; what could not be opened is
-tried again. The log goes to stderr; and so does all that, if a chardev has stdio:.
+tried again. The log goes to stderr; and so does all that, if a chardev has
+stdio:.
 
-SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if not
-all of it could be written to the journals; a second one ends at once. Under systemd,
-with a descriptor store ($FDSTORE), it leaves devices, listeners and raw clients there
-for the next start instead. SIGHUP has the
-config file read again and what has changed there done, as "chardevd reload" has.
-SIGUSR2 has the daemon replaced by its program, as "chardevd upgrade" has.`,
+SIGINT or SIGTERM lets clients have what was printed so far and ends, with 1 if
+not all of it could be written to the journals; a second one ends at once. Under
+systemd, with a descriptor store ($FDSTORE), it leaves devices, listeners and
+raw clients there for the next start instead. SIGHUP has the config file read
+again and what has changed there done, as "chardevd reload" has. SIGUSR2 has the
+daemon replaced by its program, as "chardevd upgrade" has.`,
 		Example: `  chardevd serve
   chardevd serve -c /etc/chardevd/chardev.toml --log-format json`,
 		Args: wants(),

@@ -14,8 +14,8 @@ func newToken() *cobra.Command {
 		Use:   "token COMMAND",
 		Short: "Make, list and revoke tokens",
 		Long: `Make, list and revoke tokens: secrets that programs show to be known to access
-rules as token:NAME. They are kept, as hashes, in tokens.json in the state folder of
-the config file; a daemon that runs sees each change at once.`,
+rules as token:NAME. They are kept, as hashes, in tokens.json in the state
+folder of the config file; a daemon that runs sees each change at once.`,
 		Args: whichCommand,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args never lets it
 	}
@@ -29,8 +29,8 @@ func newTokenAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Make a token and print it",
-		Long: `Make a token and print it. It is shown this once; only its hash is kept. To access
-rules whoever shows it is token:NAME, and group:GROUP for each group.`,
+		Long: `Make a token and print it. It is shown this once; only its hash is kept. To
+access rules whoever shows it is token:NAME, and group:GROUP for each group.`,
 		Example: `  chardevd token add ci --expires 90d
   chardevd token add lab --group build > lab.token`,
 		Args: wants("the NAME of a token"),
@@ -91,8 +91,8 @@ func newTokenRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Revoke a token",
-		Long: `Revoke a token. Whoever is there by it is cut off at once, from consoles and from
-sessions.`,
+		Long: `Revoke a token. Whoever is there by it is cut off at once, from consoles and
+from sessions.`,
 		Example: `  chardevd token revoke ci`,
 		Args:    wants("the NAME of a token"),
 	}

@@ -16,10 +16,10 @@ func newUpgrade() *cobra.Command {
 		Use:   "upgrade",
 		Short: "Have the daemon replaced by its program as that is now",
 		Long: `Have the running daemon replaced by its program, as that and the config file are
-now. Devices, and clients by tcp, unix, vsock and pty, stay connected and miss nothing; whoever
-is there by tls, websocket or telnet is told to come back, and can go on at the offset
-where he was. Nothing happens if the program can not follow, or the config is wrong.
-SIGUSR2 does the same.`,
+now. Devices, and clients by tcp, unix, vsock and pty, stay connected and miss
+nothing; whoever is there by tls, websocket or telnet is told to come back, and
+can go on at the offset where he was. Nothing happens if the program can not
+follow, or the config is wrong. SIGUSR2 does the same.`,
 		Example: `  chardevd upgrade`,
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

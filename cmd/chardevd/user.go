@@ -11,11 +11,11 @@ func newUser() *cobra.Command {
 		Use:   "user COMMAND",
 		Short: "Make, list and remove users with a password",
 		Long: `Make, list and remove users, who type a password to be known to access rules as
-user:NAME. They are kept, with a hash of the password, in users.json in the state
-folder of the config file; a daemon that runs sees each change at once.
+user:NAME. They are kept, with a hash of the password, in users.json in the
+state folder of the config file; a daemon that runs sees each change at once.
 
-A password is asked for twice on a terminal; else it is a line of stdin. It has 8
-characters at least and 128 bytes at most.`,
+A password is asked for twice on a terminal; else it is a line of stdin. It has
+8 characters at least and 128 bytes at most.`,
 		Args: whichCommand,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args never lets it
 	}
@@ -28,8 +28,8 @@ func newUserAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Make a user",
-		Long: `Make a user, with the password that is asked for. To access rules it is user:NAME,
-and group:GROUP for each group.`,
+		Long: `Make a user, with the password that is asked for. To access rules it is
+user:NAME, and group:GROUP for each group.`,
 		Example: `  chardevd user add alice --group ops
   pass show consoles/bob | chardevd user add bob`,
 		Args: wants("the NAME of a user"),
@@ -52,8 +52,8 @@ func newUserPasswd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd NAME",
 		Short: "Give a user another password",
-		Long: `Give a user another password. Whoever is there by the old one is cut off at once,
-from consoles and from sessions.`,
+		Long: `Give a user another password. Whoever is there by the old one is cut off at
+once, from consoles and from sessions.`,
 		Example: `  chardevd user passwd alice`,
 		Args:    wants("the NAME of a user"),
 	}
