@@ -91,7 +91,7 @@ import "time"
 // With Accept: text/event-stream the log comes as server-sent events. Their data are the
 // objects of format=json: with that format one for each line, else, or with format=raw,
 // one for each run of bytes, {"offset":N,"time":T,"base64":B}, of at most 16 KiB; events
-// of type gap have {"offset":N,"gap":SIZE}, those of type event what happened, if
+// of type gap have {"offset":N,"gap":SIZE} (and "why", see Info.Holes), those of type event what happened, if
 // events=true. Where names=true is given they have the console's name. With format=text, which
 // has to be said, the data are a JSON string: what format=text shows without, of lines
 // that are whole; or, in an event without ID, more of the one that is not, so that who
@@ -163,11 +163,21 @@ type Info struct {
 	Epoch     string           `json:"epoch"`
 	Offset    int64            `json:"offset"`            // of the next byte
 	Oldest    int64            `json:"oldest"`            // the first offset still in memory or in the journal
+	Holes     []Hole           `json:"holes,omitempty"`   // between them, ascending
 	Journal   *JournalInfo     `json:"journal,omitempty"` // absent: none is kept
 	Refused   map[string]int64 `json:"refused"`           // input bytes not taken, by reason
 	Gaps      int64            `json:"gaps"`              // bytes that clients could not have any more, in sum
 	Frontends []FrontendInfo   `json:"frontends"`
 	Events    []Event          `json:"events,omitempty"` // the newest last; only for one chardev
+}
+
+// Hole is offsets that a daemon which was killed or crashed had put aside and may have
+// given to bytes: at most so many are missing there, and mostly none. Who asks for so
+// many bytes of the past is given what was printed before as well.
+type Hole struct {
+	From int64  `json:"from"`
+	To   int64  `json:"to"`  // of the next byte
+	Why  string `json:"why"` // in words
 }
 
 // Summary is one chardev as a list shows it, in the events of GET /api/v1/events.
@@ -359,7 +369,8 @@ type TicketInfo struct {
 //
 // From the daemon: "hello" (Chardev, Client, Epoch, Offset, State, Mode, Writer, You;
 // Text is set when since= could not be honoured),
-// "gap" (Size bytes before Offset are lost to this client), "device" (State, Text why),
+// "gap" (Size bytes before Offset are lost to this client; if Text tells why, at most so
+// many, and mostly none: see Info.Holes), "device" (State, Text why),
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
 // each "writer" of the client's; of many changes at once the last is told), "notice" (Text), "bye" (Code, Text why; the end follows).
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+
+	"chardevd/chardev/internal/journal"
 )
 
 // catchUpBuffers are for clients that are given what only the journal has.
@@ -40,7 +42,12 @@ func (c *client) catchUp(old *recall, missing int64) (done bool, gap string) {
 	case n == 0 && err != nil:
 		return c.miss(missing, droppedUnreadable)
 	case n == 0:
-		return c.miss(missing, droppedOverrun)
+		if size, hole := c.hub.holes().Cut(at, missing); hole {
+			c.passHole(size)
+			return false, ""
+		} else {
+			return c.miss(size, droppedOverrun)
+		}
 	case !c.give([][]byte{buf[:n]}) && c.mute.isOver():
 		c.hub.abandon(c)
 		return true, ""
@@ -70,4 +77,11 @@ func (c *client) miss(missing int64, why int) (done bool, gap string) {
 	}
 	c.tell(Message{Type: "gap", Offset: at + missing, Size: missing})
 	return false, gap
+}
+
+// passHole goes on behind a hole, of which the client is told: nobody knows of a byte
+// that it misses. Called with mu held.
+func (c *client) passHole(size int64) {
+	at := c.cursor.Add(size)
+	c.tell(Message{Type: "gap", Offset: at, Size: size, Text: journal.HoleWhy})
 }

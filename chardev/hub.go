@@ -111,7 +111,7 @@ const (
 )
 
 // attach makes c one of the clients and starts it replay bytes before the head
-// or, if from is not negative, at that offset. No byte is missing or twice
+// (holes not counted) or, if from is not negative, at that offset. No byte is missing or twice
 // between what was and what comes, because the head does not move meanwhile. Who
 // may not read is not attached, and the error is a *notPermitted; nobody is to a chardev
 // that is going away.
@@ -132,7 +132,7 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 		c.accept(c.via.cfg.Load())
 	}
 	head := h.hist.Head()
-	at := max(head-int64(replay), h.oldest())
+	at := h.holes().Back(head, int64(replay), h.oldest())
 	if from >= 0 {
 		at = min(from, head)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/journal"
 )
 
 // info is the chardev as the API shows it, with its events if they are wanted.
@@ -30,6 +31,11 @@ func (c *console) info(events bool) Info {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
+	for _, hole := range h.holes() {
+		if hole.To > i.Oldest {
+			i.Holes = append(i.Holes, Hole{hole.From, hole.To, journal.HoleWhy})
+		}
+	}
 	i.BytesOut = i.Offset - h.first
 	i.Clients = len(h.clients)
 	if h.writer.holder != nil {

@@ -407,6 +407,7 @@ func TestNoticesAreForPeople(t *testing.T) {
 	}
 	for m, want := range map[Message]string{
 		{Type: "gap", Size: 7}:                 "7 bytes are missing here",
+		{Type: "gap", Size: 7, Text: "so"}:     "at most 7 bytes are missing here: so",
 		{Type: "device", State: StateUp}:       "the device is up",
 		{Type: "notice", Text: "not a writer"}: "not a writer",
 		{Type: "bye", Text: "bye"}:             "goodbye: bye",

@@ -83,6 +83,7 @@ type viewed struct {
 
 func (v viewed) Oldest() int64                                       { return v.j.Oldest() }
 func (v viewed) Head() int64                                         { return v.j.End() }
+func (v viewed) Holes() journal.Holes                                { return v.j.Holes() }
 func (v viewed) Find(t time.Time) int64                              { return v.j.Find(t) }
 func (v viewed) Read(at int64, buf []byte) (int, int64, error)       { return v.r.Read(at, buf) }
 func (v viewed) Time(at int64) (time.Time, int64)                    { return v.r.Time(at) }

@@ -38,6 +38,9 @@ func printable(r rune) rune {
 func (m Message) notice() string {
 	switch m.Type {
 	case "gap":
+		if m.Text != "" {
+			return fmt.Sprintf("at most %d bytes are missing here: %s", m.Size, m.Text)
+		}
 		return fmt.Sprintf("%d bytes are missing here", m.Size)
 	case "device":
 		if m.State == StateUp {

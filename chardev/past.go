@@ -34,6 +34,14 @@ func (h *hub) oldest() int64 {
 	return at
 }
 
+// holes are the journal's.
+func (h *hub) holes() journal.Holes {
+	if h.scribe == nil {
+		return nil
+	}
+	return h.scribe.j.Holes()
+}
+
 // Oldest is the first offset that there is.
 func (p *past) Oldest() int64 { return p.hub.oldest() }
 
@@ -53,6 +61,9 @@ func (p *past) Read(at int64, buf []byte) (n int, missing int64, err error) {
 	}
 	return p.kept.read(at, buf, missing)
 }
+
+// Holes are those in the journal.
+func (p *past) Holes() journal.Holes { return p.hub.holes() }
 
 // Wait waits until the head is beyond an offset, or there is an event that was not
 // when it last returned, or ctx ends.

@@ -452,3 +452,47 @@ func awaitWritten(t testing.TB, b *bench) {
 	t.Helper()
 	await(t, "all to be written", func() bool { return b.hub.scribe.j.End() == b.printed && !b.hub.scribe.behind() })
 }
+
+// A daemon that was killed leaves offsets of which nobody knows. A client is told of
+// them and misses nothing by them: they do not count as what it asked for, as dropped or
+// as an end.
+func TestAClientPassesOverAHole(t *testing.T) {
+	n := newNotebook(t, roomy)
+	b := n.bench(64 << 10)
+	b.plug()
+	b.print(10_000)
+	awaitWritten(t, b)
+	b.stop()
+	b.wg.Wait()
+	b.hub.scribe.stop() // and no more: it was killed
+	printed := b.printed
+
+	b = n.bench(64 << 10)
+	defer b.end()
+	b.plug()
+	start := b.printed
+	if start <= printed {
+		t.Fatalf("it goes on at %d, and %d were printed", start, printed)
+	}
+	b.print(1000)
+	await(t, "the bytes", func() bool { return b.hub.hist.Head() == start+1000 })
+	told := make(chan Message, 10)
+	far, c := b.attach(64<<10, 4000, func(c *client) {
+		c.onLag = "close"
+		c.person = func(m Message) error {
+			if m.Type == "gap" {
+				told <- m
+			}
+			return nil
+		}
+	})
+	readNumbers(t, far, printed-3000, 3000)
+	readNumbers(t, far, start, 1000)
+	want := Message{Type: "gap", Offset: start, Size: start - printed, Text: journal.HoleWhy}
+	if m := <-told; m != want || len(told) > 0 {
+		t.Errorf("it is told %+v, and then %d more; want %+v", m, len(told), want)
+	}
+	if missed := c.missed.Load(); missed != 0 || b.hub.missed() != 0 {
+		t.Errorf("it missed %d bytes, all together %d", missed, b.hub.missed())
+	}
+}

@@ -89,20 +89,26 @@ func (j *Journal) room(at, n int64, o Options, marks []Mark) error {
 // puts what must be in the index before more data into its file.
 func (j *Journal) gap(at int64) error {
 	w := &j.w
-	end := j.end.Load()
-	if at > end {
+	for end := j.end.Load(); end < at; end = j.end.Load() {
 		// Nothing may lie before it that can not be written: attempts on a full disk
 		// would pile up.
 		if err := j.flush(); err != nil {
 			return err
 		}
-		j.put(func(b []byte) []byte { return appendGap(b, gap{end, at, w.size}) })
+		g := gap{from: end, to: at, pos: w.size}
+		if j.holed && end < j.start {
+			g.to, g.hole = min(at, j.start), true
+		}
+		j.put(func(b []byte) []byte { return appendGap(b, g) })
 		w.gaps++
 		w.barrier, w.leapt = true, true
+		if w.size == 0 {
+			w.first = 0 // what was known is of the byte before
+		}
 		j.mu.Lock()
 		w.seg.gaps = w.gaps
 		j.mu.Unlock()
-		j.end.Store(at)
+		j.end.Store(g.to)
 	}
 	if !w.barrier {
 		return nil

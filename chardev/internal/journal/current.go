@@ -147,11 +147,15 @@ func (r *recovery) conclude() error {
 	if len(j.segments) == 0 {
 		return nil
 	}
+	j.holes = j.findHoles()
 	end := j.end.Load()
 	j.start = max(r.top, end)
 	r.unsure = r.unsure && !r.fresh
 	if r.unsure {
 		j.start += leap
+	}
+	if j.holed = j.start > end && (!r.clean || r.unsure); j.holed {
+		j.holes = j.holes.with(Hole{end, j.start})
 	}
 	j.w.reserve = j.start
 	switch {

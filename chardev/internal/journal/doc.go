@@ -15,7 +15,8 @@
 //     index before they are in the data: the offset of the first one, and each gap.
 //   - An offset is not given twice. The stream runs ahead of the disk, so the index
 //     has a reserve: offsets below it may have been given out. After a run that did
-//     not end cleanly the stream goes on there, and what is between is a gap.
+//     not end cleanly the stream goes on there, and what is between is a hole (hole.go):
+//     a gap, of which the index says that mostly nothing is missing in it.
 //   - A record of the index that was not written wholly is cut; records carry their
 //     length and a checksum. One in the middle that is damaged is stepped over.
 //   - An index that is lost is made anew from the size of the data, its neighbours and

@@ -25,7 +25,7 @@ const (
 // The kinds of records.
 const (
 	recMarks   = 'm' // at, time as varints; then how much more each further one is, as varints
-	recGap     = 'g' // from, to, position in the data from which on bytes are those at to
+	recGap     = 'g' // from, to, position in the data from which on bytes are those at to; a byte 1 if it is a hole
 	recEvent   = 'e' // at, time; length of kind, kind, text
 	recReserve = 'r' // offsets below it may have been given out
 	recOpened  = 'o' // a run of the daemon goes on in this segment: time, boot
@@ -176,7 +176,10 @@ func (f *fields) bytes(n int) []byte {
 
 // A gap is where the stream goes on elsewhere: the byte at position pos of the
 // data is the one at offset to.
-type gap struct{ from, to, pos int64 }
+type gap struct {
+	from, to, pos int64
+	hole          bool // see Hole
+}
 
 func appendGap(b []byte, g gap) []byte {
 	at := len(b)
@@ -184,12 +187,18 @@ func appendGap(b []byte, g gap) []byte {
 	for _, n := range []int64{g.from, g.to, g.pos} {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
+	if g.hole {
+		b = append(b, isHole)
+	}
 	return finish(b, at)
 }
 
+const isHole = 1
+
 func parseGap(body []byte) (g gap, ok bool) {
 	f := fields{b: body}
-	g = gap{f.uvarint(), f.uvarint(), f.uvarint()}
+	g = gap{from: f.uvarint(), to: f.uvarint(), pos: f.uvarint()}
+	g.hole = len(f.b) > 0 && f.b[0] == isHole
 	return g, !f.bad && g.from < g.to
 }
 

@@ -46,7 +46,7 @@ func someIndex() []byte {
 	b = appendMark(b, Mark{}, Mark{100, 50})
 	b = appendMark(b, Mark{100, 50}, Mark{170, 49})
 	b = finish(b, at)
-	b = appendGap(b, gap{200, 300, 100})
+	b = appendGap(b, gap{200, 300, 100, false})
 	b = appendEvent(b, Event{310, time.UnixMilli(9), "kind", "text"})
 	b = appendReserve(b, 5000)
 	return appendTrailer(b, recClosed, trailer{end: 400, head: 400, reserve: 5000, size: 200, gaps: 1})

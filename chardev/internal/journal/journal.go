@@ -68,6 +68,8 @@ type Journal struct {
 	keeper    *Keeper // nil: only looked at
 	epoch     epoch
 	start     int64
+	holes     Holes // up to start; of one that is only looked at they are looked for
+	holed     bool  // from where the last run ended to start there is a hole
 
 	w writer
 

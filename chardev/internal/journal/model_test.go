@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ type model struct {
 	is      []byte // what is at each offset
 	known   []bool // a byte was written there
 	times   []int64
+	hole    []bool // there is no telling whether one was
 	events  []Event
 	reserve int64
 	epoch   string
@@ -54,7 +56,7 @@ func (m *model) open() {
 // grow makes the model as long as an offset.
 func (m *model) grow(to int64) {
 	for int64(len(m.is)) < to {
-		m.is, m.known, m.times = append(m.is, 0), append(m.known, false), append(m.times, 0)
+		m.is, m.known, m.times, m.hole = append(m.is, 0), append(m.known, false), append(m.times, 0), append(m.hole, false)
 	}
 }
 
@@ -80,6 +82,7 @@ func (m *model) append(t *rapid.T) {
 		for i := range b {
 			b[i] = byte(rand.Uint32()) | 1 // never NUL
 			m.is, m.known, m.times = append(m.is, b[i]), append(m.known, true), append(m.times, m.clock.Load())
+			m.hole = append(m.hole, false)
 		}
 		bufs = append(bufs, b)
 		n -= len(b)
@@ -210,6 +213,12 @@ func (m *model) check(t *rapid.T, j *Journal, from int64) {
 		}
 		at += int64(n) + missing
 	}
+	holes := j.Holes()
+	for at := oldest; at < end; at++ {
+		if _, in := holes.Cut(at, 1); in != m.hole[at] {
+			t.Fatalf("that %d is in a hole is %v (%v, %v)", at, in, holes, j.Found())
+		}
+	}
 	if from <= end {
 		if n, missing, err := r.Read(end, buf); n != 0 || missing != 0 || err != nil {
 			t.Fatal("something at the end", n, missing, err)
@@ -317,8 +326,16 @@ func TestModel(t *testing.T) {
 				if err := m.j.Flush(); err != nil { // what had gathered of the index would be lost
 					t.Fatal(err)
 				}
+				known := slices.Clone(m.known)
+				touched := m.j.w.opened // else it ended as the run before it did
 				m.crash(t)
 				m.open()
+				if !touched && slices.Equal(known, m.known[:len(known)]) {
+					return
+				}
+				for at := m.j.End(); at < m.j.Start(); at++ {
+					m.hole[at] = true
+				}
 			},
 		})
 		m.close(rt)

@@ -20,9 +20,13 @@ func (r *recovery) sealed(s *found, later []*found) error {
 		r.tell(s.base, KindJournal, "%s%s is of another journal: it is left out", s.stamp.stem(j.name), indexExt)
 		return nil
 	}
+	gaps := int64(-1)
+	if s.gapless {
+		gaps = 0
+	}
 	j.segments = append(j.segments, &segment{
 		base: s.base, stamp: s.stamp, zipped: s.zipped, data: s.size, index: s.indexSize,
-		last: s.modified.UnixMilli(), gaps: -1,
+		last: s.modified.UnixMilli(), gaps: gaps,
 	})
 	return nil
 }

@@ -37,6 +37,7 @@ type found struct {
 	header
 	known     bool  // the header is
 	indexSize int64 // of the index
+	gapless   bool
 	size      int64 // of the data on disk
 	modified  time.Time
 }
@@ -191,6 +192,7 @@ func (r *recovery) find(p parts) (*found, error) {
 	s.indexSize = info.size
 	s.header, err = readHeader(f)
 	s.known = err == nil
+	s.gapless = s.known && gapless(f, info.size)
 	if errors.Is(err, errDamaged) {
 		err = nil
 	}

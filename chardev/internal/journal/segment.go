@@ -31,7 +31,7 @@ func (j *Journal) ready(at int64) error {
 		}
 	}
 	if w.seg == nil {
-		if err := j.begin(at); err != nil {
+		if err := j.begin(j.base(at)); err != nil {
 			return err
 		}
 	}
@@ -345,6 +345,11 @@ func (j *Journal) closing(head int64) error {
 	}
 	if err := j.ready(j.next()); err != nil {
 		return err
+	}
+	if j.holed { // the next run can not tell it from what this one did not write
+		if err := j.gap(j.start); err != nil {
+			return err
+		}
 	}
 	t := j.trailer(head)
 	j.put(func(b []byte) []byte { return appendTrailer(b, recClosed, t) })

@@ -107,6 +107,9 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 	}
 	h, err := readHeader(f)
 	s := &segment{base: h.base, stamp: p.stamp, index: info.size, gaps: -1}
+	if err == nil && gapless(f, info.size) {
+		s.gaps = 0
+	}
 	if err != nil || !p.data && !p.zipped {
 		return s, h, err
 	}

@@ -88,12 +88,12 @@ func (s *castSink) letGo() error {
 	return s.add(time.Time{}, 'o', p)
 }
 
-func (s *castSink) gap(at, size int64) error {
+func (s *castSink) gap(at, size int64, why string) error {
 	if err := s.letGo(); err != nil {
 		return err
 	}
 	s.begin(s.when(at + size))
-	return s.add(s.when(at+size), 'm', fmt.Appendf(nil, "gap: at most %d bytes are missing at offset %d", size, at))
+	return s.add(s.when(at+size), 'm', []byte(gapText(at, size, why)))
 }
 
 func (s *castSink) event(e journal.Event) error {

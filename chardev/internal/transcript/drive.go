@@ -16,7 +16,8 @@ type drive struct {
 	at     int64  // offset of the next byte
 	lost   int64  // bytes in gaps
 
-	gap int64 // bytes missing before at, not told yet
+	gap int64  // bytes missing before at, not told yet,
+	why string // and why they are
 
 	// So many events at an offset were given: the head's come again when there is
 	// more.
@@ -49,9 +50,9 @@ func (d *drive) through(ctx context.Context, to int64) error {
 				return err
 			}
 		case missing > 0:
-			d.gap += missing
-			d.at += missing
-			d.lost += missing
+			if err := d.miss(missing); err != nil {
+				return err
+			}
 			// What is held now may be gone after a turn of the device: who gave way
 			// between the gap and what follows it would meet gaps for ever.
 			continue
@@ -63,13 +64,31 @@ func (d *drive) through(ctx context.Context, to int64) error {
 	return nil
 }
 
+// miss goes on behind missing bytes.
+func (d *drive) miss(missing int64) error {
+	size, hole := d.src.Holes().Cut(d.at, missing)
+	why := ""
+	if hole {
+		why = journal.HoleWhy
+	}
+	if d.gap > 0 && d.why != why { // two things
+		if err := d.settle(); err != nil {
+			return err
+		}
+	}
+	d.gap, d.why = d.gap+size, why
+	d.at += size
+	d.lost += size
+	return nil
+}
+
 // settle tells of a gap before the next byte, and of events in it and at the head.
 func (d *drive) settle() error {
 	begin := d.at - d.gap
 	if d.gap > 0 {
 		size := d.gap
 		d.gap = 0
-		if err := d.sink.gap(begin, size); err != nil {
+		if err := d.sink.gap(begin, size, d.why); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,7 @@ type journalSource struct {
 
 func (s journalSource) Oldest() int64          { return s.j.Oldest() }
 func (s journalSource) Head() int64            { return s.j.End() }
+func (s journalSource) Holes() journal.Holes   { return s.j.Holes() }
 func (s journalSource) Find(t time.Time) int64 { return s.j.Find(t) }
 func (s journalSource) Events(a, b int64, f func(journal.Event) bool) error {
 	return s.j.Events(a, b, f)

@@ -59,9 +59,12 @@ func (s *jsonLines) line(l line) error {
 
 func (s *jsonLines) apart() error { return nil }
 
-func (s *jsonLines) gap(at, size int64) error {
+func (s *jsonLines) gap(at, size int64, why string) error {
 	s.begin(at, time.Time{})
 	s.buf = strconv.AppendInt(append(s.buf, `,"gap":`...), size, 10)
+	if why != "" {
+		s.text("why", []byte(why))
+	}
 	return s.finish()
 }
 

@@ -33,7 +33,7 @@ type lineSink interface {
 	// apart is called where a line is shown that does not follow upon the one
 	// before, when lines near matches are shown.
 	apart() error
-	gap(at, size int64) error
+	gap(at, size int64, why string) error
 	event(e journal.Event) error
 	// idle is called when all that there is was given, and more may come. The
 	// unfinished line begins at the offset; it comes again, whole, by line.
@@ -188,7 +188,7 @@ func (s *splitter) breakLine(cut bool) error {
 	return err
 }
 
-func (s *splitter) gap(at, size int64) error {
+func (s *splitter) gap(at, size int64, why string) error {
 	if err := s.breakLine(false); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (s *splitter) gap(at, size int64) error {
 		s.before.clear()
 		s.after = 0
 	}
-	return s.sink.gap(at, size)
+	return s.sink.gap(at, size, why)
 }
 
 // event takes what happened at the offset of the next byte. It is searched like a

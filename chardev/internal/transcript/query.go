@@ -148,11 +148,11 @@ func (s *matchSink) line(l line) error {
 	s.at = append(s.at, l.at)
 	return nil
 }
-func (s *matchSink) apart() error              { return nil }
-func (s *matchSink) gap(int64, int64) error    { return nil }
-func (s *matchSink) event(journal.Event) error { return nil }
-func (s *matchSink) idle(int64, []byte) error  { return nil }
-func (s *matchSink) end() error                { return nil }
+func (s *matchSink) apart() error                   { return nil }
+func (s *matchSink) gap(int64, int64, string) error { return nil }
+func (s *matchSink) event(journal.Event) error      { return nil }
+func (s *matchSink) idle(int64, []byte) error       { return nil }
+func (s *matchSink) end() error                     { return nil }
 
 // A Result is what was shown.
 type Result struct {

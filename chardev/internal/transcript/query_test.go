@@ -36,6 +36,7 @@ func TestShow(t *testing.T) {
 	inUTC(t)
 	plain := &memory{data: []byte("one\r\ntwo\nthree\r\r\n\nfour"), marks: []mark{{0, 1000}, {5, 2000}, {7, 2500}, {9, 3004}}}
 	holed := &memory{data: []byte("one\ntwo\nthree\nfour\n"), oldest: 1, holes: []hole{{5, 10}}, marks: []mark{{0, 1000}, {10, 2000}}}
+	killed := &memory{data: []byte("one\ntwo\nthree\nfour\n"), holes: []hole{{4, 15}}, killed: journal.Holes{{From: 5, To: 15}}, marks: []mark{{0, 1000}, {15, 2000}}}
 	odd := &memory{data: []byte("\x1b[1;31mred\x1b[0m \x1b[2J\a\xff\u00e9\u009b\u202e\tx\x7f\rok \x1b[32mgreen\nplain\n")}
 	busy := &memory{data: []byte("one\ntwo\n"), marks: []mark{{0, 1000}}, events: []journal.Event{
 		{Offset: 0, Time: time.UnixMilli(900), Kind: "up", Text: "tcp"},
@@ -77,6 +78,9 @@ func TestShow(t *testing.T) {
 		"grep end":      {plain, Query{Grep: regexp.MustCompile("^three$")}, "three\n"},
 		"grep colours":  {odd, Query{Grep: regexp.MustCompile("ok green$")}, `red ^[[2J^G\xffé\u009b\u202e` + "\tx^?^Mok green\n"},
 		"grep json":     {search, Query{Grep: regexp.MustCompile("b"), Context: 1, Format: JSON}, `{"offset":0,"line":"a1","context":true}` + "\n" + `{"offset":3,"line":"b2"}` + "\n" + `{"offset":6,"line":"c3","context":true}` + "\n"},
+		"killed":        {killed, Query{Since: place(t, "-8")}, "ne\n[gap: at most 1 bytes are missing at offset 4]\n[gap: at most 10 bytes are missing at offset 5: the daemon was killed or crashed]\nour\n"},
+		"raw killed":    {killed, Query{Since: place(t, "-8"), Format: Raw}, "ne\nour\n"},
+		"json killed":   {killed, Query{Since: place(t, "6"), Format: JSON}, `{"offset":6,"gap":9,"why":"the daemon was killed or crashed"}` + "\n" + `{"offset":15,"time":"1970-01-01T00:00:02.000Z","line":"our"}` + "\n"},
 		"grep gaps":     {holed, Query{Grep: regexp.MustCompile("ree"), Context: 2}, "[gap: at most 5 bytes are missing at offset 5]\nree\nfour\n"},
 		"nothing":       {&memory{}, Query{}, ""},
 		"a recording":   {odd, Query{Format: Asciicast, Cols: 80, Rows: 24, Until: &until}, `{"version":2,"width":80,"height":24}` + "\n" + `[0.000,"o","\u001b[1;31m"]` + "\n"},

@@ -17,7 +17,7 @@ const (
 	sinceStart  sinceKind = iota // the oldest byte that is held
 	sinceEnd                     // the head
 	sinceOffset                  // n
-	sinceSize                    // n bytes before the head
+	sinceSize                    // n bytes before the head, see journal.Holes.Back
 	sinceAgo                     // n nanoseconds before now
 	sinceTime                    // t
 	sinceLines                   // the last n lines
@@ -128,7 +128,7 @@ func (s Since) Resolve(src Source, now time.Time) (int64, error) {
 	case sinceOffset:
 		return min(s.n, head), nil
 	case sinceSize:
-		return max(oldest, head-s.n), nil
+		return src.Holes().Back(head, s.n, oldest), nil
 	case sinceAgo:
 		return max(oldest, min(head, src.Find(now.Add(-time.Duration(s.n))))), nil
 	case sinceTime:

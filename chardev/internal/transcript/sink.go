@@ -1,6 +1,7 @@
 package transcript
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 type sink interface {
 	// bytes takes the bytes at an offset, which are the caller's again afterwards.
 	bytes(at int64, p []byte) error
-	gap(at, size int64) error
+	// gap takes a gap at an offset; why there is one, "": bytes could not be kept.
+	gap(at, size int64, why string) error
 	// event takes an event at the offset of the next byte.
 	event(e journal.Event) error
 	// idle is called when all that there is was given, and more may come.
@@ -61,6 +63,15 @@ func (o *output) flush() error {
 	return nil
 }
 
+// gapText is a gap in words.
+func gapText(at, size int64, why string) string {
+	text := fmt.Sprintf("gap: at most %d bytes are missing at offset %d", size, at)
+	if why != "" {
+		text += ": " + why
+	}
+	return text
+}
+
 // timeForm is how a time is shown: RFC 3339 with milliseconds.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
@@ -88,10 +99,10 @@ func (s *rawSink) bytes(_ int64, p []byte) error {
 	_, err := s.w.Write(p)
 	return err
 }
-func (s *rawSink) gap(int64, int64) error    { return nil }
-func (s *rawSink) event(journal.Event) error { return nil }
-func (s *rawSink) idle() error               { return s.flush() }
-func (s *rawSink) end() error                { return s.flush() }
+func (s *rawSink) gap(int64, int64, string) error { return nil }
+func (s *rawSink) event(journal.Event) error      { return nil }
+func (s *rawSink) idle() error                    { return s.flush() }
+func (s *rawSink) end() error                     { return s.flush() }
 
 // rawLines writes lines as they are.
 type rawLines struct{ output }
@@ -103,8 +114,8 @@ func (s *rawLines) line(l line) error {
 	}
 	return s.more()
 }
-func (s *rawLines) apart() error              { return nil }
-func (s *rawLines) gap(int64, int64) error    { return nil }
-func (s *rawLines) event(journal.Event) error { return nil }
-func (s *rawLines) idle(int64, []byte) error  { return s.flush() }
-func (s *rawLines) end() error                { return s.flush() }
+func (s *rawLines) apart() error                   { return nil }
+func (s *rawLines) gap(int64, int64, string) error { return nil }
+func (s *rawLines) event(journal.Event) error      { return nil }
+func (s *rawLines) idle(int64, []byte) error       { return s.flush() }
+func (s *rawLines) end() error                     { return s.flush() }

@@ -17,6 +17,8 @@ type Source interface {
 	// held it gives none, and how many are missing up to the next that is, or to the
 	// head. At the head it returns (0, 0, nil).
 	Read(at int64, buf []byte) (n int, missing int64, err error)
+	// Holes are those in the stream: what is missing there was mostly never printed.
+	Holes() journal.Holes
 	// Time is when the byte at an offset came, to the millisecond, and up to which
 	// offset (exclusive) all came then. Zero: that is not known. It is cheap when the
 	// offsets ascend.

@@ -20,6 +20,7 @@ type memory struct {
 	data   []byte
 	oldest int64
 	holes  []hole // ascending
+	killed journal.Holes
 	marks  []mark // ascending
 	events []journal.Event
 	most   int // so many bytes a Read gives, if not 0
@@ -47,6 +48,8 @@ func (m *memory) Read(at int64, buf []byte) (int, int64, error) {
 	}
 	return n, 0, nil
 }
+
+func (m *memory) Holes() journal.Holes { return m.killed }
 
 func (m *memory) Time(at int64) (time.Time, int64) {
 	i, found := slices.BinarySearchFunc(m.marks, at, func(k mark, at int64) int { return int(k.at - at) })

@@ -40,9 +40,9 @@ func (s *sseLines) line(l line) error {
 	return s.finish(s.jsonLines.line(l))
 }
 
-func (s *sseLines) gap(at, size int64) error {
+func (s *sseLines) gap(at, size int64, why string) error {
 	s.begin("gap", at+size)
-	return s.finish(s.jsonLines.gap(at, size))
+	return s.finish(s.jsonLines.gap(at, size, why))
 }
 
 func (s *sseLines) event(e journal.Event) error {

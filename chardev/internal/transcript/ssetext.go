@@ -59,9 +59,9 @@ func (s *sseText) line(l line) error {
 
 func (s *sseText) apart() error { return s.text.apart() }
 
-func (s *sseText) gap(at, size int64) error {
+func (s *sseText) gap(at, size int64, why string) error {
 	s.next.to(at + size)
-	return s.gathers(s.text.gap(at, size))
+	return s.gathers(s.text.gap(at, size, why))
 }
 
 func (s *sseText) event(e journal.Event) error {

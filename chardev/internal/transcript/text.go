@@ -94,8 +94,8 @@ func (s *textLines) apart() error {
 	return nil
 }
 
-func (s *textLines) gap(at, size int64) error {
-	return s.note(at, s.stamp(at+size), fmt.Sprintf("gap: at most %d bytes are missing at offset %d", size, at))
+func (s *textLines) gap(at, size int64, why string) error {
+	return s.note(at, s.stamp(at+size), gapText(at, size, why))
 }
 
 func (s *textLines) event(e journal.Event) error { return s.note(e.Offset, e.Time, e.Kind+": "+e.Text) }

@@ -20,6 +20,14 @@ export interface Frontend {
   clients: number;
 }
 
+// A Hole is offsets that a daemon which was killed or crashed may have given to bytes;
+// mostly it has not.
+export interface Hole {
+  from: number;
+  to: number; // of the next byte
+  why: string;
+}
+
 export interface Info {
   name: string;
   state: "up" | "down" | "opening";
@@ -36,6 +44,7 @@ export interface Info {
   epoch: string;
   offset: number;
   oldest: number;
+  holes?: Hole[]; // between them, ascending
   frontends: Frontend[];
   events?: Event[];
 }

@@ -23,7 +23,12 @@ export class Held {
   }
 
   get size(): number {
-    return this.end - this.start;
+    return this.sizeTo(Infinity);
+  }
+
+  // sizeTo is how many bytes are held before an offset.
+  sizeTo(offset: number): number {
+    return this.blocks.reduce((n, b) => n + Math.max(0, Math.min(b.length, offset - b.at)), 0);
   }
 
   clear(at: number): void {

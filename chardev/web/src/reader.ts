@@ -1,7 +1,8 @@
 // What is shown of a console: the live end of it, or a part of its past. Both are the
 // same stream of bytes by offset; the past comes from the log, the end from the stream.
 
-import { type Info, chardev, get, isGone, request, url } from "./api";
+import { type Hole, type Info, chardev, get, isGone, request, url } from "./api";
+import type { Run } from "./held";
 import { type Screen, gapText, heldMax } from "./screen";
 import { type Hearer, type Link, type Message, Stream } from "./stream";
 
@@ -27,12 +28,14 @@ export class Reader implements Hearer {
   paused = false; // what comes waits
   loading = false; // it is about to show something else
   oldest = 0; // the first offset that there is
+  private holes: Hole[] = []; // and where there may be none
   private head = Infinity; // what is before was printed before this page came to it
   private queue: Chunk[] = [];
   private epoch = "";
   private readonly over = new AbortController();
 
   constructor(readonly name: string, private readonly screen: Screen, private first: number | undefined, private readonly watcher: Watcher) {
+    screen.whyMissing = (from, to) => this.holes.find((h) => h.from < to && h.to > from)?.why;
     this.stream = new Stream(name, first === undefined ? `-${replay}B` : "end", this);
   }
 
@@ -66,6 +69,7 @@ export class Reader implements Hearer {
       if (info.epoch === epoch) {
         this.head = info.offset;
         this.oldest = info.oldest;
+        this.holes = info.holes ?? [];
       }
       if (this.first !== undefined) {
         const offset = this.first;
@@ -82,7 +86,7 @@ export class Reader implements Hearer {
 
   message(m: Message): void {
     if (m.type === "gap" && !this.past) {
-      const text = gapText(m.size ?? 0);
+      const text = gapText(m.size ?? 0, m.text);
       // Its line is known when what came before is shown.
       this.screen.term.write("", () => this.screen.flag(this.screen.term.registerMarker(0), "gap", text));
     }
@@ -127,16 +131,21 @@ export class Reader implements Hearer {
     if (top <= this.oldest) return;
     await this.alone("what was before", async () => {
       if (this.screen.full || held.size > heldMax) {
-        held.keepOldest(top - held.start + (held.end - top) / 2);
+        held.keepOldest((held.sizeTo(top) + held.size) / 2);
         this.leaveEnd();
       }
       const to = held.start;
       if (to > this.oldest && top - to < page) {
-        const from = Math.max(this.oldest, to - page);
-        const { at, data } = await this.log(from, to);
-        const line = from > this.oldest ? data.indexOf(10) + 1 : 0; // not in the middle of one
-        if (line === data.length) this.oldest = to; // nothing of it is there any more
-        else held.prepend(data.subarray(line), at + line);
+        const from = this.before(to, page);
+        const runs = await this.log(from, to);
+        const first = runs[0];
+        if (first && from > this.oldest) { // not in the middle of a line
+          const line = first.data.indexOf(10) + 1;
+          first.at += line;
+          first.data = first.data.subarray(line);
+        }
+        if (!runs.some(({ data }) => data.length)) this.oldest = to; // nothing of it is there any more
+        for (const { at, data } of runs.reverse()) held.prepend(data, at);
       }
       await this.screen.rewrite({ offset: top, below: 0 });
     });
@@ -147,9 +156,12 @@ export class Reader implements Hearer {
     if (!this.past) return;
     await this.alone("what was next", async () => {
       const from = this.screen.held.end;
-      const { data, at } = await this.log(from, this.end(from + page));
+      const runs = await this.log(from, this.end(this.behind(from, page)));
       const top = this.screen.top; // the terminal would go along with what comes
-      await new Promise<void>((shown) => this.screen.feed(data, at, true, shown));
+      for (const { at, data } of runs) {
+        if (at > this.screen.held.end) this.screen.flagGap(this.screen.held.end, at);
+        await new Promise<void>((shown) => this.screen.feed(data, at, true, shown));
+      }
       await this.screen.goTo(top);
     });
   }
@@ -157,11 +169,10 @@ export class Reader implements Hearer {
   // jump shows the past around an offset.
   async jump(offset: number, flag: string): Promise<void> {
     await this.alone("that place", async () => {
-      const from = Math.max(this.oldest, offset - replay);
-      const part = await this.log(from, this.end(offset + page));
-      this.screen.held.clear(part.at);
-      this.screen.held.append(part.data, part.at);
-      await this.screen.rewrite({ offset: Math.max(offset, part.at), below: 3, flag });
+      offset = this.holes.find((h) => h.from <= offset && offset < h.to)?.to ?? offset;
+      const from = this.before(offset, replay);
+      const at = this.hold(await this.log(from, this.end(this.behind(offset, page))), offset);
+      await this.screen.rewrite({ offset: Math.max(offset, at), below: 3, flag });
     });
   }
 
@@ -175,11 +186,31 @@ export class Reader implements Hearer {
     }
     await this.alone("the live end", async () => {
       const to = this.end(Infinity);
-      const part = await this.log(Math.max(this.oldest, to - replay), to);
-      this.screen.held.clear(part.at);
-      this.screen.held.append(part.data, part.at);
+      this.hold(await this.log(this.before(to, replay), to), to);
       await this.screen.rewrite();
     });
+  }
+
+  // hold has the screen hold runs and nothing else, from an offset on if there is none.
+  // It returns where they begin.
+  private hold(runs: Run[], none: number): number {
+    const at = runs[0]?.at ?? none;
+    this.screen.held.clear(at);
+    for (const run of runs) this.screen.held.append(run.data, run.at);
+    return at;
+  }
+
+  // before and behind are so many bytes from an offset, of which holes are none.
+  private before(offset: number, n: number): number {
+    let at = offset - n;
+    for (const h of this.holes.toReversed()) if (h.from < offset && h.to > at) at -= Math.min(h.to, offset) - h.from;
+    return Math.max(this.oldest, at);
+  }
+
+  private behind(offset: number, n: number): number {
+    let at = offset + n;
+    for (const h of this.holes) if (h.to > offset && h.from < at) at += h.to - Math.max(h.from, offset);
+    return at;
   }
 
   // end is where a part that is about to be read ends: at most at an offset, and at the
@@ -219,9 +250,19 @@ export class Reader implements Hearer {
     if (!isGone(error)) this.watcher.trouble((what ? what + ": " : "") + (error as Error).message);
   }
 
-  // log reads bytes of the past. If some are lost, the rest stands at the end.
-  private async log(from: number, to: number): Promise<{ at: number; data: Uint8Array }> {
-    if (from >= to) return { at: to, data: new Uint8Array() };
+  // log reads the past between two offsets, in runs between the holes.
+  private async log(from: number, to: number): Promise<Run[]> {
+    const runs: Run[] = [];
+    for (const h of [...this.holes, { from: to, to }]) {
+      const end = Math.min(h.from, to);
+      if (from < end) runs.push(await this.run(from, end));
+      from = Math.max(from, h.to);
+    }
+    return runs;
+  }
+
+  // run reads bytes of the past. If some are lost, the rest stands at the end.
+  private async run(from: number, to: number): Promise<Run> {
     const where = url(chardev(this.name, "log"), { format: "raw", since: from, until: to, epoch: this.epoch });
     const answer = await request("GET", where, { signal: this.over.signal });
     const data = new Uint8Array(await answer.arrayBuffer());

@@ -44,6 +44,8 @@ export class Screen {
   // mayAnswer says whether the terminal may answer what a console asks it, like where
   // the cursor is: that is typed into the console.
   mayAnswer: () => boolean = () => false;
+  // whyMissing is why there is a gap between two offsets, if that is known.
+  whyMissing: (from: number, to: number) => string | undefined = () => undefined;
   private readonly fitting = new FitAddon();
   private decoder = newDecoder();
   private tail = ""; // an ESC at the end of what was decoded
@@ -220,7 +222,7 @@ export class Screen {
     let target: IMarker | undefined;
     let end = this.held.start;
     for (const { at, data } of this.held.runs(to?.offset)) {
-      if (at !== end) this.flag(this.term.registerMarker(0), "gap", gapText(at - end));
+      if (at !== end) this.flagGap(end, at);
       if (at === to?.offset) target = this.term.registerMarker(0);
       end = at + data.length;
       await new Promise<void>((shown) => this.write(data, at, true, shown));
@@ -272,6 +274,11 @@ export class Screen {
     });
   }
 
+  // flagGap says that what stands between two offsets is missing here.
+  flagGap(from: number, to: number): void {
+    this.flag(this.term.registerMarker(0), "gap", gapText(to - from, this.whyMissing(from, to)));
+  }
+
   // resize fits the terminal to its place in the page, or makes it one of a size.
   resize(size: Size): void {
     this.size = size;
@@ -293,7 +300,9 @@ export class Screen {
   }
 }
 
-export function gapText(size: number): string {
+// gapText is a gap in words; one with a reason may be smaller.
+export function gapText(size: number, why?: string): string {
+  if (why) return `at most ${count(size, "byte")} are missing here: ${why}`;
   return `${count(size, "byte")} ${size === 1 ? "is" : "are"} missing here`;
 }
 

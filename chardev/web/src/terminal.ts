@@ -116,7 +116,8 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         break;
       }
       case "gap":
-        trouble(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
+        if (m.text) remark(`at most ${size(m.size ?? 0)} are missing: ${m.text}`);
+        else trouble(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
       case "notice":
         trouble(m.text ?? "");

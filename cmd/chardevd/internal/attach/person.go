@@ -113,7 +113,11 @@ func (s *Session) message(m chardev.Message) {
 		s.sayWriter(m)
 	case "gap":
 		s.at.Offset += m.Size
-		s.say(fmt.Sprintf("%d bytes lost", m.Size))
+		if m.Text == "" {
+			s.say(fmt.Sprintf("%d bytes lost", m.Size))
+		} else {
+			s.say(fmt.Sprintf("at most %d bytes are missing here: %s", m.Size, m.Text))
+		}
 	case "device":
 		s.say(because("device "+m.State, m.Text))
 	case "notice":

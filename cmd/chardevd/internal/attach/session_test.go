@@ -269,7 +269,7 @@ func TestSessionCarriesBytesBothWays(t *testing.T) {
 func TestSessionResumesExactlyWhereItWas(t *testing.T) {
 	r := newRig(t)
 	st := r.start(t)
-	st.say(t, hello, "0123456789", chardev.Message{Type: "gap", Size: 500, Offset: 1510}, "abc", io.ErrUnexpectedEOF)
+	st.say(t, hello, "0123456789", chardev.Message{Type: "gap", Size: 400, Offset: 1410}, chardev.Message{Type: "gap", Size: 100, Offset: 1510, Text: "it was killed"}, "abc", io.ErrUnexpectedEOF)
 	r.screen.expect(t, "connection to the daemon lost; trying again (~. leaves)]")
 	r.daemon.refuse(errors.New("connection refused"))
 	st = r.daemon.accept(At{Epoch: "e1", Offset: 1513})
@@ -285,7 +285,7 @@ func TestSessionResumesExactlyWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	want := "0123456789\r\n[chardevd: 500 bytes lost]\r\nabc\r\n[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n" +
+	want := "0123456789\r\n[chardevd: 400 bytes lost]\r\n[chardevd: at most 100 bytes are missing here: it was killed]\r\nabc\r\n[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n" +
 		"[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n" +
 		"[chardevd: attached again]\r\n[chardevd: device down]\r\n[chardevd: the history is another one since the daemon began anew]\r\nxy\r\n"
 	if !strings.Contains(shown, want) {

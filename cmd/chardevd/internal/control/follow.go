@@ -170,13 +170,18 @@ func (f *follower) event(kind, id, data string) error {
 	case "raw":
 		var run struct {
 			Offset, Gap int64
+			Why         string
 			Base64      []byte
 		}
 		if err := json.Unmarshal([]byte(data), &run); err != nil {
 			return fmt.Errorf("daemon on %v: an answer that is not of this API: %w", f.c.Place, err)
 		}
 		if kind == "gap" {
-			f.say(fmt.Sprintf("at most %d bytes are missing at offset %d", run.Gap, run.Offset))
+			text := fmt.Sprintf("at most %d bytes are missing at offset %d", run.Gap, run.Offset)
+			if run.Why != "" {
+				text += ": " + run.Why
+			}
+			f.say(text)
 		}
 		text = run.Base64
 	}
