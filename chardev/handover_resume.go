@@ -42,6 +42,7 @@ func (c *consoleHandover) restored(size int, spare *history.Spare) *history.Hist
 
 // resume has the hub be as it was left. Nobody else knows it yet.
 func (h *hub) resume(c *consoleHandover) {
+	h.before = c.Printed
 	h.lastOut.Store(c.LastOut)
 	h.bytesIn.Store(c.BytesIn)
 	for i := range min(len(c.Refused), len(h.refused)) {
@@ -178,7 +179,10 @@ func (con *console) takeOver(c *consoleHandover) {
 	d := con.device.Load()
 	devices := []endpointHandover{c.Device}
 	of := endpoint(&devices, d.ep)
-	d.inherited, d.inherits = of.Listener, of.Channel
+	d.inherited, d.inherits, d.lasting = of.Listener, of.Channel, of.Since
+	if of.Channel == nil && !of.Since.IsZero() {
+		d.status.since = of.Since // nobody else knows it yet
+	}
 	for _, f := range con.frontends() {
 		of := endpoint(&c.Frontends, f.ep)
 		f.inherited, f.inherits = of.Listener, of.Clients
@@ -221,7 +225,7 @@ func (d *device) goOn(ch channel.Channel) {
 	d.busy, d.guest = true, new(life)
 	d.guest.begin(&d.life)
 	d.mu.Unlock()
-	s := d.hub.begin(d.guest, ch, d.guestLeft)
+	s := d.hub.begin(d.guest, ch, d.lasting, d.guestLeft)
 	go s.read()
 }
 

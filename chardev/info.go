@@ -30,7 +30,7 @@ func (c *console) info(events bool) Info {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i.Offset, i.Oldest = h.hist.Head(), h.oldest()
-	i.BytesOut = i.Offset - h.first
+	i.BytesOut = h.printed()
 	i.Clients = len(h.clients)
 	if h.writer.holder != nil {
 		i.Writer = h.writer.holder.String()

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +16,8 @@ import (
 // A status is how an endpoint is, for whoever asks.
 type status struct {
 	moved func() // called when the state or the error may be another; fixed, may be nil
+
+	cameUp time.Time // when what comes up next did in truth, for a daemon before; zero: then
 
 	mu    sync.Mutex
 	state string
@@ -51,6 +54,7 @@ func (s *status) set(state string, err error) bool {
 		s.since = time.Now()
 		if state == StateUp {
 			s.ups++
+			s.since, s.cameUp = cmp.Or(s.cameUp, s.since), time.Time{}
 		}
 	}
 	s.state, s.err = state, text
