@@ -77,7 +77,7 @@ func (d *duplex) CloseWrite() error {
 	if err := d.out.dead.check(); err != nil {
 		return err
 	}
-	d.out.dead.note(plain("write", syscall.EPIPE))
+	d.out.dead.note(errShut)
 	return d.out.Close()
 }
 

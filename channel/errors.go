@@ -104,3 +104,6 @@ func (d *deadWrite) note(err error) error {
 	}
 	return err
 }
+
+// errShut is what a write gets after the end of the stream was sent.
+var errShut error = &ioError{"write", syscall.EPIPE}

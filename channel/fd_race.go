@@ -3,7 +3,6 @@
 package channel
 
 import (
-	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -14,8 +13,3 @@ import (
 func readFD(fd int, p []byte) (int, syscall.Errno) { return withErrno(unix.Read(fd, p)) }
 
 func writevFD(fd int, iov [][]byte) (int, syscall.Errno) { return withErrno(unix.Writev(fd, iov)) }
-
-func withErrno(n int, err error) (int, syscall.Errno) {
-	e, _ := errors.AsType[syscall.Errno](err)
-	return n, e
-}

@@ -88,7 +88,7 @@ func (c *unixChannel) SendFiles(p []byte, files ...*os.File) (int, error) {
 	var failed error
 	err := c.f.Write(func(fd uintptr) bool {
 		for n < len(p) {
-			some, err := unix.SendmsgN(int(fd), p[n:], rights, nil, unix.MSG_NOSIGNAL)
+			some, err := unix.SendmsgN(int(fd), p[n:], rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 			switch err {
 			case nil:
 				n, rights = n+some, nil
@@ -171,7 +171,7 @@ func (c *unixChannel) Read(p []byte) (int, error) {
 		}
 		in.control = in.control[:unix.CmsgLen(4*most)]
 		for {
-			some, size, flags, _, err := unix.Recvmsg(int(fd), p, in.control, unix.MSG_CMSG_CLOEXEC)
+			some, size, flags, _, err := unix.Recvmsg(int(fd), p, in.control, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 			switch err {
 			case nil:
 				if size > 0 || flags&unix.MSG_CTRUNC != 0 {

@@ -142,7 +142,7 @@ func pollable(f *os.File, where addr) (*fdChannel, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return newFD(os.NewFile(uintptr(fd), where.where), where)
+	return newSharedFD(os.NewFile(uintptr(fd), where.where), where)
 }
 
 // givenPipe is a channel over one end of a pipe: it reads, or writes.
@@ -179,18 +179,26 @@ func givenSocket(f *os.File, a Address) (Channel, error) {
 			c.Close()
 			return nil, err
 		}
-		return newTCP(c)
+		return sharedSocket(newTCP(c))
 	case *net.UnixConn:
 		if c.RemoteAddr() == nil {
 			c.Close()
 			return nil, errNotConnected
 		}
 		if c.LocalAddr().Network() == "unix" {
-			return newUnix(c, "")
+			return sharedSocket(newUnix(c, ""))
 		}
 	}
 	c.Close()
 	return nil, errNotGiven
+}
+
+// sharedSocket notes that others have the socket too.
+func sharedSocket(c Channel, err error) (Channel, error) {
+	if err == nil {
+		plainSocket(c).handle.shared = true
+	}
+	return c, err
 }
 
 var errNotConnected = errors.New("this socket is not connected: to accept from one, say listen")

@@ -206,3 +206,42 @@ func dupOrFail(t *testing.T, f *os.File) uintptr {
 	}
 	return uintptr(fd)
 }
+
+// Whoever gave a socket and has it yet may make it block; what must not wait does not wait.
+func TestFDThatOthersMakeBlock(t *testing.T) {
+	noLeaks(t)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := os.NewFile(uintptr(fds[1]), "far")
+	defer far.Close()
+	giver, err := dup(fds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(giver)
+	ch := dialFD(t, give(t, os.NewFile(uintptr(fds[0]), "given")))
+	if err := unix.SetNonblock(giver, false); err != nil {
+		t.Fatal(err)
+	}
+	freed := time.AfterFunc(watchdog, func() { far.Close() })
+	a, ok := AsAttended(ch)
+	if !ok {
+		t.Fatal("it is not attended to")
+	}
+	if n, err := a.TryRead(make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("TryRead: %d, %v", n, err)
+	}
+	all := make([]byte, 4<<20) // more than a socket takes
+	n, err := ch.(TryWriter).TryWritev([][]byte{all})
+	if n == 0 || n == int64(len(all)) || err != nil {
+		t.Errorf("TryWritev: %d, %v", n, err)
+	}
+	if !freed.Stop() {
+		t.Error("it waited")
+	}
+	if flags, err := unix.FcntlInt(uintptr(giver), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+		t.Errorf("the socket does not block: %#x, %v", flags, err)
+	}
+}

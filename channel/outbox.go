@@ -5,7 +5,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -27,7 +26,7 @@ type Outbox struct {
 	kept atomic.Int64 // bytes that the medium has not taken; changed under mu
 
 	mu      sync.Mutex    // held over writes that do not wait: they must stay whole
-	rest    []byte        // kept, and not in the hands of flush
+	left    []byte        // kept, and not in the hands of flush
 	drained chan struct{} // not nil while something is kept, or held; closed when nothing is
 	half    bool          // CloseWrite was called
 	held    bool          // Hold: what is kept waits
@@ -79,7 +78,7 @@ func (o *Outbox) WriteUnits(bufs [][]byte, unit int64) (int64, error) {
 		return 0, o.err
 	}
 	if o.half { // what is kept goes out yet
-		return 0, plain("write", syscall.EPIPE)
+		return 0, errShut
 	}
 	taken := int64(0)
 	if o.drained == nil && o.try != nil {
@@ -109,7 +108,7 @@ func (o *Outbox) keep(bufs [][]byte, from, to int64) {
 	o.kept.Add(to - from)
 	var few [4][]byte
 	for _, b := range SlicesOf(few[:0], bufs, from, to-from) {
-		o.rest = append(o.rest, b...)
+		o.left = append(o.left, b...)
 	}
 	if o.drained == nil {
 		o.drained = make(chan struct{})
@@ -143,14 +142,14 @@ func (o *Outbox) Hold(on bool) {
 func (o *Outbox) flush() {
 	var buf []byte
 	o.mu.Lock()
-	for len(o.rest) > 0 && o.err == nil && !o.held {
-		buf, o.rest = o.rest, buf[:0]
+	for len(o.left) > 0 && o.err == nil && !o.held {
+		buf, o.left = o.left, buf[:0]
 		o.mu.Unlock()
 		n, err := o.under.Write(buf)
 		o.mu.Lock()
 		o.kept.Add(-int64(n))
 		if err != nil {
-			o.rest = append(buf[n:len(buf):len(buf)], o.rest...)
+			o.left = append(buf[n:len(buf):len(buf)], o.left...)
 			if o.err == nil {
 				o.err = err
 			}
@@ -163,7 +162,7 @@ func (o *Outbox) flush() {
 	}
 	half := o.half && o.err == nil
 	close(o.drained)
-	o.drained, o.rest = nil, nil
+	o.drained, o.left = nil, nil
 	o.kept.Store(0)
 	o.mu.Unlock()
 	if half {

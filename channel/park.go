@@ -2,6 +2,7 @@ package channel
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -142,12 +143,17 @@ func (s *listener) Park() (*Parked, error) {
 // errParked is why a listener accepts no more.
 var errParked = errors.New("parked")
 
-// park gives up the channel's descriptor and returns another one of the same open
-// file.
-func (c *fdChannel) park() (int, error) {
-	fd, err := dupIn(c.f)
+// park closes the channel and parks another descriptor of the same open file.
+func (c *fdChannel) park() (*Parked, error) { return parkIn(c.f, c) }
+
+// parkIn parks another descriptor of what rc is of, and closes c.
+func parkIn(rc interface{ Control(func(fd uintptr)) error }, c io.Closer) (*Parked, error) {
+	fd, err := dupIn(rc)
 	c.Close()
-	return fd, plain("park", err)
+	if err != nil {
+		return nil, plain("park", err)
+	}
+	return &Parked{FDs: []int{fd}}, nil
 }
 
 // dupIn returns another descriptor, close-on-exec, of what rc is of.
@@ -170,8 +176,8 @@ func (o *Outbox) park() (*Parked, error) {
 	o.under.SetWriteDeadline(time.Unix(1, 0)) // frees flush
 	o.flushing.Wait()
 	o.mu.Lock()
-	rest := o.rest
-	o.rest, o.err = nil, net.ErrClosed
+	left := o.left
+	o.left, o.err = nil, net.ErrClosed
 	if o.drained != nil {
 		close(o.drained)
 		o.drained = nil
@@ -180,10 +186,10 @@ func (o *Outbox) park() (*Parked, error) {
 	o.mu.Unlock()
 	parked, err := p.Park()
 	if err != nil {
-		o.kept.Store(int64(len(rest))) // the medium never will take it
+		o.kept.Store(int64(len(left))) // the medium never will take it
 		return nil, err
 	}
-	parked.Unsent = rest
+	parked.Unsent = left
 	return parked, nil
 }
 
@@ -199,13 +205,7 @@ func oneFile(p *Parked, name string) (*os.File, error) {
 }
 
 // Park makes a tty a Parker.
-func (t *tty) Park() (*Parked, error) {
-	fd, err := t.park()
-	if err != nil {
-		return nil, err
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
+func (t *tty) Park() (*Parked, error) { return t.park() }
 
 func adoptPty(a Address, p *Parked) (Channel, error) {
 	if len(p.FDs) != 1 {
@@ -257,7 +257,7 @@ func (p *serialPort) undecoded() []byte {
 	case p.marks.state != markNone:
 		b = append(b, 0xFF, 0)
 	}
-	return append(b, p.rest...)
+	return append(b, p.left...)
 }
 
 func adoptSerial(a Address, parked *Parked) (Channel, error) {
@@ -271,7 +271,7 @@ func adoptSerial(a Address, parked *Parked) (Channel, error) {
 		return nil, about(a, parked.Name, err)
 	}
 	p := newSerialPort(t, ioctls{t.f}, cfg)
-	p.held, p.rest = serialName(a), parked.Unread
+	p.held, p.left = serialName(a), parked.Unread
 	if c, err := p.drv.counters(); err == nil {
 		p.last = c
 	}

@@ -7,13 +7,7 @@ import (
 )
 
 // Park makes a socket a Parker.
-func (s *socket) Park() (*Parked, error) {
-	fd, err := s.park()
-	if err != nil {
-		return nil, err
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
+func (s *socket) Park() (*Parked, error) { return s.park() }
 
 // asFile has use look at the one descriptor that is parked, and closes it: use takes
 // a duplicate, as the functions of net do.

@@ -347,7 +347,7 @@ func TestParkedSerialMarks(t *testing.T) {
 		{parmrk{}, breakMark, "x", "\xff\x00\x00x"},
 		{parmrk{markTaken}, errorMark, "x", "\xff\x00x"},
 	} {
-		p := &serialPort{marks: c.marks, due: c.due, rest: []byte(c.rest)}
+		p := &serialPort{marks: c.marks, due: c.due, left: []byte(c.rest)}
 		if got := string(p.undecoded()); got != c.want {
 			t.Errorf("%+v: %q; want %q", c, got, c.want)
 		}

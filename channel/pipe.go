@@ -319,7 +319,7 @@ func (f *flow) writeError() error {
 	case f.broken:
 		f.dead = plain("write", syscall.ECONNRESET)
 	case f.readerClosed, f.ended:
-		f.dead = plain("write", syscall.EPIPE)
+		f.dead = errShut
 	case f.writeBy.passed:
 		f.dead = timeoutError{"write"}
 	}

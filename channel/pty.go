@@ -59,7 +59,7 @@ func (p *ptyChannel) Rest(wake func()) bool { return p.Attend(nil, wake) }
 
 // Attend makes it Attended, with TryRead.
 func (p *ptyChannel) Attend(try func() bool, wake func()) bool {
-	p.handle.in.rest()
+	p.handle.in.ungate()
 	return p.rest.begin(p.f, try, wake)
 }
 

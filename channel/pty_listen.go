@@ -213,7 +213,7 @@ func (l *ptyListener) left() error {
 	err := l.pair.flush()
 	m.end(l.pair.drainLeft())
 	l.cur = nil
-	if l.next == m && len(m.rest) == 0 {
+	if l.next == m && len(m.left) == 0 {
 		l.next = nil // come and gone before anybody saw it
 	}
 	close(m.over)

@@ -37,7 +37,7 @@ type master struct {
 	mu       sync.Mutex
 	in       *masterReader
 	deadline time.Time // of reading
-	rest     []byte    // after over: what is not read yet
+	left     []byte    // after over: what is not read yet
 }
 
 // A masterReader is the descriptor for reading, for a while.
@@ -108,12 +108,12 @@ func (m *master) reader() *masterReader {
 	return m.in
 }
 
-// end is the owner's, after stopReading: no write touches the pty any more; rest
+// end is the owner's, after stopReading: no write touches the pty any more; left
 // is read yet. When the owner has brought the pty in order it closes over.
-func (m *master) end(rest []byte) {
+func (m *master) end(left []byte) {
 	m.letGo()
 	m.mu.Lock()
-	m.rest = rest
+	m.left = left
 	m.mu.Unlock()
 }
 
@@ -157,12 +157,12 @@ func (m *master) readRest(b []byte) (int, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.rest) == 0 {
-		m.rest = nil
+	if len(m.left) == 0 {
+		m.left = nil
 		return 0, io.EOF
 	}
-	n := copy(b, m.rest)
-	m.rest = m.rest[n:]
+	n := copy(b, m.left)
+	m.left = m.left[n:]
 	return n, nil
 }
 
@@ -187,7 +187,7 @@ func (m *master) AwaitWrite() error { return m.writeError(m.fdChannel.AwaitWrite
 // writeError tells the end of the session from Close.
 func (m *master) writeError(err error) error {
 	if err == net.ErrClosed && !m.isClosed() {
-		return &ioError{"write", syscall.EPIPE}
+		return errShut
 	}
 	return err
 }

@@ -240,13 +240,13 @@ func TestRFC2217CloseEndsTheBreak(t *testing.T) {
 func comEnds(t *testing.T, port Port) (client, server Channel) {
 	t.Helper()
 	client, server, _, _ = layeredPair(t, "rfc2217", 64<<10)
+	s, _ := As[PortServer](server)
+	s.SetPort(port) // what the client asks for when it begins is told of this one
 	var reading sync.WaitGroup
 	for _, c := range []Channel{client, server} {
 		reading.Go(func() { io.Copy(io.Discard, c) })
 	}
 	t.Cleanup(func() { client.Close(); server.Close(); reading.Wait() })
-	s, _ := As[PortServer](server)
-	s.SetPort(port)
 	return client, server
 }
 

@@ -296,12 +296,12 @@ func (p *serialPort) lineErrors() (e LineErrors) {
 // keepRest keeps what of src is behind a mark for the next Read. It is in the
 // caller's buffer if it was read just now.
 func (p *serialPort) keepRest(src []byte, used int) {
-	if len(p.rest) > 0 { // src is the beginning of rest
-		p.rest = p.rest[used:]
+	if len(p.left) > 0 { // src is the beginning of left
+		p.left = p.left[used:]
 	} else if used < len(src) {
-		p.rest = append([]byte(nil), src[used:]...)
+		p.left = append([]byte(nil), src[used:]...)
 	}
-	if len(p.rest) == 0 {
-		p.rest = nil
+	if len(p.left) == 0 {
+		p.left = nil
 	}
 }

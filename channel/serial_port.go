@@ -25,7 +25,7 @@ type serialPort struct {
 
 	read  sync.Mutex // owns the reading side, also while it waits
 	marks parmrk
-	rest  []byte         // was read together with a mark, and is behind it
+	left  []byte         // was read together with a mark, and is behind it
 	due   mark           // comes before the next byte
 	last  serialCounters // when damaged bytes were told last
 
@@ -126,7 +126,7 @@ func (p *serialPort) Read(b []byte) (int, error) {
 	defer p.read.Unlock()
 	for {
 		p.tellMark()
-		src := p.rest
+		src := p.left
 		if len(src) == 0 {
 			n, err := p.tty.Read(b)
 			if err != nil {

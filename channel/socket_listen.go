@@ -13,7 +13,7 @@ type socketListener struct {
 
 // Rest makes it a Rester, whose Read is Accept.
 func (l *socketListener) Rest(wake func()) bool {
-	l.handle.in.rest()
+	l.handle.in.ungate()
 	return l.rest.begin(l.handle, nil, wake)
 }
 
@@ -40,11 +40,4 @@ func (l *socketListener) Close() error {
 }
 
 // Park makes it a Parker.
-func (l *socketListener) Park() (*Parked, error) {
-	fd, err := dupIn(l.handle)
-	l.Close()
-	if err != nil {
-		return nil, plain("park", err)
-	}
-	return &Parked{FDs: []int{fd}}, nil
-}
+func (l *socketListener) Park() (*Parked, error) { return parkIn(l.handle, l) }

@@ -149,7 +149,7 @@ func newStdio(i, o *os.File, s *stdio) (Channel, error) {
 		s.out = newWrittenFile(o, s.at.network)
 		return s, err
 	}
-	c, err := newFD(o, s.at)
+	c, err := newSharedFD(o, s.at)
 	if err != nil {
 		s.in.Close()
 		return nil, errors.Join(err, s.terminal.restore())
@@ -164,7 +164,7 @@ func stdioReader(f *os.File, at addr) (stdioIn, syscall.RawConn, error) {
 		rc, err := f.SyscallConn()
 		return &readyFile{f: f}, rc, err
 	}
-	c, err := newFD(f, at)
+	c, err := newSharedFD(f, at)
 	if err != nil {
 		return nil, nil, err
 	}

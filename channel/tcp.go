@@ -81,13 +81,12 @@ func (s *socket) CloseWrite() error {
 
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
-	s.handle.in.rest()
-	return s.rest.begin(s.f, nil, wake)
+	return s.Attend(nil, wake)
 }
 
 // Attend makes a socket Attended, with TryRead.
 func (s *socket) Attend(try func() bool, wake func()) bool {
-	s.handle.in.rest()
+	s.handle.in.ungate()
 	return s.rest.begin(s.f, try, wake)
 }
 

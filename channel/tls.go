@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -257,9 +256,6 @@ func (c *tlsChannel) CloseWrite() error {
 	c.dead.note(errShut)
 	return nil
 }
-
-// errShut is what a write gets after the end of the stream was sent.
-var errShut error = &ioError{"write", syscall.EPIPE}
 
 // Close sends close_notify, if nothing is in its way for long, and closes the
 // channel below. Blocked reads end at once, a blocked write after goodbye.

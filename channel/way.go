@@ -29,7 +29,7 @@ type gate struct {
 	await  func(try func(uintptr) bool) error // tries, and waits for what goes this way
 	again  func(uintptr) bool                 // one more try, whatever it is called with
 	most   int                                // readGate or writeGate
-	unused *time.Timer                        // nil: it stays until rest
+	unused *time.Timer                        // nil: it stays until ungate
 
 	// owned by who has the turn
 	try    func(fd uintptr) bool
@@ -91,7 +91,7 @@ func (w *way) wait(g *gate, try func(fd uintptr) bool) error {
 	if g.tries > 1 {
 		g.streak = 0
 	} else if g.streak++; g.streak == g.most {
-		w.rest()
+		w.ungate()
 	}
 	w.used(g)
 	switch {
@@ -186,8 +186,8 @@ func (w *way) setDeadline(t time.Time) error {
 	return nil
 }
 
-// rest gives back what waiting needs. Nobody may be waiting.
-func (w *way) rest() {
+// ungate gives back what waiting needs. Nobody may be waiting.
+func (w *way) ungate() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.remove()
