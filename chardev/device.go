@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,6 @@ type device struct {
 	hub *hub
 
 	inherits *channel.Parked // the guest, or what was opened, that start goes on with; nil: nothing
-	lasting  time.Time       // since when the device is as it goes on; zero: it is new
 
 	// of one that is listened for
 	mu    sync.Mutex
@@ -44,17 +42,14 @@ func (d *device) start(within context.Context) {
 	if d.ep.Listen {
 		if first != nil {
 			d.goOn(first)
-		} else {
-			d.status.cameUp = d.lasting // it was waited for all the time
 		}
 		d.listen(d.come, d.work.Done)
 		return
 	}
 	use := func(ch channel.Channel, ended func(error)) { d.hub.session(&d.life, ch, ended) }
 	if first != nil {
-		d.status.cameUp = d.lasting
 		d.goOnWith(first, func(ch channel.Channel, ended func(error)) {
-			s := d.hub.begin(&d.life, ch, d.lasting, ended)
+			s := d.hub.begin(&d.life, ch, nil, ended)
 			go s.read()
 		}, use, d.work.Done)
 		return
@@ -147,12 +142,16 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or what it is within; then ended is called with the reason. It owns dev.
 func (h *hub) session(within context.Context, dev channel.Channel, ended func(error)) {
-	h.begin(within, dev, time.Now(), ended).read()
+	h.begin(within, dev, nil, ended).read()
 }
 
-// begin is session of a device that is there since then; its result is still to read.
-func (h *hub) begin(within context.Context, dev channel.Channel, since time.Time, ended func(error)) *session {
-	s := &session{hub: h, since: cmp.Or(since, time.Now()), ended: ended}
+// begin is session of a device that is there since then (nil: now); its result is still
+// to read.
+func (h *hub) begin(within context.Context, dev channel.Channel, since *time.Time, ended func(error)) *session {
+	s := &session{hub: h, since: time.Now(), ended: ended}
+	if since != nil {
+		s.since = *since
+	}
 	s.in = newReading(dev, &s.going.latch, s.read)
 	s.in.attendPlainBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)

@@ -179,9 +179,13 @@ func (con *console) takeOver(c *consoleHandover) {
 	d := con.device.Load()
 	devices := []endpointHandover{c.Device}
 	of := endpoint(&devices, d.ep)
-	d.inherited, d.inherits, d.lasting = of.Listener, of.Channel, of.Since
-	if of.Channel == nil && !of.Since.IsZero() {
-		d.status.since = of.Since // nobody else knows it yet
+	d.inherited, d.inherits = of.Listener, of.Channel
+	if !of.Since.IsZero() { // nobody else knows the status yet
+		if of.Channel != nil || of.Listener != nil {
+			d.status.cameUp = &of.Since
+		} else {
+			d.status.since = of.Since
+		}
 	}
 	for _, f := range con.frontends() {
 		of := endpoint(&c.Frontends, f.ep)
@@ -213,6 +217,7 @@ func (d *device) regain() channel.Channel {
 	ch, err := d.env.Adopt(d.ep.Address, p)
 	if err != nil {
 		d.hub.log.Warn("the device is opened anew: it could not be taken over", "error", err)
+		d.status.cameUp = nil
 		return nil
 	}
 	return ch
@@ -225,7 +230,8 @@ func (d *device) goOn(ch channel.Channel) {
 	d.busy, d.guest = true, new(life)
 	d.guest.begin(&d.life)
 	d.mu.Unlock()
-	s := d.hub.begin(d.guest, ch, d.lasting, d.guestLeft)
+	s := d.hub.begin(d.guest, ch, d.status.cameUp, d.guestLeft)
+	d.status.cameUp = nil // the guest's, and not the listener's
 	go s.read()
 }
 

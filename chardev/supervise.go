@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -17,7 +16,7 @@ import (
 type status struct {
 	moved func() // called when the state or the error may be another; fixed, may be nil
 
-	cameUp time.Time // when what comes up next did in truth, for a daemon before; zero: then
+	cameUp *time.Time // when what comes up next did in truth, for a daemon before; nil: then
 
 	mu    sync.Mutex
 	state string
@@ -54,7 +53,9 @@ func (s *status) set(state string, err error) bool {
 		s.since = time.Now()
 		if state == StateUp {
 			s.ups++
-			s.since, s.cameUp = cmp.Or(s.cameUp, s.since), time.Time{}
+			if s.cameUp != nil {
+				s.since, s.cameUp = *s.cameUp, nil
+			}
 		}
 	}
 	s.state, s.err = state, text
