@@ -90,6 +90,9 @@ func FormatSize(n int64) string { return formatUnit(n, sizeUnits[:3], "B") }
 // FormatDuration writes a duration of whole milliseconds so that ParseDuration
 // gives it back.
 func FormatDuration(d time.Duration) string {
+	if d == 0 {
+		return "0s"
+	}
 	return formatUnit(int64(d), durationUnits, "ns")
 }
 

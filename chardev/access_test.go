@@ -506,3 +506,30 @@ func TestAccessWarnings(t *testing.T) {
 		}
 	}
 }
+
+// A shell that whoever gets into [http] has is warned of, until a rule limits it.
+func TestCommandsBehindHTTP(t *testing.T) {
+	clearEnvironment(t)
+	const shell = "[[chardev]]\nname = 'shell'\ndevice = 'exec:sh'\n[[chardev]]\nname = 'other'\ndevice = 'null:'\n"
+	const over = "[http]\nlisten = ['tcp://127.0.0.1:1']\n"
+	const mine = "[[access]]\nwho = 'user:alice'\nmay = ['read', 'write']\non = '*'\n"
+	for _, c := range []struct {
+		why, text, says string
+	}{
+		{"nothing leads there", shell, ""},
+		{"a socket of [http] is its owner's", "[http]\nlisten = ['unix:web']\n" + shell, ""},
+		{"[http] does", over + shell, "chardev.toml:5:10: device: "},
+		{"a command on pipes", over + strings.Replace(shell, "exec:", "command:", 1), "chardev.toml:5:10: device: "},
+		{"a rule says who", over + mine + shell, ""},
+		{"a rule lets in anyone", over + mine + strings.Replace(mine, "user:alice", "anyone", 1) + shell, "chardev.toml:13:10: device: "},
+		{"a rule lets in anyone elsewhere", over + mine + strings.NewReplacer("user:alice", "anyone", "*", "other").Replace(mine) + shell, ""},
+	} {
+		cfg, err := Load(write(t, c.text, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.says == "" && len(cfg.Warnings) > 0 || c.says != "" && (len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], c.says)) {
+			t.Errorf("%s: want %q, have %q", c.why, c.says, cfg.Warnings)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package chardev
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"chardevd/channel"
@@ -137,6 +138,26 @@ func (l *loader) named() {
 		} else {
 			l.warn(at, "on: there is no chardev %q", name)
 		}
+	}
+}
+
+// exposed warns of consoles that run a command as the daemon's user and that whoever gets
+// into [http] has, by the rules. (A socket of [http] has a mode, and is no network.)
+func (l *loader) exposed() {
+	if !slices.ContainsFunc(l.cfg.HTTP.Listen, func(e Endpoint) bool { return e.Address.Network() }) {
+		return
+	}
+	for _, u := range l.uses {
+		if !u.device || u.address.Transport != "exec" && u.address.Transport != "command" {
+			continue
+		}
+		c := &l.cfg.Chardevs[u.chardev-l.numbered-1]
+		d := l.cfg.Access.Decide(access.Identity{}, c.Name)
+		if !d.May.Has(access.Read) {
+			continue
+		}
+		at, _ := u.value.place()
+		l.warn(at, "device: its command runs as the daemon's user, and [http] leads to it, for whoever gets in there: %s; give one that says who may, with on = %q", d.Why(), c.Name)
 	}
 }
 

@@ -1,6 +1,10 @@
 package chardev
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -88,6 +92,7 @@ func (l *loader) chardev(t *table) {
 	if v, ok := t.get("device"); ok {
 		if e, v, ok := l.device(v); ok {
 			c.Device = e
+			l.fileDevice(t, &c, v)
 			l.uses = append(l.uses, &use{what: "the device of " + called, chardev: number, device: true, address: e.Address, listen: e.Listen, value: v, at: v.spot()})
 		}
 	} else {
@@ -140,6 +145,31 @@ func (l *loader) chardev(t *table) {
 	}
 	c.uses = slices.Clone(l.uses[used:])
 	l.cfg.Chardevs = append(l.cfg.Chardevs, c)
+}
+
+// fileDevice checks a device that is a file; v is its address. What people type would go
+// nowhere if it is read, so its input is off; and an address that does not say how it is
+// meant would have that appended to a file that was to be watched.
+func (l *loader) fileDevice(t *table, c *ChardevConfig, v *value) {
+	a := c.Device.Address
+	switch {
+	case a.Transport != "file":
+		return
+	case a.Get("mode") == "":
+		v.failf("%s: say mode=follow to have what is written to the file, or mode=append to write to it what is typed", describe(v.v))
+		return
+	case a.Get("mode") != "follow":
+		return
+	}
+	if input, given := t.get("input"); given && c.Input != "off" {
+		input.failf("want \"off\", as the device is a file that is only read, have %s", describe(input.v))
+	}
+	c.Input = "off"
+	dir := filepath.Dir(a.Where)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		at, _ := v.place()
+		l.warn(at, "device: there is no folder %s yet; the file is waited for", describe(dir))
+	}
 }
 
 // nameForm is what a chardev's name is, for messages.

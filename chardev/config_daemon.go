@@ -66,12 +66,13 @@ func (l *loader) control(t *table) {
 		l.uses = append(l.uses, &use{what: "the control socket", address: l.cfg.Control, listen: true, at: spot{t.src, -1}})
 		return
 	}
-	a, ok := l.address(v)
+	const what = `a UNIX socket, like "unix:/run/chardevd/control"`
+	a, ok := l.addressOr(v, what)
 	if !ok {
 		return
 	}
 	if a.Transport != "unix" || len(a.Layers) > 0 {
-		v.failf("want a UNIX socket, like \"unix:/run/chardevd/control\", have %s", describe(v.v))
+		v.want(what)
 		return
 	}
 	l.cfg.Control = a

@@ -167,6 +167,7 @@ func load(path, text string, other *instead) (*Config, error) {
 		l.samples()
 		l.folders()
 		l.named()
+		l.exposed()
 	}
 	if len(l.notes) > 0 {
 		return nil, &ConfigError{mistakes(l.notes)}

@@ -398,3 +398,20 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// Nobody types into a file that is read, and one whose folder is missing is told of.
+func TestFollowedDevice(t *testing.T) {
+	clearEnvironment(t)
+	cfg, err := Load(write(t, "[[chardev]]\nname = 'here'\ndevice = 'file:x?mode=follow'\n[[chardev]]\nname = 'there'\ndevice = 'file:none/x?mode=follow'\n", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cfg.Chardevs {
+		if c.Input != "off" {
+			t.Errorf("%s: the input is %s", c.Name, c.Input)
+		}
+	}
+	if len(cfg.Warnings) != 1 || !strings.Contains(cfg.Warnings[0], "chardev.toml:6:10: device: there is no folder ") {
+		t.Errorf("warned is %q", cfg.Warnings)
+	}
+}

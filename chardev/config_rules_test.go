@@ -111,6 +111,8 @@ func TestRules(t *testing.T) {
 		{"an audit in no folder", ">>>audit = 'no/where'\n", []string{"audit", "no folder", "/no"}},
 		{"an audit that is a folder", ">>>audit = '.'\n", []string{"audit", "regular"}},
 		{"an audit of a chardev", dev + ">>>audit = true\n", []string{"audit", "main file"}},
+		{"a file as a device that does not say how", "[[chardev]]\nname = 'x'\n>>>device = 'file:x'\n", []string{"mode=follow", "mode=append"}},
+		{"typing into a file that is read", "[[chardev]]\nname = 'x'\ndevice = 'file:x?mode=follow'\n>>>input = 'shared'\n", []string{"input", `"off"`, "only read"}},
 		{"an option of the other side", "[[chardev]]\nname = 'x'\n>>>device = 'unix:x?mode=0600'\n", []string{"mode", "listening"}},
 		{"a client's option", dev + ">>>frontends = ['tls://127.0.0.1:1?verify=false']\n", []string{"verify", "dialling"}},
 		{"networks where there are none", dev + ">>>frontends = ['unix:x?from=10.0.0.0/8']\n", []string{"from"}},

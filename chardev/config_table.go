@@ -36,7 +36,9 @@ func (t *table) missingf(format string, args ...any) { t.l.mistake(t.header(), f
 
 // get returns the value of a key.
 func (t *table) get(key string) (*value, bool) {
-	t.known = append(t.known, key)
+	if !slices.Contains(t.known, key) {
+		t.known = append(t.known, key)
+	}
 	v, ok := t.vals[key]
 	if !ok {
 		return nil, false

@@ -92,7 +92,7 @@ func (d *device) serveNext() {
 	d.guest = new(life)
 	d.guest.begin(&d.life)
 	d.mu.Unlock()
-	d.hub.note(StateUp, "a guest came: "+peerName(identify(ch), ch))
+	d.hub.noteSome(&d.hub.guests[0], StateUp, "a guest came: "+peerName(identify(ch), ch))
 	d.hub.session(d.guest, ch, d.guestLeft)
 }
 
@@ -100,7 +100,7 @@ func (d *device) serveNext() {
 func (d *device) guestLeft(err error) {
 	d.guest.ask(nil)
 	if err != errHandover {
-		d.hub.note(StateDown, "the guest left: "+reason(err))
+		d.hub.noteSome(&d.hub.guests[1], StateDown, "the guest left: "+reason(err))
 	}
 	go d.serveNext() // not from within the session
 }

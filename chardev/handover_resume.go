@@ -27,11 +27,13 @@ func (s *Server) history(con *console, cc *ChardevConfig, was *consoleHandover, 
 	return was.restored(cc.History, spare)
 }
 
-// restored is the history of a chardev that goes on where it was. It holds no more than
-// that of its config.
+// restored is the history of a chardev that goes on where it was, of the size that its
+// config has now. If that is the same, so is what it holds: a client may want the oldest
+// byte, that of a block of which only the end is within the size.
 func (c *consoleHandover) restored(size int, spare *history.Spare) *history.History {
-	rest := c.window[max(0, len(c.window)-size):]
+	rest := c.window
 	hist := history.New(size, c.Head-int64(len(rest)), spare)
+	hist.Expect(len(rest) - size + 1)
 	for len(rest) > 0 {
 		n := copy(hist.Space(), rest)
 		hist.Commit(n)

@@ -56,6 +56,7 @@ type hub struct {
 	denied   flood        // events of people who may not
 	came     flood        // events of clients that are attached
 	left     flood        // events of those that go
+	guests   [2]flood     // events of guests that come, and go
 	reopens  flood        // events of who has the device opened anew
 	posts    atomic.Int32 // requests that type
 
@@ -93,7 +94,7 @@ type hub struct {
 const maxEvents = 256
 
 func newHub(log *slog.Logger, hist *history.History, input string) *hub {
-	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}}
+	h := &hub{log: log, gate: new(gate), crowd: new(atomic.Int32), hist: hist, first: hist.Head(), came: flood{most: crowdMost}, left: flood{most: crowdMost}, guests: [2]flood{{most: crowdMost}, {most: crowdMost}}}
 	h.input.Store(&input)
 	return h
 }
@@ -238,6 +239,7 @@ func (h *hub) finish(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.finishAt = h.hist.Head()
+	h.chargeLeaver(c)
 	if c.state == live {
 		h.toPump(c, leaving)
 	} else {

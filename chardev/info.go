@@ -73,7 +73,7 @@ func (f *frontend) info() FrontendInfo {
 	state, err, _ := f.status.get()
 	return FrontendInfo{
 		Address: f.ep.Address.String(), State: state, Error: err, Mode: f.cfg.Load().Mode,
-		Reach: reach(f.ep), Clients: int(f.clients.Load()),
+		Reach: f.reach(), Clients: int(f.clients.Load()),
 	}
 }
 

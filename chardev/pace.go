@@ -10,9 +10,11 @@ import (
 // journal has gets a say when it has kept up for paceTrust. A client loses its say by
 // taking too little while it is waited for, in one turn or in several of a paceSpan
 // together, and so costs everybody at most
-// paceTurn, once, and gets it back by keeping up for paceTrust. When such losers
+// paceTurn, once, and gets it back by keeping up for paceTrust. When such losers,
+// and who leaves while it is waited for,
 // cost paceTurn in paceSpan, turns are short; when they cost twice that, nobody
-// is waited for who took nothing since it fell behind. A client with on_lag =
+// is waited for who took nothing since it fell behind, but who has kept up for
+// paceTrust in all is until they cost twice that again. A client with on_lag =
 // "block" never loses its say.
 const (
 	paceTurn   = 100 * time.Millisecond
@@ -29,10 +31,11 @@ type pace struct {
 	length time.Duration // how long the device waits in it at most, for one client
 	waited time.Duration // how long it has: a turn is of waiting, with up to paceTurn between
 	last   moment        // when it did so last
+	since  moment        // when it began to, if it does now; else 0
 
 	span moment // since when clients owe
 
-	spent      time.Duration // waited for losers since spentSince
+	spent      time.Duration // waited for losers and leavers since spentSince
 	spentSince moment
 }
 
@@ -121,6 +124,7 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 		h.pace = new(pace)
 	}
 	p := h.pace
+	p.since = 0
 	now := thisMoment()
 	resumed := waited == 0 && now.since(p.last) > paceTurn
 	if waited > 0 {
@@ -131,10 +135,17 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 		p.spent, p.spentSince = 0, now
 	}
 	inTheWay := func(c *client) bool {
-		if c.state != lagging || c.cursor.Load() >= oldest {
+		switch {
+		case c.state != lagging || c.cursor.Load() >= oldest:
 			return false
+		case c.onLag == "block":
+			return true
+		case c.turn.mute:
+			return false
+		case p.spent < 2*paceTurn || c.cursor.Load() > c.turn.at:
+			return true
 		}
-		return c.onLag == "block" || !c.turn.mute && (p.spent < 2*paceTurn || c.cursor.Load() > c.turn.at)
+		return p.spent < 4*paceTurn && c.turn.liveFor(now) >= paceTrust
 	}
 	if !slices.ContainsFunc(h.clients, inTheWay) {
 		return -1
@@ -155,7 +166,28 @@ func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 		h.beginTurn(now)
 		return 0 // look again
 	}
+	p.since = now
 	return left
+}
+
+// chargeLeaver has those who lose pay for a client that goes: it is judged no more, and
+// whoever comes in its place owes nothing. Called with mu held.
+func (h *hub) chargeLeaver(c *client) {
+	p, t := h.pace, &c.turn
+	if p == nil || t.mute || c.onLag == "block" {
+		return
+	}
+	now, waited := thisMoment(), p.waited
+	if p.since != 0 {
+		waited += now.since(p.since)
+	} else if now.since(p.last) > paceTurn {
+		waited = 0
+	}
+	if !t.marked || t.liveFor(now)-t.markTotal < now.since(p.began)/4 {
+		p.spent += waited
+	}
+	p.spent += t.owes.duration()
+	t.owes = 0
 }
 
 // charge has those who lagged in the turn that ended by itself owe it.

@@ -36,6 +36,9 @@ func (h *hub) pass(d time.Duration) {
 	for _, m := range []*moment{&h.pace.began, &h.pace.last, &h.pace.span, &h.pace.spentSince} {
 		*m = m.add(-d)
 	}
+	if h.pace.since != 0 {
+		h.pace.since = h.pace.since.add(-d)
+	}
 	for _, c := range h.clients {
 		c.turn.since = c.turn.since.add(-d)
 	}
@@ -161,5 +164,42 @@ func TestEachIsJudgedForItself(t *testing.T) {
 	}
 	if !c.turn.mute || waited > paceTurn+2*paceGlance {
 		t.Errorf("after %v the other one has no say: %v", waited, c.turn.mute)
+	}
+}
+
+// Who leaves while it is waited for, and comes again, costs no more than who stays, whether
+// it goes while the device waits or a moment later.
+func TestWhoLeavesAndComesAgainIsWaitedForOnce(t *testing.T) {
+	const stop, between = paceTurn - paceGlance, paceTurn + 50*time.Millisecond
+	for _, resumes := range []bool{false, true} {
+		h, c := laggard()
+		h.pace.spentSince = thisMoment()
+		var waited time.Duration
+		for passed := time.Duration(0); passed < paceSpan-stop-between; passed += stop + between {
+			if h.turnLeft(pushing, 0) > 0 {
+				waited += stop
+				if h.pass(stop); resumes {
+					h.setState(c, detached)
+					h.turnLeft(pushing, stop)
+					h.setState(c, lagging)
+				}
+			}
+			h.finish(c)
+			h.turnLeft(pushing, 0)
+			h.pass(between)
+			again := &client{hub: h, onLag: "catch-up"}
+			again.cursor.Store(c.cursor.Load())
+			h.setState(again, lagging)
+			h.clients[0], c = again, again
+		}
+		if most := 3 * paceTurn; waited > most {
+			t.Errorf("they are waited for for %v, and not for %v; they leave later: %v", waited, most, resumes)
+		}
+		if h.turnLeft(pushing, 0) >= 0 {
+			t.Error("who comes again is waited for yet")
+		}
+		if c.turn.total = paceTrust; h.turnLeft(pushing, 0) <= 0 {
+			t.Error("who has kept up for long is not waited for")
+		}
 	}
 }

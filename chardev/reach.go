@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"chardevd/channel"
@@ -19,7 +20,7 @@ func (s *Server) Reach() []string {
 		lines = append(lines, "  chardevd attach "+c.name)
 		for _, f := range c.frontends() {
 			state, err, _ := f.status.get()
-			line := reach(f.ep)
+			line := f.reach()
 			if line == "" || state != StateUp {
 				line = fmt.Sprintf("# %s is %s%s", f.ep.Address, state, because(err))
 			}
@@ -44,8 +45,37 @@ func because(err string) string {
 	return ": " + err
 }
 
-// reach is a command line that reaches a listening frontend from this host, or
-// "" where nothing that everybody has would do.
+// reach is a command line that reaches a listening frontend from this host, or "" where
+// nothing that everybody has would do.
+func (f *frontend) reach() string {
+	line, a := reach(f.ep), f.ep.Address
+	switch {
+	case line == "":
+	case a.Has("rfc2217"):
+		// Without a speed miniterm sets the line to 9600.
+		if l, err := lineOf[channel.LineKnower](f.hub); err == nil && l.KnownLine().Baud > 0 {
+			line += " " + strconv.Itoa(l.KnownLine().Baud)
+		}
+	case a.Has("tls") && f.asksCertificate():
+		if a.Has("ws") {
+			return "" // websocat takes no PEM files
+		}
+		line += " -cert CERT -key KEY"
+	}
+	return line
+}
+
+// asksCertificate says whether who comes to a TLS frontend must show a certificate.
+func (f *frontend) asksCertificate() bool {
+	name := f.ep.Address.Get("credentials")
+	if name == "" {
+		return false
+	}
+	c, err := f.env.Credentials(name)
+	return err == nil && c.ClientCAs != nil
+}
+
+// reach is that of an endpoint, as far as its address tells.
 func reach(ep *Endpoint) string {
 	a := ep.Address
 	if !ep.Listen {
@@ -83,9 +113,12 @@ func reach(ep *Endpoint) string {
 	case "rfc2217+tcp":
 		return "python3 -m serial.tools.miniterm rfc2217://" + to
 	case "ws+tcp":
-		return "python3 -m websockets ws://" + to + path(a)
+		return "websocat -b ws://" + to + path(a)
 	case "ws+tls+tcp":
-		return "python3 -m websockets wss://" + to + path(a)
+		if a.Get("credentials") == "" { // then the certificate is self-signed
+			return "websocat -bk wss://" + to + path(a)
+		}
+		return "websocat -b wss://" + to + path(a)
 	}
 	return ""
 }

@@ -9,10 +9,16 @@
 # the same package. GOARCH= builds for another machine.
 set -eu
 
-[ $# -ge 1 ] || {
+case ${1-} in
+-h | --help)
+	echo "usage: $0 DIST [VERSION]"
+	exit
+	;;
+"" | -*)
 	echo "usage: $0 DIST [VERSION]" >&2
 	exit 2
-}
+	;;
+esac
 mkdir -p "$1"
 dist=$(cd "$1" && pwd)
 cd "$(dirname "$0")/../../.."
@@ -60,7 +66,7 @@ mkdir -p "$share/man/man1" "$share/man/man5"
 {
 	echo '# chardev.toml 5 "" chardevd'
 	printf '\n# NAME\n\nchardev.toml - the config file of chardevd\n\n'
-	awk -f "$from/config-page.awk" README.md
+	awk -f "$from/config-page.awk" README.md REFERENCE.md
 } >"$stage/chardev.toml.md"
 go run github.com/cpuguy83/go-md2man/v2@v2.0.7 -in "$stage/chardev.toml.md" -out "$share/man/man5/chardev.toml.5"
 gzip -9n "$share"/man/man?/*
@@ -74,11 +80,13 @@ install_to 644 "$stage/fish" /usr/share/fish/vendor_completions.d/chardevd.fish
 
 doc=/usr/share/doc/chardevd
 install_to 644 "$from/copyright" $doc/copyright
-install_to 644 README.md $doc/README.md
+for text in README.md REFERENCE.md chardev/METRICS.md channel/QEMU.md; do
+	install_to 644 "$text" "$doc/${text##*/}"
+done
 install_to 644 chardev.toml $doc/examples/chardev.toml
 install_to 644 "$from/lintian-overrides" /usr/share/lintian/overrides/chardevd
 [ ! -e "$from/grafana.json" ] || install_to 644 "$from/grafana.json" $doc/grafana.json
-gzip -9n "$root$doc/README.md"
+gzip -9n "$root$doc"/*.md
 
 mkdir "$stage/scripts"
 cp "$from/postinst" "$from/prerm" "$from/postrm" "$stage/scripts/"

@@ -1,5 +1,29 @@
-# Takes from the README what the page chardev.toml(5) is: all sections but those that
-# are about something else; tables become lists, which fit any terminal.
+# Takes from the README and the reference what the page chardev.toml(5) is: all sections
+# but those that are about something else. Tables become lists, which fit any terminal, and
+# links to what is in the package what it is called there.
+
+function where(text, to) {
+	if (to ~ /^REFERENCE\.md/)
+		return text == "REFERENCE.md" ? "\"Keys of the config file\" and \"Options of addresses\"" : "\"Options of addresses\""
+	if (to ~ /^#/) {
+		gsub(/-/, " ", to)
+		return text == "below" ? "under \"" substr(to, 2) "\"" : text
+	}
+	sub(/.*\//, "", to)
+	if (to ~ /\.toml$/)
+		to = "examples/" to
+	else if (to ~ /\.md$/)
+		to = to ".gz"
+	return "/usr/share/doc/chardevd/" to
+}
+
+!code && !/^```/ {
+	while (match($0, /\[[^][]+\]\([^()]+\)/)) {
+		link = substr($0, RSTART + 1, RLENGTH - 2)
+		split(link, part, /\]\(/)
+		$0 = substr($0, 1, RSTART - 1) where(part[1], part[2]) substr($0, RSTART + RLENGTH)
+	}
+}
 
 /^```/ { code = !code }
 
