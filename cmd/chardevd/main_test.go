@@ -196,6 +196,8 @@ func TestCommandLines(t *testing.T) {
 		{"attach CONTROL x", 1, "", `chardevd: attach x: no chardev "x"; there is demo, shell`},
 		{"attach CONTROL ../chardevs", 1, "", `chardevd: attach ../chardevs: no chardev "../chardevs"; there is demo, shell`},
 		{"list --control " + none, 1, "", `chardevd: no daemon on unix:` + none + ` (from --control): connect: no such file or directory; start one with "chardevd serve", or name another socket with --control`},
+		{"list --control https://localhost:1/x", 1, "", `chardevd: --control: "https://localhost:1/x": a path "/x", but no ws layer that would use it`},
+		{"list --control http://127.0.0.1:1/", 1, "", `chardevd: no daemon on tcp://127.0.0.1:1 (from --control): connect: connection refused; start one with "chardevd serve", or name another socket with --control`},
 		{"list --control tpc://1:2", 1, "", `chardevd: --control: "tpc://1:2": unknown transport "tpc"; did you mean "tcp"?`},
 		{"__complete CONTROL list", 0, "", "-"},
 		{"__complete clients CONTROL d", 0, "demo\tup, sim:boot\n", "-"},
