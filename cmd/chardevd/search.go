@@ -58,7 +58,10 @@ with 0 if something is found, with 1 if not, and with 2 if something went wrong.
 			}
 			switch {
 			case failed != nil:
-				return &wentWrong{errors.Join(failed...)}
+				for _, err := range failed[:len(failed)-1] {
+					fmt.Fprintln(cmd.ErrOrStderr(), inWords(err))
+				}
+				return &wentWrong{failed[len(failed)-1]}
 			case found == 0:
 				return errNothing
 			}
