@@ -3,9 +3,11 @@ package channel
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,6 +38,9 @@ var shortForms = map[string][]string{"wss": {"ws", "tls"}}
 func ParseAddress(s string) (Address, error) {
 	var a Address
 	scheme, rest, ok := strings.Cut(s, ":")
+	if meant := withTransport(s); meant != "" {
+		return a, fmt.Errorf("no transport; did you mean %s?", meant)
+	}
 	if !ok {
 		return a, fmt.Errorf("no transport: an address looks like tcp://host:port or unix:/path")
 	}
@@ -94,6 +99,20 @@ func ParseAddress(s string) (Address, error) {
 		}
 	}
 	return a, a.check(t)
+}
+
+// withTransport is what was meant by a path, or a host and a port, without a transport; ""
+// for anything else.
+func withTransport(s string) string {
+	if strings.HasPrefix(s, "/") {
+		return "unix:" + s
+	}
+	where, _, _ := strings.Cut(s, "?")
+	host, port, err := net.SplitHostPort(where)
+	if _, number := strconv.ParseUint(port, 10, 16); err != nil || number != nil || host != "localhost" && !strings.ContainsAny(host, ".:") {
+		return ""
+	}
+	return "tcp://" + s
 }
 
 // MustParseAddress is ParseAddress for addresses that are constants.

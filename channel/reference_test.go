@@ -11,7 +11,7 @@ import (
 // REFERENCE.md tells of all options of addresses, with the values that the messages about
 // wrong ones name, and of no others.
 func TestOptionsAreToldOf(t *testing.T) {
-	text, err := os.ReadFile("../REFERENCE.md")
+	text, err := os.ReadFile("../chardev/REFERENCE.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package chardev
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -184,17 +185,15 @@ func (s *Server) checkRules(by actor) error {
 // unix:alice, all of one person; its groups are added to a user of this host, and to a
 // token or a user of the state folder.
 func (c *Config) Explain(who []string, chardev string) ([]string, error) {
-	known := false
 	var names []string
 	for _, one := range c.Chardevs {
-		known = known || one.Name == chardev
 		names = append(names, one.Name)
 	}
+	names = append(names, c.discoveredNames()...)
 	for _, one := range c.Streams {
-		known = known || one.Name == chardev
 		names = append(names, one.Name)
 	}
-	if !known {
+	if !slices.Contains(names, chardev) {
 		return nil, unknownChardev(chardev, names)
 	}
 	identity, err := lookedUp(who)

@@ -90,7 +90,7 @@ func (k *accountKeeper) reload(tell bool) (next time.Time, wrong bool) {
 		if len(news.Ended) > 0 {
 			cut = k.review()
 		}
-		k.audit.did(theDaemon{}, audit.Account, fmt.Sprintf("new: %s; gone: %s; %d clients were cut", strings.Join(news.Begun, " "), strings.Join(news.Ended, " "), cut))
+		k.audit.did(theDaemon{}, audit.Account, changedAccounts(news.Begun, news.Ended, cut))
 		k.log.Info("tokens and users", "new", strings.Join(news.Begun, " "), "gone", strings.Join(news.Ended, " "),
 			"tokens", news.Tokens, "users", news.Users, "cut", cut)
 	}
@@ -105,6 +105,18 @@ func (k *accountKeeper) reload(tell bool) (next time.Time, wrong bool) {
 		wrong = true
 	}
 	return news.Next, wrong
+}
+
+// changedAccounts tells which tokens and users came and went.
+func changedAccounts(begun, ended []string, cut int) string {
+	var parts []string
+	if len(begun) > 0 {
+		parts = append(parts, "new: "+strings.Join(begun, " "))
+	}
+	if len(ended) > 0 {
+		parts = append(parts, fmt.Sprintf("gone: %s; %d clients were cut", strings.Join(ended, " "), cut))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // addGroups adds the groups that tokens and users have in a folder. A name that is none

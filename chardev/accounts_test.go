@@ -230,3 +230,15 @@ type addressed struct {
 }
 
 func (a addressed) RemoteAddr() net.Addr { return a.from }
+
+func TestChangedAccounts(t *testing.T) {
+	for want, c := range map[string]struct{ begun, ended []string }{
+		"new: token:ci":                                    {begun: []string{"token:ci"}},
+		"gone: user:al; 2 clients were cut":                {ended: []string{"user:al"}},
+		"new: token:ci; gone: user:al; 2 clients were cut": {begun: []string{"token:ci"}, ended: []string{"user:al"}},
+	} {
+		if have := changedAccounts(c.begun, c.ended, 2); have != want {
+			t.Errorf("%q, want %q", have, want)
+		}
+	}
+}

@@ -157,7 +157,7 @@ type Info struct {
 	Writer    string           `json:"writer,omitempty"`
 	Clients   int              `json:"clients"`
 	BytesIn   int64            `json:"bytes_in"`       // typed, and taken by the device
-	BytesOut  int64            `json:"bytes_out"`      // printed by the device since the daemon began
+	BytesOut  int64            `json:"bytes_out"`      // printed by the device since the daemon began, over upgrades
 	LastByte  *time.Time       `json:"last_byte"`      // when the device last printed; null: never yet
 	Line      string           `json:"line,omitempty"` // how the device's serial line is set, as far as it is known without asking anybody: 115200n81
 	Epoch     string           `json:"epoch"`

@@ -1,6 +1,10 @@
 package chardev
 
-import "chardevd/channel"
+import (
+	"fmt"
+
+	"chardevd/channel"
+)
 
 // LoadControl reads where the daemon of a config file has its control socket.
 // Nothing else in the file needs to be right, and no file that it names is
@@ -37,4 +41,42 @@ func loadPlaces(path string) (*loader, error) {
 		l.state(t)
 		l.control(t)
 	})
+}
+
+// LoadCredentials reads [credentials.NAME] of a config file, or of one that it includes, and
+// its files. Nothing else there needs to be right, as with LoadControl.
+func LoadCredentials(path, name string) (*channel.Credentials, error) {
+	var found *CredentialsConfig
+	read := func(l *loader, t *table) {
+		v, ok := t.get("credentials")
+		if !ok || found != nil {
+			return
+		}
+		const what = "tables, each of which begins with [credentials.NAME]"
+		all, ok := v.table("[credentials]", what)
+		if !ok {
+			return
+		}
+		if v, ok = all.get(name); !ok {
+			return
+		}
+		if one, ok := v.table("[credentials."+name+"]", what); ok {
+			_, found = l.loadCredentials(one)
+		}
+	}
+	l, err := loadSome(path, func(l *loader, t *table) {
+		read(l, t)
+		if include, ok := t.get("include"); ok && found == nil {
+			l.include(include, func(t *table) { read(l, t) })
+		}
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case found != nil && found.Loaded != nil:
+		return found.Loaded, nil
+	case len(l.notes) > 0:
+		return nil, &ConfigError{mistakes(l.notes)}
+	}
+	return nil, fmt.Errorf("there is no [credentials.%s] in %s", name, path)
 }

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -44,6 +45,8 @@ func (l *loader) discover(t *table) {
 func (l *loader) discoverOne(t *table) {
 	d := &DiscoverConfig{Linger: builtinLinger, Pos: t.header().String(), wants: map[string]bool{}}
 	t.duration("linger", &d.Linger, 0, 365*day)
+	right := false
+	defer func() { l.holes = l.holes || !right }()
 	v, ok := t.get("glob")
 	if !ok {
 		t.missingf(`[[discover]] has no glob; give it glob = "/run/qemu/*.serial"`)
@@ -62,7 +65,7 @@ func (l *loader) discoverOne(t *table) {
 		return
 	}
 	d.table = template(t, v.node)
-	if d.places(l) {
+	if right = d.places(l); right {
 		l.cfg.Discover = append(l.cfg.Discover, d)
 	}
 }
@@ -82,17 +85,22 @@ func template(t *table, glob *tomlpos.Node) *table {
 	return c
 }
 
-// places checks the places to fill in, and notes the udev properties among them.
+// places checks the places to fill in, and notes the udev properties among them. Nothing
+// else can be checked if it returns false; a word that is unknown is as good as a property
+// for that.
 func (d *DiscoverConfig) places(l *loader) bool {
-	mistakes := len(l.notes)
+	right := true
 	d.eachText(func(key string, v *value) {
 		for _, p := range placesOf(v.v.(string)) {
 			if err := d.place(key, v.v.(string), p); err != nil {
 				v.failf("%s: %s", describe(v.v), err)
+				_, unknown := errors.AsType[unknownPlace](err)
+				right = right && unknown
+				d.wants[p] = d.wants[p] || unknown
 			}
 		}
 	})
-	return len(l.notes) == mistakes
+	return right
 }
 
 // eachText calls do with the texts that may have places to fill in; key is that of

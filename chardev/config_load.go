@@ -13,6 +13,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/tomlpos"
 )
@@ -264,6 +265,10 @@ func (l *loader) main(t *table) {
 	}
 	include, including := t.get("include")
 	l.content(t)
+	for key := range t.vals {
+		meant := channel.Nearest(key, []string{"chardev", "discover", "stream"}) != ""
+		l.holes = l.holes || meant && !slices.Contains(t.known, key) // done tells of it
+	}
 	t.done()
 	if including {
 		l.include(include, func(t *table) {

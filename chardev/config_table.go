@@ -37,7 +37,9 @@ func (t *table) missingf(format string, args ...any) { t.l.mistake(t.header(), f
 // get returns the value of a key.
 func (t *table) get(key string) (*value, bool) {
 	if !slices.Contains(t.known, key) {
-		t.known = append(t.known, key)
+		if !slices.Contains(t.known, key) {
+			t.known = append(t.known, key)
+		}
 	}
 	v, ok := t.vals[key]
 	if !ok {
@@ -96,6 +98,7 @@ var misplaced = map[string]string{
 	"journal":     "the main file, as [journal]",
 	"defaults":    "the main file, as [defaults]",
 
+	"max_clients":     "an address that listens, as ?max_clients=10",
 	"passphrase_file": "[credentials.NAME]",
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -162,8 +163,17 @@ func unknownChardev(name string, names []string) error {
 	if near := channel.Nearest(name, names); near != "" {
 		return fmt.Errorf("no chardev %q; did you mean %q?", name, near)
 	}
-	return fmt.Errorf("no chardev %q", name)
+	switch n := len(names); {
+	case n == 0:
+		return fmt.Errorf("no chardev %q", name)
+	case n > namesMost:
+		return fmt.Errorf("no chardev %q; \"chardevd list\" shows all %d", name, n)
+	}
+	return fmt.Errorf("no chardev %q; there is %s", name, strings.Join(names, ", "))
 }
+
+// namesMost is how many chardevs an error names.
+const namesMost = 10
 
 // A request is one of the API that is being served.
 type request struct {

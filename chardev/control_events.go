@@ -143,7 +143,7 @@ func (c *console) summary() Summary {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.Offset = h.hist.Head()
-	s.BytesOut = s.Offset - h.first
+	s.BytesOut = h.printed()
 	s.Clients = len(h.clients)
 	for _, one := range h.clients {
 		if who := one.who.String(); len(s.Attached) < attachedMost && !slices.Contains(s.Attached, who) {

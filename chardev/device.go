@@ -49,7 +49,7 @@ func (d *device) start(within context.Context) {
 	use := func(ch channel.Channel, ended func(error)) { d.hub.session(&d.life, ch, ended) }
 	if first != nil {
 		d.goOnWith(first, func(ch channel.Channel, ended func(error)) {
-			s := d.hub.begin(&d.life, ch, ended)
+			s := d.hub.begin(&d.life, ch, nil, ended)
 			go s.read()
 		}, use, d.work.Done)
 		return
@@ -142,12 +142,16 @@ func (d *device) tellNews(state string, err error) {
 // session begins the time from up to down: bytes move both ways until the device
 // ends, or what it is within; then ended is called with the reason. It owns dev.
 func (h *hub) session(within context.Context, dev channel.Channel, ended func(error)) {
-	h.begin(within, dev, ended).read()
+	h.begin(within, dev, nil, ended).read()
 }
 
-// begin is session; its result is still to read.
-func (h *hub) begin(within context.Context, dev channel.Channel, ended func(error)) *session {
+// begin is session of a device that is there since then (nil: now); its result is still
+// to read.
+func (h *hub) begin(within context.Context, dev channel.Channel, since *time.Time, ended func(error)) *session {
 	s := &session{hub: h, since: time.Now(), ended: ended}
+	if since != nil {
+		s.since = *since
+	}
 	s.in = newReading(dev, &s.going.latch, s.read)
 	s.in.attendPlainBy(s.attend, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)

@@ -3,6 +3,7 @@ package chardev
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"chardevd/channel"
@@ -11,11 +12,7 @@ import (
 // Discovered tells of each [[discover]] what it would make of what is there now, in lines
 // for people.
 func (c *Config) Discovered() (lines []string) {
-	var d discovery
-	d.init(slog.New(slog.DiscardHandler), func(string) bool { return false })
-	d.index(c)
-	matches, err := channel.LookGlobs(globsOf(c))
-	d.settle(c, matches, time.Now())
+	d, matches, err := c.look()
 	for i, one := range c.Discover {
 		var below []string
 		n := 0
@@ -41,4 +38,29 @@ func (c *Config) Discovered() (lines []string) {
 		lines = append(lines, oneLine.Replace(err.Error()))
 	}
 	return lines
+}
+
+// look is what the globs of the config match now, and what would be made of that.
+func (c *Config) look() (*discovery, []channel.GlobMatch, error) {
+	d := new(discovery)
+	d.init(slog.New(slog.DiscardHandler), func(string) bool { return false })
+	d.index(c)
+	matches, err := channel.LookGlobs(globsOf(c))
+	d.settle(c, matches, time.Now())
+	return d, matches, err
+}
+
+// discoveredNames are those of the chardevs that are discovered now, sorted.
+func (c *Config) discoveredNames() (names []string) {
+	if len(c.Discover) == 0 {
+		return nil
+	}
+	d, _, _ := c.look() // what can not be looked at has no names
+	for _, f := range d.found {
+		if f.config != nil {
+			names = append(names, f.config.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

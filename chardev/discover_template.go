@@ -62,12 +62,15 @@ func (d *DiscoverConfig) place(key, text, place string) error {
 	case propertyPattern.MatchString(place):
 		d.wants[place] = true
 	case key == "name":
-		return fmt.Errorf("unknown {%s}; want {base}, {1} and so on for what the wildcards stand for, or a udev property like {ID_SERIAL_SHORT}", place)
+		return unknownPlace{fmt.Errorf("unknown {%s}; want {base}, {1} and so on for what the wildcards stand for, or a udev property like {ID_SERIAL_SHORT}", place)}
 	default:
-		return fmt.Errorf("unknown {%s}; want {path}, {base}, {name}, {1} and so on for what the wildcards stand for, or a udev property like {ID_SERIAL_SHORT}; a device may begin with {address}", place)
+		return unknownPlace{fmt.Errorf("unknown {%s}; want {path}, {base}, {name}, {1} and so on for what the wildcards stand for, or a udev property like {ID_SERIAL_SHORT}; a device may begin with {address}", place)}
 	}
 	return nil
 }
+
+// unknownPlace is the error of a place whose word is none.
+type unknownPlace struct{ error }
 
 // errNoProperty is of a udev property that a device node does not have, or not yet.
 var errNoProperty = errors.New("it has no such udev property: udevadm info tells which it has")

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -406,5 +407,49 @@ func TestDiscoveredAddresses(t *testing.T) {
 	}
 	if f := c.Frontends[1]; f.Mode != "read-only" || f.Address.Where != "/run/a-b?c.pty" {
 		t.Errorf("%+v", f)
+	}
+}
+
+// Everything is told at once, and that no chardev is there is not: one was meant.
+func TestAllMistakesOfADiscover(t *testing.T) {
+	for text, want := range map[string][]string{
+		"[[discover]]\nglob = '/run/*.s'\nliger = '10m'\ninput = 'foo'\nfrontends = ['unix:/x/{nmae}']\n": {`unknown key "liger"`, "input: want", "unknown {nmae}"},
+		"[[discover]]\nglob = '/run/*.s'\nfrontends = ['unix:/x/{2}']\n":                                  {"there is no {2}"},
+		"[[discover]]\nname = 'x'\n": {"has no glob"},
+		"[[chardevs]]\nname = 'x'\n": {`unknown key "chardevs" in the main file; did you mean "chardev"?`},
+		"[[chardev]]\nname = 'x'\ndevice = 'null:'\nfrontends = ['127.0.0.1:7001', '/run/x']\n": {"did you mean tcp://127.0.0.1:7001?", "did you mean unix:/run/x?"},
+		"[[chardev]]\nname = 'x'\ndevice = 'null:'\nmax_clients = 3\n":                          {"it belongs into an address that listens, as ?max_clients=10"},
+	} {
+		_, err := Load(write(t, text, nil))
+		mistakes, ok := errors.AsType[*ConfigError](err)
+		if !ok || len(mistakes.Mistakes) != len(want) {
+			t.Errorf("%s\ngives %v; want %d mistakes", text, err, len(want))
+			continue
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s\ngives %v; want %q", text, err, w)
+			}
+		}
+	}
+}
+
+// Who may what is told of chardevs that are discovered, too.
+func TestExplainOfWhatIsDiscovered(t *testing.T) {
+	dir := t.TempDir()
+	l, err := net.Listen("unix", dir+"/vm1.s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg, err := Load(write(t, "[[discover]]\nglob = '"+dir+"/*.s'\n[[chardev]]\nname = 'demo'\ndevice = 'null:'\n", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cfg.Explain([]string{"anyone"}, "vm1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := cfg.Explain([]string{"anyone"}, "x"); err == nil || err.Error() != `no chardev "x"; there is demo, vm1` {
+		t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -44,7 +45,11 @@ func (f *frontend) tellNews(state string, err error) {
 	if err != nil {
 		text += ": " + reason(err)
 	}
-	f.hub.note("frontend", text)
+	level := slog.LevelInfo
+	if f.ep.Listen && err != nil {
+		level = slog.LevelWarn
+	}
+	f.hub.keep(level, "frontend", text)
 }
 
 // start begins the frontend's life, and keeps it open until that ends. When the device

@@ -60,6 +60,7 @@ type consoleHandover struct {
 	Epoch   string         `json:"epoch"`
 	Head    int64          `json:"head"`
 	Window  int            `json:"window"` // so many bytes before the head follow the document
+	Printed int64          `json:"printed,omitempty"`
 	LastOut int64          `json:"last_out"`
 	BytesIn int64          `json:"bytes_in"`
 	Refused []int64        `json:"refused"`
@@ -81,6 +82,7 @@ type endpointHandover struct {
 	Listens  bool              `json:"listens"`
 	Listener *channel.Parked   `json:"listener,omitempty"`
 	Channel  *channel.Parked   `json:"channel,omitempty"` // of a device
+	Since    time.Time         `json:"since,omitzero"`    // of a device: when it became as it is; zero: it is cut
 	Clients  []*clientHandover `json:"clients,omitempty"`
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"chardevd/channel"
 )
@@ -106,7 +107,7 @@ func (s *session) parkDevice(why error) error {
 	if older := s.hub.parked; older != nil {
 		older.Drop() // a newer guest took its place
 	}
-	s.hub.parked = parked
+	s.hub.parked, s.hub.parkedSince = parked, s.since
 	return nil
 }
 
@@ -116,7 +117,7 @@ func (con *console) handOver() *consoleHandover {
 	h := con.hub
 	h.mu.Lock() // the scribe may be writing still
 	c := &consoleHandover{
-		Name: con.name, Epoch: con.epoch, Head: h.hist.Head(), LastOut: h.lastOut.Load(),
+		Name: con.name, Epoch: con.epoch, Head: h.hist.Head(), Printed: h.printed(), LastOut: h.lastOut.Load(),
 		BytesIn: h.bytesIn.Load(), LastID: h.nextID,
 		Marks: slices.Clone(h.times.marks), Fresh: h.times.fresh, Events: slices.Clone(h.events),
 	}
@@ -137,11 +138,22 @@ func (con *console) handOver() *consoleHandover {
 
 	c.Passed = con.leavePassed()
 	d := con.device.Load()
-	c.Device = endpointHandover{Address: d.ep.Address.String(), Listens: d.ep.Listen, Listener: d.parked, Channel: h.parked}
+	c.Device = endpointHandover{Address: d.ep.Address.String(), Listens: d.ep.Listen, Listener: d.parked, Channel: h.parked, Since: d.lasts()}
 	for _, f := range con.frontends() {
 		c.Frontends = append(c.Frontends, endpointHandover{Address: f.ep.Address.String(), Listens: f.ep.Listen, Listener: f.parked, Clients: f.left})
 	}
 	return c
+}
+
+// lasts is since when the device, whose life has ended, is as it goes on; zero: it does not.
+func (d *device) lasts() time.Time {
+	switch state, _, since := d.status.get(); {
+	case d.hub.parked != nil && d.ep.Listen:
+		return d.hub.parkedSince
+	case state != StateUp, d.hub.parked != nil, d.parked != nil:
+		return since
+	}
+	return time.Time{}
 }
 
 // parkControl parks the control socket.

@@ -44,6 +44,7 @@ func (c *consoleHandover) restored(size int, spare *history.Spare) *history.Hist
 
 // resume has the hub be as it was left. Nobody else knows it yet.
 func (h *hub) resume(c *consoleHandover) {
+	h.before = c.Printed
 	h.lastOut.Store(c.LastOut)
 	h.bytesIn.Store(c.BytesIn)
 	for i := range min(len(c.Refused), len(h.refused)) {
@@ -181,6 +182,13 @@ func (con *console) takeOver(c *consoleHandover) {
 	devices := []endpointHandover{c.Device}
 	of := endpoint(&devices, d.ep)
 	d.inherited, d.inherits = of.Listener, of.Channel
+	if !of.Since.IsZero() { // nobody else knows the status yet
+		if of.Channel != nil || of.Listener != nil {
+			d.status.cameUp = &of.Since
+		} else {
+			d.status.since = of.Since
+		}
+	}
 	for _, f := range con.frontends() {
 		of := endpoint(&c.Frontends, f.ep)
 		f.inherited, f.inherits = of.Listener, of.Clients
@@ -211,6 +219,7 @@ func (d *device) regain() channel.Channel {
 	ch, err := d.env.Adopt(d.ep.Address, p)
 	if err != nil {
 		d.hub.log.Warn("the device is opened anew: it could not be taken over", "error", err)
+		d.status.cameUp = nil
 		return nil
 	}
 	return ch
@@ -223,7 +232,8 @@ func (d *device) goOn(ch channel.Channel) {
 	d.busy, d.guest = true, new(life)
 	d.guest.begin(&d.life)
 	d.mu.Unlock()
-	s := d.hub.begin(d.guest, ch, d.guestLeft)
+	s := d.hub.begin(d.guest, ch, d.status.cameUp, d.guestLeft)
+	d.status.cameUp = nil // the guest's, and not the listener's
 	go s.read()
 }
 

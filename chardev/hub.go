@@ -36,6 +36,7 @@ type hub struct {
 	sign   *sign         // tells those who watch all consoles of what is new here; may be nil
 	hist   *history.History
 	first  int64   // the offset at which the daemon began
+	before int64   // bytes that were printed before, to those whom it has followed
 	scribe *scribe // nil: no journal is kept
 	name   string  // the chardev's
 	audit  auditor
@@ -59,8 +60,9 @@ type hub struct {
 	reopens  flood                   // events of who has the device opened anew
 	posts    atomic.Int32            // requests that type
 
-	parking atomic.Bool     // input that is not given to the device is for the daemon's successor
-	parked  *channel.Parked // the device's channel; set by the end of the session
+	parking     atomic.Bool     // input that is not given to the device is for the daemon's successor
+	parked      *channel.Parked // the device's channel; set by the end of the session
+	parkedSince time.Time       // when that began
 
 	helpers sync.WaitGroup // of publish
 	here    sync.WaitGroup // of clients and requests; grows only with mu held, and not once it is retired
@@ -78,7 +80,7 @@ type hub struct {
 	retired  error                 // why nobody comes any more; nil: who may does
 	live     []*client             // those that keep up
 	changed  bool                  // live is not writing any more
-	lagging  int                   // how many lag
+	lagging  int32                 // how many lag
 	pace     *pace                 // nil: nobody lagged yet
 	nextID   int
 	events   []Event       // the newest last
@@ -99,6 +101,10 @@ func newHub(log *slog.Logger, hist *history.History, input string) *hub {
 
 // inputMode is how the chardev takes input: shared, exclusive, off.
 func (h *hub) inputMode() string { return *h.input.Load() }
+
+// printed is how many bytes the device has printed since the daemon, or the first of those
+// whom it has followed, began.
+func (h *hub) printed() int64 { return h.before + h.hist.Head() - h.first }
 
 // A state is who moves a client's cursor.
 type state uint8

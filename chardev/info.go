@@ -36,7 +36,7 @@ func (c *console) info(events bool) Info {
 			i.Holes = append(i.Holes, Hole{hole.From, hole.To, journal.HoleWhy})
 		}
 	}
-	i.BytesOut = i.Offset - h.first
+	i.BytesOut = h.printed()
 	i.Clients = len(h.clients)
 	if h.writer.holder != nil {
 		i.Writer = h.writer.holder.String()

@@ -107,7 +107,7 @@ func (s *sample) take(con *console, clients []*client) []*client {
 
 	h.mu.Lock()
 	head := h.hist.Head()
-	s.bytesOut = head - h.first
+	s.bytesOut = h.printed()
 	clients = append(clients, h.clients...)
 	for i := range s.ways {
 		s.ways[i].traffic = h.gone[s.ways[i].address]

@@ -38,7 +38,7 @@ var referenceSections = []struct {
 // mistakes name, and of no others.
 func TestKeysAreToldOf(t *testing.T) {
 	clearEnvironment(t)
-	text, err := os.ReadFile("../REFERENCE.md")
+	text, err := os.ReadFile("REFERENCE.md")
 	if err != nil {
 		t.Fatal(err)
 	}

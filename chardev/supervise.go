@@ -16,6 +16,8 @@ import (
 type status struct {
 	moved func() // called when the state or the error may be another; fixed, may be nil
 
+	cameUp *time.Time // when what comes up next did in truth, for a daemon before; nil: then
+
 	mu    sync.Mutex
 	state string
 	err   string
@@ -51,6 +53,9 @@ func (s *status) set(state string, err error) bool {
 		s.since = time.Now()
 		if state == StateUp {
 			s.ups++
+			if s.cameUp != nil {
+				s.since, s.cameUp = *s.cameUp, nil
+			}
 		}
 	}
 	s.state, s.err = state, text

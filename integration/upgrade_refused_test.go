@@ -69,19 +69,32 @@ frontends = ["tcp://127.0.0.1:@front@"]
 	put("#!/bin/sh\necho this is no daemon; exit 1\n")
 	refused("this is no daemon")
 
+	put("#!/bin/sh\n") // which has nothing against it
+	refused("it answers nothing")
+	put("#!/bin/sh\necho sure\n")
+	refused(`it answers "sure"`)
+
 	put("") // which knows the config, that is
 	good := d.text(t)
 	write(t, d.config, good+"\nwhat = [")
 	refused("chardev.toml")
 	write(t, d.config, good)
 
-	put("#!/bin/sh\nchmod 0 " + program + "\n") // can follow, it says, and can not be executed
+	put("#!/bin/sh\nchmod 0 " + program + "\n" + chardevd(t) + ` "$@"` + "\n") // can follow, it says, and can not be executed
 	refused("permission denied")
 	refused("permission denied") // nor now, and the one before has changed nothing
 
 	put("")
+	was, printed := d.info("vm"), d.metric(`chardevd_output_bytes_total{chardev="vm"}`)
 	if stdout, stderr, code := d.cli("upgrade"); code != 0 {
 		t.Errorf("code %d, %s%s", code, stdout, stderr)
+	}
+	now := d.info("vm")
+	if was.BytesIn == 0 || now.BytesIn != was.BytesIn || was.BytesOut == 0 || now.BytesOut != was.BytesOut || !now.Since.Equal(was.Since) {
+		t.Errorf("in %d, out %d, since %v; before it was %d, %d, %v", now.BytesIn, now.BytesOut, now.Since, was.BytesIn, was.BytesOut, was.Since)
+	}
+	if n := d.metric(`chardevd_output_bytes_total{chardev="vm"}`); n != printed {
+		t.Errorf("the metric of what was printed is %v, and was %v", n, printed)
 	}
 	goesOn()
 	for _, e := range d.info("vm").Events {

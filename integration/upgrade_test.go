@@ -30,6 +30,7 @@ func upgradesAtOnce() int {
 type upgraded struct {
 	name  string
 	guest io.ReadWriteCloser
+	since time.Time // it is up
 
 	out   atomic.Int64 // bytes that it printed
 	typed checkedInput
@@ -299,6 +300,7 @@ func (d *daemon) replacedUnderLoad(consoles []*upgraded, values map[string]any, 
 	for i, u := range consoles {
 		u.typed.next = map[int]int{}
 		d.is(u.name, "up")
+		u.since = d.info(u.name).Since
 		n := 50/len(consoles) - 4
 		if i < 50%len(consoles) {
 			n++ // 50 in all
@@ -399,12 +401,14 @@ func (d *daemon) replacedUnderLoad(consoles []*upgraded, values map[string]any, 
 		t.Errorf("a pause of %v", longest)
 	}
 	for _, u := range consoles {
-		if i := d.info(u.name); len(i.Events) > 0 {
-			for _, e := range i.Events {
-				if e.Kind == "gap" || e.Kind == "down" {
-					t.Errorf("%s: %s %s", u.name, e.Kind, e.Text)
-				}
+		i := d.info(u.name)
+		for _, e := range i.Events {
+			if e.Kind == "gap" || e.Kind == "down" {
+				t.Errorf("%s: %s %s", u.name, e.Kind, e.Text)
 			}
+		}
+		if printed := u.out.Load(); !i.Since.Equal(u.since) || i.BytesOut != printed {
+			t.Errorf("%s: up since %v with %d bytes; it is %v, and %d were printed", u.name, i.Since, i.BytesOut, u.since, printed)
 		}
 	}
 }

@@ -76,7 +76,11 @@ func wants(names ...string) cobra.PositionalArgs {
 			return fmt.Errorf("%s wants %s", cmd.Name(), strings.Join(names, " and "))
 		}
 		if len(args) > len(names) {
-			return fmt.Errorf("%s does not know what to do with %q", cmd.Name(), args[len(names)])
+			rest := args[len(names)]
+			if strings.HasSuffix(rest, ".toml") && cmd.Flags().Lookup("config") != nil {
+				return fmt.Errorf("%s does not know what to do with %q; did you mean -c %s?", cmd.Name(), rest, rest)
+			}
+			return fmt.Errorf("%s does not know what to do with %q", cmd.Name(), rest)
 		}
 		return nil
 	}

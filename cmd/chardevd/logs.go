@@ -40,8 +40,8 @@ func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
 		return l, nil
 	}
 	// The config file tells the state folder, if it is the one of this daemon.
-	_, away := errors.AsType[*control.Unreachable](err)
-	if !away || d.config == "" && (d.control != "" || os.Getenv(control.EnvControl) != "") {
+	away, ok := errors.AsType[*control.Unreachable](err)
+	if !ok || !away.Absent() || d.config == "" && (d.control != "" || os.Getenv(control.EnvControl) != "") {
 		return nil, err
 	}
 	file, none := control.ConfigFile(d.config)

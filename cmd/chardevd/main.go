@@ -48,7 +48,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitFailed
 	default: // the command was never run: cobra did not understand the line
-		fmt.Fprintf(stderr, "chardevd: %v; see \"%s --help\"\n", err, cmd.CommandPath())
+		said := err.Error()
+		if !strings.HasSuffix(said, "?") {
+			said += ";"
+		}
+		fmt.Fprintf(stderr, "chardevd: %s see \"%s --help\"\n", said, cmd.CommandPath())
 		return exitUsage
 	}
 }
@@ -87,6 +91,14 @@ time, from one shared history.`,
 	root.SetUsageTemplate(usage.Replace(root.UsageTemplate()))
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"})
+	help.Args = func(_ *cobra.Command, args []string) error { // else cobra helps with something else
+		if of, rest, _ := root.Find(args); len(rest) > 0 {
+			return whichCommand(of, rest)
+		}
+		return nil
+	}
 	root.InitDefaultCompletionCmd()
 	completion, _, _ := root.Find([]string{"completion"})
 	completion.Args = func(cmd *cobra.Command, args []string) error {

@@ -172,11 +172,14 @@ func TestCommandLines(t *testing.T) {
 		stdout string // in it
 		stderr string // all of it but the line's end; "" nothing
 	}{
-		{"", 2, "", `chardevd: which command?; see "chardevd --help"`},
-		{"lst", 2, "", `chardevd: unknown command "lst", did you mean "list"?; see "chardevd --help"`},
+		{"", 2, "", `chardevd: which command? see "chardevd --help"`},
+		{"lst", 2, "", `chardevd: unknown command "lst", did you mean "list"? see "chardevd --help"`},
 		{"frobnicate", 2, "", `chardevd: unknown command "frobnicate"; see "chardevd --help"`},
-		{"completion tcsh", 2, "", `chardevd: unknown command "tcsh", did you mean "bash"?; see "chardevd completion --help"`},
-		{"list --jsn", 2, "", `chardevd: unknown flag "--jsn", did you mean "--json"?; see "chardevd list --help"`},
+		{"help atach", 2, "", `chardevd: unknown command "atach", did you mean "attach"? see "chardevd help --help"`},
+		{"help user ad", 2, "", `chardevd: unknown command "ad", did you mean "add"? see "chardevd help --help"`},
+		{"check extra.toml", 2, "", `chardevd: check does not know what to do with "extra.toml"; did you mean -c extra.toml? see "chardevd check --help"`},
+		{"completion tcsh", 2, "", `chardevd: unknown command "tcsh", did you mean "bash"? see "chardevd completion --help"`},
+		{"list --jsn", 2, "", `chardevd: unknown flag "--jsn", did you mean "--json"? see "chardevd list --help"`},
 		{"list extra", 2, "", `chardevd: list does not know what to do with "extra"; see "chardevd list --help"`},
 		{"attach", 2, "", `chardevd: attach wants the NAME of a chardev; see "chardevd attach --help"`},
 		{"kick demo", 2, "", `chardevd: kick wants the NAME of a chardev and the ID of a client; see "chardevd kick --help"`},
@@ -196,6 +199,8 @@ func TestCommandLines(t *testing.T) {
 		{"attach CONTROL x", 1, "", `chardevd: attach x: no chardev "x"; there is demo, shell`},
 		{"attach CONTROL ../chardevs", 1, "", `chardevd: attach ../chardevs: no chardev "../chardevs"; there is demo, shell`},
 		{"list --control " + none, 1, "", `chardevd: no daemon on unix:` + none + ` (from --control): connect: no such file or directory; start one with "chardevd serve", or name another socket with --control`},
+		{"list --control https://localhost:1/x", 1, "", `chardevd: --control: "https://localhost:1/x": a path "/x", but no ws layer that would use it`},
+		{"list --control http://127.0.0.1:1/", 1, "", `chardevd: no daemon on tcp://127.0.0.1:1 (from --control): connect: connection refused; start one with "chardevd serve", or name another socket with --control`},
 		{"list --control tpc://1:2", 1, "", `chardevd: --control: "tpc://1:2": unknown transport "tpc"; did you mean "tcp"?`},
 		{"__complete CONTROL list", 0, "", "-"},
 		{"__complete clients CONTROL d", 0, "demo\tup, sim:boot\n", "-"},
@@ -271,5 +276,17 @@ func TestAgesAndSizes(t *testing.T) {
 		if got := size(n); got != want {
 			t.Errorf("size of %d is %q, want %q", n, got, want)
 		}
+	}
+}
+
+// Nobody is asked for the password of a user that is not there.
+func TestPasswordOfNobody(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "chardev.toml")
+	if err := os.WriteFile(file, []byte("state = \"s\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := chardevd("user", "passwd", "nobody", "-c", file)
+	if code != 1 || !strings.Contains(stderr, `"nobody"`) || strings.Contains(stderr, "stdin") {
+		t.Errorf("exit %d, %q", code, stderr)
 	}
 }

@@ -59,7 +59,10 @@ went wrong.`,
 			}
 			switch {
 			case failed != nil:
-				return &wentWrong{errors.Join(failed...)}
+				for _, err := range failed[:len(failed)-1] {
+					fmt.Fprintln(cmd.ErrOrStderr(), inWords(err))
+				}
+				return &wentWrong{failed[len(failed)-1]}
 			case found == 0:
 				return errNothing
 			}

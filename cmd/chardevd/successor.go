@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,12 +30,25 @@ func askSuccessor(file string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), followTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "upgrade", "--follow", strconv.Itoa(chardev.HandoverVersion), "-c", file)
-	out, err := cmd.CombinedOutput()
-	if err == nil {
+	cmd.WaitDelay = time.Second // what it has started may keep its output
+	var answer, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &answer, &complaint
+	err = cmd.Run()
+	switch words := strings.TrimSpace(complaint.String() + answer.String()); {
+	case err != nil && len(words) > 0:
+		return fmt.Errorf("%s can not follow: %s", path, words)
+	case err != nil:
+		return fmt.Errorf("%s can not follow: %w", path, err)
+	case strings.TrimSpace(answer.String()) == followAnswer():
 		return nil
+	case len(words) > 0:
+		return fmt.Errorf("%s can not follow: it is no chardevd that can: asked for %q, it answers %.200q", path, followAnswer(), words)
 	}
-	if said := bytes.TrimSpace(out); len(said) > 0 {
-		return fmt.Errorf("%s can not follow: %s", path, said)
-	}
-	return fmt.Errorf("%s can not follow: %w", path, err)
+	return fmt.Errorf("%s can not follow: it is no chardevd that can: asked for %q, it answers nothing", path, followAnswer())
+}
+
+// followAnswer is what a program that can follow says on its standard output, and nothing
+// else. That it ends well says nothing: so does an empty script.
+func followAnswer() string {
+	return fmt.Sprintf("chardevd follows in version %d", chardev.HandoverVersion)
 }

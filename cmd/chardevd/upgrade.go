@@ -24,7 +24,11 @@ follow, or the config is wrong. SIGUSR2 does the same.`,
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("follow") {
-				return canFollow(follow, daemon.config)
+				if err := canFollow(follow, daemon.config); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), followAnswer())
+				return err
 			}
 			c, err := daemon.client()
 			if err != nil {

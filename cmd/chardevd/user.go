@@ -58,6 +58,9 @@ once, from consoles and from sessions.`,
 		Args:    wants("the NAME of a user"),
 	}
 	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		if err := in.CheckUser(args[0]); err != nil {
+			return err
+		}
 		password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
 		if err != nil {
 			return err

@@ -70,6 +70,20 @@ func (f Folder) AddUser(name, password string, groups []string) error {
 	})
 }
 
+// CheckUser returns the error that SetPassword and RemoveUser have for a name that is
+// nobody's, before anybody is asked for a password.
+func (f Folder) CheckUser(name string) error {
+	users, err := f.Users()
+	if err != nil {
+		return err
+	}
+	called := User{Name: name}.called()
+	if index(users, called) < 0 {
+		return unknown(users, called)
+	}
+	return nil
+}
+
 // SetPassword gives a user another password.
 func (f Folder) SetPassword(name, password string) error {
 	with := User{Name: name}

@@ -66,7 +66,7 @@ mkdir -p "$share/man/man1" "$share/man/man5"
 {
 	echo '# chardev.toml 5 "" chardevd'
 	printf '\n# NAME\n\nchardev.toml - the config file of chardevd\n\n'
-	awk -f "$from/config-page.awk" README.md REFERENCE.md
+	awk -f "$from/config-page.awk" README.md chardev/REFERENCE.md
 } >"$stage/chardev.toml.md"
 go run github.com/cpuguy83/go-md2man/v2@v2.0.7 -in "$stage/chardev.toml.md" -out "$share/man/man5/chardev.toml.5"
 gzip -9n "$share"/man/man?/*
@@ -80,7 +80,7 @@ install_to 644 "$stage/fish" /usr/share/fish/vendor_completions.d/chardevd.fish
 
 doc=/usr/share/doc/chardevd
 install_to 644 "$from/copyright" $doc/copyright
-for text in README.md REFERENCE.md chardev/METRICS.md channel/QEMU.md; do
+for text in README.md chardev/REFERENCE.md chardev/METRICS.md channel/QEMU.md; do
 	install_to 644 "$text" "$doc/${text##*/}"
 done
 install_to 644 chardev.toml $doc/examples/chardev.toml

@@ -3,7 +3,7 @@
 # links to what is in the package what it is called there.
 
 function where(text, to) {
-	if (to ~ /^REFERENCE\.md/)
+	if (to ~ /^(chardev\/)?REFERENCE\.md/)
 		return text == "REFERENCE.md" ? "\"Keys of the config file\" and \"Options of addresses\"" : "\"Options of addresses\""
 	if (to ~ /^#/) {
 		gsub(/-/, " ", to)

@@ -20,7 +20,7 @@ func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at atta
 	if err := c.Known(ctx, name); err != nil {
 		return nil, final(err)
 	}
-	under, err := channel.Dial(ctx, c.Place.Address)
+	under, err := c.Place.env.Dial(ctx, c.Place.Address)
 	if err != nil {
 		return nil, &Unreachable{c.Place, err}
 	}

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"chardevd/channel"
@@ -43,7 +45,7 @@ func New(p Place) *Client {
 	c.http.Transport = &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			ch, err := channel.Dial(ctx, p.Address)
+			ch, err := p.env.Dial(ctx, p.Address)
 			if err != nil {
 				return nil, &Unreachable{p, err}
 			}
@@ -53,13 +55,24 @@ func New(p Place) *Client {
 	return c
 }
 
-// Unreachable is the error of a daemon that is not there.
+// Unreachable is the error of a daemon to which no connection can be made.
 type Unreachable struct {
 	Place Place
 	Err   error
 }
 
+// Absent says whether that is as none is there: nobody listens.
+func (u *Unreachable) Absent() bool {
+	return errors.Is(u.Err, fs.ErrNotExist) || errors.Is(u.Err, syscall.ECONNREFUSED) || errors.Is(u.Err, syscall.ENOTDIR)
+}
+
 func (u *Unreachable) Error() string {
+	switch {
+	case errors.Is(u.Err, fs.ErrPermission):
+		return fmt.Sprintf("%v is not open to you: %v; run this as the daemon's user or root, or name an address of its [http] with --control, with a token in $%s", u.Place, u.Err, EnvToken)
+	case !u.Absent():
+		return fmt.Sprintf("daemon on %v: %v", u.Place, u.Err)
+	}
 	return fmt.Sprintf("no daemon on %v: %v; start one with \"chardevd serve\", or name another socket with --control", u.Place, u.Err)
 }
 func (u *Unreachable) Unwrap() error { return u.Err }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -42,6 +44,8 @@ type Place struct {
 	Address channel.Address
 	From    string // "--control", a file, …; for messages
 	Token   string // to be shown there; "": none
+
+	env channel.Env // to dial it
 }
 
 func (p Place) String() string { return p.Address.String() + " (from " + p.From + ")" }
@@ -59,7 +63,10 @@ func Find(named, config string) (Place, error) {
 			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
 		}
 		p := Place{Address: a, From: s.from}
-		return p, p.takeToken()
+		if err := p.takeToken(); err != nil {
+			return p, err
+		}
+		return p, p.prepare(config)
 	}
 	file, err := ConfigFile(config)
 	if err != nil {
@@ -69,7 +76,28 @@ func Find(named, config string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("no way to find the daemon but --control: %w", err)
 	}
-	return Place{Address: a, From: file}, nil
+	p := Place{Address: a, From: file}
+	return p, p.prepare(file)
+}
+
+// prepare makes what the place is dialled with: the credentials that its address names are
+// those of the config file.
+func (p *Place) prepare(config string) error {
+	p.env.Log = slog.New(&warnings{to: os.Stderr})
+	name := p.Address.Get("credentials")
+	if name == "" {
+		return nil
+	}
+	file, err := ConfigFile(config)
+	if err != nil {
+		return fmt.Errorf("%s: no [credentials.%s]: %w", p.Address, name, err)
+	}
+	c, err := chardev.LoadCredentials(file, name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Address, err)
+	}
+	p.env.Credentials = func(string) (*channel.Credentials, error) { return c, nil }
+	return nil
 }
 
 // takeToken takes the token of the environment, if there is one and the place is to
@@ -96,8 +124,20 @@ func (p Place) header() http.Header {
 }
 
 // parse reads where a control socket is: an address, or the path of a UNIX
-// socket as it is.
+// socket as it is, or the URL of the pages.
 func parse(s string) (channel.Address, error) {
+	for _, u := range []struct{ scheme, stands, port string }{{"https://", "tls://", "443"}, {"http://", "tcp://", "80"}} {
+		if rest, ok := strings.CutPrefix(s, u.scheme); ok {
+			host, query, asks := strings.Cut(rest, "?")
+			host = strings.TrimSuffix(host, "/")
+			if _, _, err := net.SplitHostPort(host); err != nil && !strings.Contains(host, "/") {
+				host += ":" + u.port
+			}
+			if s = u.stands + host; asks {
+				s += "?" + query
+			}
+		}
+	}
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || !strings.Contains(s, ":") {
 		return channel.Address{Transport: "unix", Where: s}, nil
 	}
