@@ -179,7 +179,7 @@ func (h *hub) chargeLeaver(c *client) {
 	}
 	now, waited := thisMoment(), p.waited
 	if p.since != 0 {
-		waited += now.since(p.since)
+		waited += min(now.since(p.since), p.length) // more only if the device is gone since
 	} else if now.since(p.last) > paceTurn {
 		waited = 0
 	}

@@ -176,11 +176,12 @@ func TestWhoLeavesAndComesAgainIsWaitedForOnce(t *testing.T) {
 		h.pace.spentSince = thisMoment()
 		var waited time.Duration
 		for passed := time.Duration(0); passed < paceSpan-stop-between; passed += stop + between {
-			if h.turnLeft(pushing, 0) > 0 {
-				waited += stop
-				if h.pass(stop); resumes {
+			if left := h.turnLeft(pushing, 0); left > 0 {
+				left = min(left, stop)
+				waited += left
+				if h.pass(left); resumes {
 					h.setState(c, detached)
-					h.turnLeft(pushing, stop)
+					h.turnLeft(pushing, left)
 					h.setState(c, lagging)
 				}
 			}
