@@ -93,6 +93,7 @@ time, from one shared history.`,
 	root.AddCommand(newServe(), newCheck(), newList(), newClients(), newKick(), newReload(), newUpgrade(), newAdd(), newReplace(), newRemove(), newImport(), newAddDevice(), newAddFrontend(), newAttachFD(), newAttach(), newShowLog(), newSearch(), newRecord(), newBreak(), newLine(), newToken(), newUser(), newManual(), newVersion())
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"})
+	help.Use = "help [COMMAND]"
 	help.Args = func(_ *cobra.Command, args []string) error { // else cobra helps with something else
 		if of, rest, _ := root.Find(args); len(rest) > 0 {
 			return whichCommand(of, rest)
