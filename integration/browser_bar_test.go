@@ -72,8 +72,8 @@ func TestBrowserLeadsBack(t *testing.T) {
 		b.shows("line 500")
 		b.stands("live")
 	}
-	b.do(chromedp.Navigate(site + "/c/vm?at=1210"))
-	b.shows("line 111")
+	b.do(chromedp.Navigate(site + "/c/vm?at=1210")) // lines of 10 bytes
+	b.shows("line 122")
 	b.stands("in the past")
 	b.looks("the past")
 	b.clicks("header button", "Live")
