@@ -129,6 +129,9 @@ func (c *fdChannel) readInHurry(p []byte) (n int, err error) {
 	if c.rest.hurry > 1 { // it never goes down to 0, where Read waits
 		c.rest.hurry--
 		n, err = c.tryRead(p)
+		if 0 < n && n < len(p) { // that was all; what comes now is told by epoll(7)
+			c.rest.hurry = 1
+		}
 	}
 	if n == 0 && err == nil {
 		err = plain("read", os.ErrDeadlineExceeded)

@@ -101,6 +101,33 @@ func TestWhatIsClosedCannotRest(t *testing.T) {
 	}
 }
 
+// A listener rests when nobody waits to be accepted.
+func TestAListenerRestsWhenAllAreAccepted(t *testing.T) {
+	l, err := Listen(inTime(t), MustParseAddress("tcp://127.0.0.1:0"))
+	must(t, err)
+	defer l.Close()
+	a := l.(*listener).accepter
+	for range 2 {
+		far, err := Dial(inTime(t), MustParseAddress("tcp://"+l.Addr().String()))
+		must(t, err)
+		defer far.Close()
+	}
+	for range 2 {
+		if a.(Rester).Rest(func() {}) {
+			t.Fatal("it rests, and somebody waits to be accepted")
+		}
+		near, err := a.Accept()
+		must(t, err)
+		near.Close()
+	}
+	woken := make(chan struct{})
+	if !a.(Rester).Rest(func() { close(woken) }) {
+		t.Fatal("it does not rest, and nobody waits")
+	}
+	l.Close()
+	awaitWake(t, woken)
+}
+
 // Many rest with one goroutine for all of them, which ends with the last rest.
 func TestAllRestWithOneGoroutine(t *testing.T) {
 	var all []Channel

@@ -11,10 +11,21 @@ type socketListener struct {
 	rest   rest
 }
 
-// Rest makes it a Rester, whose Read is Accept.
+// Rest makes it a Rester, whose Read is Accept, unless somebody waits to be accepted: where a
+// device keeps the one core busy, who is woken for each connection alone accepts a hundred in a
+// second (measured: 4000 clients took more than 30 s).
 func (l *socketListener) Rest(wake func()) bool {
 	l.handle.in.ungate()
-	return l.rest.begin(l.handle, nil, wake)
+	return !l.comes() && l.rest.begin(l.handle, nil, wake)
+}
+
+// comes says whether there is a connection to accept.
+func (l *socketListener) comes() bool {
+	n := 0
+	l.handle.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	})
+	return n > 0
 }
 
 // accept waits for the next connection, which does not block. One that is gone before is

@@ -340,9 +340,12 @@ func (h *hub) readDevice(s *session) error {
 			}
 		}
 		n, err := s.in.read(space)
+		if n > 0 && n == len(space) && err == nil {
+			space, _ = s.readOn(space, history.MaxBlock) // its error comes from the next read
+			n = len(space)
+		}
 		if n > 0 {
 			h.publish(space[:n])
-			s.expect(n, len(space))
 		}
 		if err != nil {
 			return err

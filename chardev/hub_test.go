@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -431,32 +433,71 @@ func TestRequestGuard(t *testing.T) {
 	}
 }
 
-// A counted channel notes how its reads went.
-type counted struct {
-	*channel.PipeEnd
-	reads []int
+// A countedOutlet notes how much it was given each time.
+type countedOutlet struct {
+	outlet
+	given []int64
 }
 
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.PipeEnd.Read(p)
-	c.reads = append(c.reads, n)
-	return n, err
+func (o *countedOutlet) bear(bool)   {}
+func (o *countedOutlet) weight() int { return 1 }
+func (o *countedOutlet) give(bufs [][]byte) (int64, bool, error) {
+	n := channel.SizeOf(bufs)
+	o.given = append(o.given, n)
+	return n, true, nil
 }
 
-// A device that was silent and says much at once is read in two reads, however small
-// the history's blocks were.
+// What a device says that was silent is one chunk, however small the history's blocks
+// were, as far as one may be attended to, or as a block can.
 func TestADeviceBeginsToSpeak(t *testing.T) {
-	const much = 100 << 10
-	b := newBench(t, 256<<10, "shared")
-	guest, end := channel.Pipe(much)
-	dev := &counted{PipeEnd: end}
-	b.guest = guest
-	b.print(much)
-	guest.CloseWrite()
-	done := make(chan struct{})
-	go b.hub.session(b.ctx, channel.NewOutbox(dev), func(error) { close(done) })
-	<-done
-	if n := len(dev.reads); n != 3 || dev.reads[0]+dev.reads[1] != much {
-		t.Errorf("the reads took %d, want a small one, all the rest, and the end", dev.reads)
+	for _, c := range []struct {
+		much int
+		want []int64
+	}{{10 << 10, []int64{10 << 10}}, {40 << 10, []int64{attendedChunk, 24 << 10}}} {
+		b := newBench(t, 256<<10, "shared")
+		guest, end := unixPair(t)
+		if _, err := guest.Write(numbers(0, int64(c.much))); err != nil {
+			t.Fatal(err)
+		}
+		guest.CloseWrite()
+		out := new(countedOutlet)
+		cl := &client{hub: b.hub, out: out, attended: true}
+		b.hub.mu.Lock()
+		b.hub.setState(cl, live)
+		b.hub.mu.Unlock()
+		ended := make(chan error, 1)
+		b.hub.session(b.ctx, channel.NewOutbox(end), func(err error) { ended <- err })
+		if err := <-ended; err != errDeviceEnded {
+			t.Errorf("the device ended with %v", err)
+		}
+		if !slices.Equal(out.given, c.want) {
+			t.Errorf("%d bytes came as %d, want %d", c.much, out.given, c.want)
+		}
+		b.hub.mu.Lock()
+		b.hub.setState(cl, detached)
+		b.hub.mu.Unlock()
+		bufs, _ := b.hub.hist.Reader().Next(0, c.much)
+		if got := slices.Concat(bufs...); !bytes.Equal(got, numbers(0, int64(c.much))) {
+			t.Errorf("the history has %d bytes that are not what was said", len(got))
+		}
 	}
+}
+
+// unixPair is a connection between UNIX sockets.
+func unixPair(t *testing.T) (far, near channel.Channel) {
+	t.Helper()
+	at := channel.MustParseAddress("unix:" + filepath.Join(t.TempDir(), "s"))
+	l, err := channel.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if far, err = channel.Dial(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { far.Close() })
+	if near, err = l.Accept(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return far, near
 }

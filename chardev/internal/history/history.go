@@ -79,7 +79,7 @@ func (h *History) Size() int {
 }
 
 // Space returns where the writer may put the next bytes: at least one byte, at
-// most 186 KiB. It stays valid until Commit. To a writer who wrote much the rest
+// most 186 KiB. It stays valid until Commit or Widen. To a writer who wrote much the rest
 // of a block is not given if it is less than that: it would cut the next read short.
 func (h *History) Space() []byte {
 	h.mu.Lock()
@@ -112,6 +112,24 @@ func (h *History) block(size int) *block {
 	}
 	h.free = nil // too small by now
 	return &block{buf: make([]byte, size)}
+}
+
+// Widen returns, in place of a space that the writer has filled and not committed, one of
+// size bytes, more than that has and at most MaxBlock, that begins with what is in it.
+func (h *History) Widen(space []byte, size int) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := h.block(size)
+	copy(b.buf, space)
+	k := len(h.blocks) - 1
+	last := h.blocks[k]
+	b.at = last.end()
+	if last.n > 0 {
+		h.blocks = append(h.blocks, b)
+	} else { // nobody reads it
+		h.blocks[k] = b
+	}
+	return b.buf[:size]
 }
 
 // Commit publishes the first n bytes of what Space returned. It takes constant

@@ -27,6 +27,22 @@ func commit(h *History, n int) {
 	}
 }
 
+// commitWide is commit of a space that is filled and widened to at most size.
+func commitWide(h *History, size int) {
+	at, s := h.Head(), h.Space()
+	n := len(s)
+	for i := range n {
+		s[i] = pattern(at + int64(i))
+	}
+	if n < size {
+		s = h.Widen(s, size)
+		for i := n; i < len(s); i++ {
+			s[i] = pattern(at + int64(i))
+		}
+	}
+	h.Commit(len(s))
+}
+
 // The history is compared with the simplest thing that could be one: readers at
 // random places get exactly the bytes of their offsets, or are told how many
 // are missing, and what they hold does not change under them.
@@ -45,7 +61,9 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 		type held struct{ got, want []byte }
 		holds := make([][]held, len(readers))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			switch i := rapid.IntRange(-4, len(readers)-1).Draw(t, "who"); {
+			switch i := rapid.IntRange(-5, len(readers)-1).Draw(t, "who"); {
+			case i == -5:
+				commitWide(h, rapid.IntRange(1, MaxBlock).Draw(t, "wide"))
 			case i == -4:
 				h.Expect(rapid.IntRange(0, 300000).Draw(t, "ahead"))
 			case i == -3:
