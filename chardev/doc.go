@@ -34,8 +34,8 @@
 // more the device prints. What it has not written yet stays in memory, up to 16 MiB
 // of a chardev and 256 MiB of all; the journal of a disk that is slower than that has
 // a gap. No offset is given out twice, not even when the daemon is killed: the journal
-// reserves them ahead, and goes on behind the reserve if it was not closed. That holds
-// as long as the disk takes the reserve: a device does not wait for one that fails, or
+// reserves them ahead, and goes on behind the reserve if it was not closed. A full disk
+// takes the reserve, which has its room there. A device does not wait for a disk that fails, or
 // takes longer than scribeGrace, and what it prints beyond the reserve in that time is
 // numbered anew if the daemon is killed before the disk takes it. When a
 // byte came is marked by publish (times.go) and kept in the journal's index.

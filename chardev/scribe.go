@@ -79,6 +79,7 @@ type scribe struct {
 	cursor   atomic.Int64 // the next byte to write
 	reserved atomic.Int64 // offsets below may be given out
 	slow     atomic.Bool  // it is not waited for until it has written all
+	blind    atomic.Bool  // nor for the reserve, until there is one again
 	overdue  atomic.Bool  // the timer went off while the device's goroutine wrote
 	news     bell         // the cursor or the reserve moved, or it does not
 
@@ -382,6 +383,7 @@ func (s *scribe) lose(missing int64) {
 // reserve has the journal note up to where offsets may be given out, before they are.
 func (s *scribe) reserve(head int64) error {
 	if head+s.step/2 <= s.reserved.Load() {
+		s.blind.Store(false)
 		return nil
 	}
 	now := time.Now()
@@ -392,20 +394,21 @@ func (s *scribe) reserve(head int64) error {
 	}
 	s.stepped = now
 	if err := s.j.Reserve(head + s.step); err != nil {
-		return err
-	}
-	if err := s.j.Flush(); err != nil {
+		s.blind.Store(true)
 		return err
 	}
 	s.reserved.Store(head + s.step)
+	s.blind.Store(false)
 	s.tellNews()
-	return nil
+	return s.j.Flush()
 }
 
 // ready is whether offsets up to the given one may be given out now.
 func (s *scribe) ready(to int64) bool {
-	return s.slow.Load() || to <= s.reserved.Load() && to-s.cursor.Load() < scribeLag
+	return s.inReserve(to) && (s.slow.Load() || to-s.cursor.Load() < scribeLag)
 }
+
+func (s *scribe) inReserve(to int64) bool { return to <= s.reserved.Load() || s.blind.Load() }
 
 // await waits until offsets up to the given one may be given out. It returns errGone if
 // going is closed before.
@@ -420,11 +423,16 @@ func (s *scribe) await(going *latch, to int64) error {
 	grace := time.NewTimer(wait)
 	defer grace.Stop()
 	for !s.ready(to) {
-		s.begin(scribeSilent, scribeWaiting)
+		if s.inReserve(to) {
+			s.begin(scribeSilent, scribeWaiting)
+		} else { // a disk without room for more has some for that
+			s.begin(scribeSilent, scribeWaiting, scribeFailed)
+		}
 		select {
 		case <-s.news.rung():
 		case <-grace.C:
 			s.slow.Store(true)
+			s.blind.Store(true)
 		case <-going.done():
 			return errGone
 		}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"chardevd/chardev/internal/history"
@@ -420,6 +421,37 @@ func TestAHangingDiskIsFeltByNobody(t *testing.T) {
 	awaitWritten(t, b)
 	if got := readPast(t, b.hub, 0, b.printed); s.hub.dropped[droppedJournal].Load() > 0 || !bytes.Equal(got, numbers(0, b.printed)) {
 		t.Errorf("%d bytes were lost, or others are there", s.hub.dropped[droppedJournal].Load())
+	}
+}
+
+// A console whose journal takes no more, as the disk is full, runs on, and is never ahead of what
+// no later run gives out again.
+func TestAFullDiskHasTheReserve(t *testing.T) {
+	n := newNotebook(t, roomy)
+	b := n.bench(64 << 10)
+	s := b.hub.scribe
+	s.append = func(int64, [][]byte, []journal.Mark) (int64, error) { return 0, syscall.ENOSPC }
+	b.plug()
+	far, _ := b.attach(64<<10, 0, nil)
+	const each = 256 << 10
+	for at := int64(0); at < 64*each; at += each {
+		var printing sync.WaitGroup
+		printing.Go(func() { b.print(each) })
+		readNumbers(t, far, at, each)
+		printing.Wait()
+		if head, to := b.hub.hist.Head(), s.reserved.Load(); head > to || s.blind.Load() {
+			t.Fatalf("offsets up to %d are given out, and %d are reserved; blind %v", head, to, s.blind.Load())
+		}
+	}
+	printed := b.printed
+	b.stop()
+	b.wg.Wait()
+	s.stop() // and no more: it was killed
+
+	b = n.bench(64 << 10)
+	defer b.end()
+	if b.printed < printed {
+		t.Errorf("the next run goes on at %d, and %d were given out", b.printed, printed)
 	}
 }
 

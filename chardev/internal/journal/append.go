@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -215,26 +216,76 @@ func (j *Journal) Note(e Event) error {
 
 // Reserve says that offsets below to may be given out before their bytes are
 // written here: no later run gives them out again. It is in the index's file when
-// Reserve returns, and on the disk soon after.
+// Reserve returns, and on the disk soon after; also where the disk has no room any more.
 func (j *Journal) Reserve(to int64) error {
 	if to <= j.w.reserve {
 		return nil
 	}
-	if err := j.ready(j.next()); err != nil {
+	err := j.recordReserve(to)
+	if err != nil && !j.w.closed && j.reserveInPlace(to) == nil {
+		err = nil
+	}
+	if err != nil {
 		return advise(err)
+	}
+	j.w.reserve = to
+	return nil
+}
+
+// recordReserve appends the reserve to the index.
+func (j *Journal) recordReserve(to int64) error {
+	if err := j.ready(j.next()); err != nil {
+		return err
 	}
 	if j.pending() >= mostPending {
 		if err := j.flush(); err != nil {
-			return advise(err)
+			return err
 		}
 	}
 	j.put(func(b []byte) []byte { return appendReserve(b, to) })
 	if err := j.flush(); err != nil {
-		return advise(err)
+		return err
 	}
-	j.w.reserve = to
 	j.keeper.syncSoon(j)
 	return nil
+}
+
+// reserveInPlace puts the reserve into the header of the newest index, which has its room on the
+// disk already, and brings it there.
+func (j *Journal) reserveInPlace(to int64) error {
+	newest, ok := j.newestIndex()
+	if !ok {
+		return errDamaged
+	}
+	f, err := j.world.fs.Open(j.path(newest, indexExt), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h, err := readHeader(f)
+	if err != nil {
+		return err
+	}
+	if h.epoch != j.epoch { // somebody put it there
+		return errDamaged
+	}
+	h.reserve = max(h.reserve, to)
+	if err := f.WriteAt(h.append(nil), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// newestIndex is that of the newest segment whose header is in its file.
+func (j *Journal) newestIndex() (of stamp, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range slices.Backward(j.segments) {
+		if s != j.tail.seg || j.tail.flushed >= headerSize {
+			return s.stamp, true
+		}
+	}
+	return stamp{}, false
 }
 
 // next is where the stream goes on if nothing is left out: in a new run at Start.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -29,8 +30,11 @@ func (d *faulty) fails() bool {
 	return d.at > 0 && (d.calls == d.at || d.on && d.calls > d.at)
 }
 
+// full is whether it lacks room, and nothing else: what has its room there can be written.
+func (d *faulty) full() bool { return d.err == syscall.ENOSPC }
+
 func (d *faulty) Open(name string, flag int) (file, error) {
-	if flag != os.O_RDONLY && d.fails() {
+	if flag != os.O_RDONLY && !(d.full() && flag&os.O_CREATE == 0) && d.fails() {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: d.err}
 	}
 	f, err := d.disk.Open(name, flag)
@@ -74,8 +78,15 @@ func (f *faultyFile) Writev(bufs [][]byte) (int, error) {
 	return n, err
 }
 
+func (f *faultyFile) WriteAt(p []byte, off int64) error {
+	if !f.d.full() && f.d.fails() {
+		return &fs.PathError{Op: "write", Path: f.name, Err: f.d.err}
+	}
+	return f.diskFile.WriteAt(p, off)
+}
+
 func (f *faultyFile) Sync() error {
-	if f.writes && f.d.fails() {
+	if f.writes && !f.d.full() && f.d.fails() {
 		return &fs.PathError{Op: "sync", Path: f.name, Err: f.d.err}
 	}
 	return nil // it only takes time here
@@ -231,7 +242,11 @@ func (d shortWrite) Open(name string, flag int) (file, error) {
 }
 
 func (f shortWriteFile) Write(p []byte) (int, error) {
-	if *f.left < 0 || *f.left >= len(p) {
+	if *f.left < 0 {
+		return f.file.Write(p)
+	}
+	if *f.left >= len(p) {
+		*f.left -= len(p)
 		return f.file.Write(p)
 	}
 	n, err := f.file.Write(p[:*f.left])
@@ -262,6 +277,55 @@ func TestSyncWhileASegmentIsMade(t *testing.T) {
 			t.Errorf("%d segments", n)
 		}
 		j.shut()
+	}
+}
+
+// TestReserveOnAFullDisk reserves offsets where nothing can be appended any more, be it to the
+// current segment or, as a new one could not be begun, to none: they are not given out again.
+func TestReserveOnAFullDisk(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		left int // of room
+		n    int // appended before
+	}{{"in a segment", 0, 10}, {"between two", trailerSize, 64}, {"in the header of the next", trailerSize + 20, 64}} {
+		t.Run(c.name, func(t *testing.T) {
+			left := -1
+			w := *realWorld()
+			w.fs = shortWrite{left: &left}
+			dir := filepath.Join(t.TempDir(), "vm1")
+			j, err := open(dir, "vm1", Options{MaxSize: 64}, stillKeeper(&w))
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendAll(t, j, strings.Repeat("a", c.n))
+			if err := j.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			left = c.left
+			if n, err := j.Append(int64(c.n), [][]byte{[]byte("b")}, nil); n != 0 || !errors.Is(err, syscall.ENOSPC) {
+				t.Fatalf("%d bytes were taken of a full disk, %v", n, err)
+			}
+			for _, to := range []int64{5000, 7000} {
+				if err := j.Reserve(to); err != nil {
+					t.Fatalf("reserve: %v", err)
+				}
+			}
+			j.shut() // as kill -9
+			again, err := open(dir, "vm1", Options{MaxSize: 64}, stillKeeper(realWorld()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again.Start() != 7000 || again.Epoch() != j.Epoch() {
+				t.Errorf("goes on at %d, want 7000; epoch %v, was %v", again.Start(), again.Epoch(), j.Epoch())
+			}
+			if got := readAll(t, again, 0); got != strings.Repeat("a", c.n) {
+				t.Errorf("%d bytes are there, %d were taken", len(got), c.n)
+			}
+			if n, err := again.Append(7000, [][]byte{[]byte("c")}, nil); n != 1 || err != nil {
+				t.Errorf("what comes then is not taken: %v", err)
+			}
+			again.shut()
+		})
 	}
 }
 
@@ -345,12 +409,14 @@ func TestSealingIsEnded(t *testing.T) {
 		stuck = true
 		for _, try := range []func() error{
 			func() error { _, err := j.Append(20, [][]byte{[]byte("x")}, nil); return err },
-			func() error { return j.Reserve(1000) },
 			func() error { return j.Note(Event{20, w.now(), "test", "something"}) },
 		} {
 			if err := try(); !errors.Is(err, syscall.EIO) {
 				t.Error(err)
 			}
+		}
+		if err := j.Reserve(1000); err != nil { // its index can be written
+			t.Error(err)
 		}
 		j.Rest()
 		stuck = false
@@ -359,6 +425,9 @@ func TestSealingIsEnded(t *testing.T) {
 			j.shut()
 			if j, err = open(dir, "vm1", Options{MaxSize: 10}, stillKeeper(&w)); err != nil {
 				t.Fatal(err)
+			}
+			if j.Start() != 1000 {
+				t.Errorf("goes on at %d, offsets up to 1000 were given out", j.Start())
 			}
 		} else {
 			appendAll(t, j, "x")

@@ -31,7 +31,8 @@ type file interface {
 	Write(p []byte) (int, error)       // an error if n < len(p)
 	Writev(bufs [][]byte) (int, error) // in one writev(2); may write less without an error
 	ReadAt(p []byte, off int64) (int, error)
-	Sync() error // fdatasync(2); for a folder what it lists
+	WriteAt(p []byte, off int64) error // not of a file that is appended to: see pwrite(2)
+	Sync() error                       // fdatasync(2); for a folder what it lists
 	Truncate(size int64) error
 	Stat() (info, error)
 	Close() error
@@ -193,6 +194,17 @@ func (f *diskFile) ReadAt(p []byte, off int64) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+func (f *diskFile) WriteAt(p []byte, off int64) error {
+	for n := 0; n < len(p); {
+		m, err := unix.Pwrite(f.fd, p[n:], off+int64(n))
+		if err != nil && err != unix.EINTR {
+			return pathError("write", f.name, err)
+		}
+		n += max(m, 0)
+	}
+	return nil
 }
 
 func (f *diskFile) Sync() error {

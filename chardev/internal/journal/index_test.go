@@ -17,6 +17,7 @@ type memory []byte
 func (m memory) ReadAt(p []byte, at int64) (int, error) { return bytes.NewReader(m).ReadAt(p, at) }
 func (m memory) Stat() (info, error)                    { return info{size: int64(len(m))}, nil }
 func (memory) Write([]byte) (int, error)                { return 0, io.ErrClosedPipe }
+func (memory) WriteAt([]byte, int64) error              { return io.ErrClosedPipe }
 func (memory) Writev([][]byte) (int, error)             { return 0, io.ErrClosedPipe }
 func (memory) Sync() error                              { return nil }
 func (memory) Truncate(int64) error                     { return io.ErrClosedPipe }

@@ -33,7 +33,7 @@ func surveyIndex(f file, data int64) (s survey, err error) {
 		s.trailer, s.clean, s.whole = t, kind == recClosed, info.size
 		s.top = t.head
 		if kind == recSealed { // the run went on
-			s.top = max(t.head, t.reserve)
+			s.top = max(t.head, t.reserve, s.header.reserve)
 		}
 		return s, nil
 	}
