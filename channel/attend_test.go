@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -215,9 +216,43 @@ func TestTryReadOfLayers(t *testing.T) {
 		must(t, err)
 		try("ello")
 	}
+	try("")
 	far.Close()
 	if n, err := a.TryRead(make([]byte, 64)); n != 0 || err != io.ErrUnexpectedEOF {
 		t.Errorf("after the end %d, %v", n, err)
+	}
+}
+
+// After a read that was cut short the medium is not asked again at once: that there is more
+// is told to who attends.
+func TestTryReadAsksOnce(t *testing.T) {
+	near, far := attendedLayers(t, WebsocketOptions{})
+	a, _ := AsAttendedLayers(near)
+	say := func(frames ...string) {
+		t.Helper()
+		var all []byte
+		for _, f := range frames {
+			all = append(all, masked(ws.OpBinary, true, f)...)
+		}
+		_, err := far.Write(all)
+		must(t, err)
+	}
+	said := []string{}
+	try := func() {
+		t.Helper()
+		var p [64]byte
+		n, err := a.TryRead(p[:])
+		must(t, err)
+		said = append(said, string(p[:n]))
+	}
+	say("a", "b")
+	try()
+	say("c")
+	for range 4 {
+		try()
+	}
+	if want := []string{"ab", "", "c", "", ""}; !slices.Equal(said, want) {
+		t.Errorf("read %q, want %q", said, want)
 	}
 }
 

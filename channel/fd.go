@@ -129,7 +129,7 @@ func (c *fdChannel) readInHurry(p []byte) (n int, err error) {
 	if c.rest.hurry > 1 { // it never goes down to 0, where Read waits
 		c.rest.hurry--
 		n, err = c.tryRead(p)
-		if 0 < n && n < len(p) { // that was all; what comes now is told by epoll(7)
+		if 0 < n && n < len(p) { // that was all; who attends is told of what comes now
 			c.rest.hurry = 1
 		}
 	}

@@ -29,7 +29,8 @@ type Rester interface {
 // each costs half as much again, and when many are due the last of them is late).
 type Attended interface {
 	// TryRead is Read that never waits: (0, nil) means that there is nothing yet. Of a
-	// channel with layers it is to be called until it says so.
+	// channel with layers it is to be called until it says so; that it then has something
+	// all the same, which has just come, is told to who attends.
 	TryRead(p []byte) (int, error)
 
 	// Attend is Rest, but while try returns true wake is not called: try is,
@@ -84,9 +85,14 @@ type hurried struct {
 const hurriedReads = 8
 
 func (h *hurried) TryRead(p []byte) (int, error) {
-	h.medium.rest.hurry = hurriedReads + 1
+	r := &h.medium.rest
+	r.hurry = hurriedReads + 1
+	if r.dry {
+		r.hurry = 1
+	}
 	n, err := h.Read(p)
-	h.medium.rest.hurry = 0
+	r.dry = n > 0 && r.hurry == 1 && !r.dry
+	r.hurry = 0
 	if n > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, nil // an error comes again
 	}
@@ -121,8 +127,9 @@ type rest struct {
 	trying bool // try runs
 	closed bool
 
-	// Owned by who reads; of hurried. It stands here, as there is room.
-	hurry int8
+	// Owned by who reads; of hurried. They stand here, as there is room.
+	hurry int8 // one more than the reads that are left
+	dry   bool // the next TryRead has what the layers hold: the medium had no more
 }
 
 // begin rests on a descriptor, whose owner calls close before that is closed. try may be

@@ -215,7 +215,7 @@ func (s *session) readOn(space []byte, most int) (all []byte, ok bool) {
 		return space, true
 	}
 	most = min(most, n+b.Buffered())
-	if n >= most || h.turnLeft(most, 0) >= 0 || h.scribe != nil && !h.scribe.ready(h.hist.Head()+int64(most)) {
+	if n >= most || h.somebodyLags() || h.scribe != nil && !h.scribe.ready(h.hist.Head()+int64(most)) {
 		return space, true
 	}
 	all = h.hist.Widen(space, most)

@@ -85,6 +85,13 @@ func (t *turn) liveFor(now moment) time.Duration {
 	return t.total
 }
 
+// somebodyLags is whether the device may have to wait for somebody.
+func (h *hub) somebodyLags() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lagging > 0
+}
+
 // waitRoom waits until n more bytes cost nobody with a say anything. It returns errGone
 // if going is over before.
 func (h *hub) waitRoom(going *latch, n int) error {
