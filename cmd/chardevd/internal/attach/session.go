@@ -162,6 +162,9 @@ func (s *Session) Run(parent context.Context) error {
 		s.spawn(&reader, s.read)
 	}
 	err := s.stay(ctx)
+	if s.Interactive && errors.Is(context.Cause(ctx), errLeft) {
+		s.try(piece{notice: "left"}) // the shell's prompt goes below the console's last line
+	}
 	cancel(errStopped)
 	if s.In != nil {
 		s.In.Stop()

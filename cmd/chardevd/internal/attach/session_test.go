@@ -258,7 +258,7 @@ func TestSessionCarriesBytesBothWays(t *testing.T) {
 	if err != nil {
 		t.Errorf("leaving is an error: %v", err)
 	}
-	for _, want := range []string{"[chardevd: attached to vm1; ~. leaves, ~? helps]\r\nlogin: ", "\r\n[chardevd: at the start of a line: ~. leaves"} {
+	for _, want := range []string{"[chardevd: attached to vm1; ~. leaves, ~? helps]\r\nlogin: ", "\r\n[chardevd: at the start of a line: ~. leaves", "]\r\n[chardevd: left]\r\n"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the screen shows %q, and not %q", shown, want)
 		}
