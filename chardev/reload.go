@@ -62,8 +62,28 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 	cfg = s.discovery.layered(cfg)
 	c = diff(s.cfg, cfg)
 	err = s.enforce(cfg, &c, by, how)
+	c.Deaf = s.deaf()
 	s.log.Info(how+": done", "changes", len(c.Lines), "takes a restart", len(c.Restart))
 	return c, err
+}
+
+// deaf tells of what should listen and does not, and why. A first try to listen takes but
+// a moment.
+func (s *Server) deaf() (lines []string) {
+	for what, sv := range s.endpoints() {
+		if !sv.ep.Listen {
+			continue
+		}
+		select {
+		case <-sv.status.tried():
+		case <-s.run.front.Done():
+			return lines
+		}
+		if state, why, _ := sv.status.get(); state == StateDown {
+			lines = append(lines, fmt.Sprintf("! %s %s does not listen: %s; it is tried again", what, &sv.ep.Address, why))
+		}
+	}
+	return lines
 }
 
 // enforce is apply, and tells the log and the audit what was done.

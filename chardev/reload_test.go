@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -270,6 +271,43 @@ func TestReloadLeavesClientsAlone(t *testing.T) {
 	if p, err := io.ReadAll(client); err != nil || len(p) > 0 {
 		t.Errorf("%q, %v", p, err)
 	}
+}
+
+// Who reloads is told what does not listen, and why, until it does.
+func TestReloadTellsWhatDoesNotListen(t *testing.T) {
+	clearEnvironment(t)
+	const one = "[[chardev]]\nname = 'a'\ndevice = 'null:'\nfrontends = ['unix:free']\n"
+	path := write(t, one, nil)
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs(t, s)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	at := "tcp://" + taken.Addr().String()
+	text := strings.Replace(one, "'unix:free'", "'unix:free', '"+at+"'", 1)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing has changed, and it does not listen all the same
+		c, err := s.reload(theDaemon{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(c.Deaf) != 1 || !strings.HasPrefix(c.Deaf[0], "! chardev a: frontend "+at+" does not listen: ") || !strings.Contains(c.Deaf[0], "address already in use") {
+			t.Errorf("told %q", c.Deaf)
+		}
+	}
+	taken.Close()
+	await(t, "it to listen", func() bool { return len(s.deaf()) == 0 })
 }
 
 // Commands and files are for the config files alone, whatever layers are over them.

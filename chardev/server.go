@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"os"
@@ -385,6 +386,34 @@ func (s *Server) config() *Config {
 	return s.cfg
 }
 
+// endpoints are all that the config names, and what they are.
+func (s *Server) endpoints() iter.Seq2[string, *supervisor] {
+	return func(yield func(string, *supervisor) bool) {
+		for _, d := range s.httpDoors() {
+			if !yield("[http]", &d.supervisor) {
+				return
+			}
+		}
+		for _, st := range s.allStreams() {
+			for _, d := range st.doors {
+				if !yield("stream "+st.name, &d.supervisor) {
+					return
+				}
+			}
+		}
+		for _, c := range s.all() {
+			if !yield("chardev "+c.name+": device", &c.device.Load().supervisor) {
+				return
+			}
+			for _, f := range c.frontends() {
+				if !yield("chardev "+c.name+": frontend", &f.supervisor) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // awaitFirst waits until every endpoint was tried once: those that listen for as
 // long as it takes, those that open only for a moment, as a network may be slow.
 func (s *Server) awaitFirst(ctx context.Context) bool {
@@ -405,26 +434,9 @@ func (s *Server) awaitFirst(ctx context.Context) bool {
 		}
 		return true
 	}
-	for _, d := range s.httpDoors() {
-		if !await(&d.supervisor) {
+	for _, sv := range s.endpoints() {
+		if !await(sv) {
 			return false
-		}
-	}
-	for _, st := range s.allStreams() {
-		for _, d := range st.doors {
-			if !await(&d.supervisor) {
-				return false
-			}
-		}
-	}
-	for _, c := range s.all() {
-		if !await(&c.device.Load().supervisor) {
-			return false
-		}
-		for _, f := range c.frontends() {
-			if !await(&f.supervisor) {
-				return false
-			}
 		}
 	}
 	return true

@@ -16,7 +16,8 @@ func newReload() *cobra.Command {
 		Short: "Have the daemon do what has changed in its config",
 		Long: `Have the daemon read its config file again, and do what has changed there.
 Nothing else is touched, and whoever need not be cut is not. What is done is
-printed, a line each: + came, - went, ~ is another, ! takes a restart.
+printed, a line each: + came, - went, ~ is another, ! takes a restart, or does
+not listen, as a port that is taken.
 
 A file with mistakes changes nothing; the mistakes are printed as "check" prints
 them, and the exit code is 1. But if the [[access]] rules are what is wrong,
@@ -47,6 +48,7 @@ func printChanges(cmd *cobra.Command, c chardev.Changes, err error) error {
 	if len(lines) == 0 {
 		lines = []string{"nothing has changed"}
 	}
+	lines = append(lines, c.Deaf...)
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
 	return err
 }

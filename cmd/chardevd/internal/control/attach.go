@@ -26,7 +26,8 @@ func (c *Client) Attach(ctx context.Context, name string, readOnly bool, at atta
 	}
 	s := &stream{}
 	s.ws, err = channel.WebsocketClient(ctx, under, channel.WebsocketOptions{
-		Path:      attachPath(name, readOnly, at),
+		Host:      c.Place.site.name(),
+		Path:      c.Place.site.path("chardevs", name, "ws") + "?" + attachQuery(readOnly, at).Encode(),
 		Protocols: []string{chardev.AttachProtocol},
 		Header:    c.Place.header(),
 		OnText: func(text []byte) {
@@ -56,8 +57,8 @@ func final(err error) error {
 	return err
 }
 
-// attachPath is the path and query of a chardev's stream.
-func attachPath(name string, readOnly bool, at attach.At) string {
+// attachQuery is what is asked of a chardev's stream.
+func attachQuery(readOnly bool, at attach.At) url.Values {
 	q := url.Values{}
 	if at.Epoch == "" {
 		q.Set("since", at.Since)
@@ -68,7 +69,7 @@ func attachPath(name string, readOnly bool, at attach.At) string {
 	if readOnly {
 		q.Set("read_only", "true")
 	}
-	return "/api/v1/chardevs/" + url.PathEscape(name) + "/ws?" + q.Encode()
+	return q
 }
 
 // A stream is an attach.Stream over a websocket.

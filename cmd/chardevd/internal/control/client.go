@@ -4,6 +4,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,10 +21,6 @@ import (
 	"chardevd/channel"
 	"chardevd/chardev"
 )
-
-// api is the API's root. The host is one that a daemon's check of the Host
-// header lets pass; what is dialled is the control socket.
-const api = "http://localhost/api/v1/"
 
 // answerMax is how long an answer may be, in bytes.
 const answerMax = 64 << 20
@@ -107,7 +104,7 @@ func (c *Client) send(ctx context.Context, within time.Duration, method string, 
 		}
 		sent = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, apiURL(path...), sent)
+	req, err := http.NewRequestWithContext(ctx, method, c.Place.site.url(path...), sent)
 	if err != nil {
 		return nil, err
 	}
@@ -141,12 +138,19 @@ func refused(resp *http.Response, answer []byte) *Refused {
 	return r
 }
 
-// apiURL is the URL of an API's resource.
-func apiURL(path ...string) string {
+// url is that of an API's resource. What is dialled is the place's address.
+func (s site) url(path ...string) string { return "http://" + s.name() + s.path(path...) }
+
+// name is what the daemon is called: localhost, which its check of the Host header lets
+// pass, where no proxy looks at it.
+func (s site) name() string { return cmp.Or(s.host, "localhost") }
+
+// path is that of an API's resource.
+func (s site) path(path ...string) string {
 	for i := range path {
 		path[i] = url.PathEscape(path[i])
 	}
-	return api + strings.Join(path, "/")
+	return s.base + "/api/v1/" + strings.Join(path, "/")
 }
 
 // plain takes the request's method and URL, which say nothing to a user, off an

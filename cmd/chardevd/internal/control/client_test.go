@@ -2,11 +2,15 @@ package control
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
 
 	"chardevd/channel"
+	"chardevd/cmd/chardevd/internal/attach"
 )
 
 // Only where nobody listens there is no daemon.
@@ -24,6 +28,47 @@ func TestWhatIsUnreachable(t *testing.T) {
 		u := &Unreachable{p, err}
 		if u.Absent() != c.absent || !strings.HasPrefix(u.Error(), c.words) {
 			t.Errorf("%v: absent %v, %q", err, u.Absent(), u)
+		}
+	}
+}
+
+// Who names the URL of pages behind a proxy asks that by its own name, below the path; else
+// the daemon is asked by a name that it always has.
+func TestBehindAProxy(t *testing.T) {
+	t.Setenv(EnvToken, "")
+	asked := make(chan string, 8)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Host + r.URL.Path
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `[{"name": "vm"}]`)
+	}))
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	for named, root := range map[string]string{
+		s.URL:                      "localhost",
+		s.URL + "/":                "localhost",
+		s.URL + "/consoles":        host + "/consoles",
+		s.URL + "/lab/consoles/":   host + "/lab/consoles",
+		"tcp://" + host:            "localhost",
+		s.URL + "/c?insecure=true": host + "/c",
+	} {
+		p, err := Find(named, "")
+		if err != nil {
+			t.Fatalf("%s: %v", named, err)
+		}
+		c := New(p)
+		if _, err := c.call(t.Context(), http.MethodGet, "chardevs", "a b"); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-asked; got != root+"/api/v1/chardevs/a b" {
+			t.Errorf("%s: %q is asked", named, got)
+		}
+		c.Attach(t.Context(), "vm", false, attach.At{}, nil) // that is no websocket there
+		if got := <-asked; got != root+"/api/v1/chardevs" {
+			t.Errorf("%s: attach asks %q first", named, got)
+		}
+		if got := <-asked; got != root+"/api/v1/chardevs/vm/ws" {
+			t.Errorf("%s: attach asks %q", named, got)
 		}
 	}
 }

@@ -45,8 +45,13 @@ type Place struct {
 	From    string // "--control", a file, …; for messages
 	Token   string // to be shown there; "": none
 
-	env channel.Env // to dial it
+	site site
+	env  channel.Env // to dial it
 }
+
+// A site is what a proxy tells by where requests go. The zero site is that of a daemon
+// without one.
+type site struct{ host, base string }
 
 func (p Place) String() string { return p.Address.String() + " (from " + p.From + ")" }
 
@@ -58,11 +63,11 @@ func Find(named, config string) (Place, error) {
 		if s.value == "" {
 			continue
 		}
-		a, err := parse(s.value)
+		a, at, err := parse(s.value)
 		if err != nil {
 			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
 		}
-		p := Place{Address: a, From: s.from}
+		p := Place{Address: a, From: s.from, site: at}
 		if err := p.takeToken(); err != nil {
 			return p, err
 		}
@@ -124,13 +129,16 @@ func (p Place) header() http.Header {
 }
 
 // parse reads where a control socket is: an address, or the path of a UNIX
-// socket as it is, or the URL of the pages.
-func parse(s string) (channel.Address, error) {
+// socket as it is, or the URL of the pages; if that has a path there is a proxy.
+func parse(s string) (a channel.Address, at site, err error) {
 	for _, u := range []struct{ scheme, stands, port string }{{"https://", "tls://", "443"}, {"http://", "tcp://", "80"}} {
 		if rest, ok := strings.CutPrefix(s, u.scheme); ok {
-			host, query, asks := strings.Cut(rest, "?")
-			host = strings.TrimSuffix(host, "/")
-			if _, _, err := net.SplitHostPort(host); err != nil && !strings.Contains(host, "/") {
+			rest, query, asks := strings.Cut(rest, "?")
+			host, path, _ := strings.Cut(rest, "/")
+			if path = strings.Trim(path, "/"); path != "" {
+				at = site{host, "/" + path}
+			}
+			if _, _, err := net.SplitHostPort(host); err != nil {
 				host += ":" + u.port
 			}
 			if s = u.stands + host; asks {
@@ -139,7 +147,8 @@ func parse(s string) (channel.Address, error) {
 		}
 	}
 	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, ".") || !strings.Contains(s, ":") {
-		return channel.Address{Transport: "unix", Where: s}, nil
+		return channel.Address{Transport: "unix", Where: s}, at, nil
 	}
-	return channel.ParseAddress(s)
+	a, err = channel.ParseAddress(s)
+	return a, at, err
 }

@@ -95,7 +95,7 @@ func (f *follower) final(err error) bool {
 
 // once follows over one connection, until that ends.
 func (f *follower) once(ctx context.Context) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, apiURL("chardevs", f.name, "log")+"?"+f.query.Values().Encode(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.c.Place.site.url("chardevs", f.name, "log")+"?"+f.query.Values().Encode(), nil)
 	if err != nil {
 		return err
 	}

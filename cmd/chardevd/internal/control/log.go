@@ -14,7 +14,7 @@ import (
 // Log writes what is asked for of what a chardev printed, which the daemon is to have,
 // on w, for as long as that takes. The result tells what it was, also with an error, as far as that is known.
 func (c *Client) Log(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (result chardev.LogResult, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, apiURL("chardevs", name, "log")+"?"+q.Values().Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Place.site.url("chardevs", name, "log")+"?"+q.Values().Encode(), nil)
 	if err != nil {
 		return result, err
 	}
@@ -44,7 +44,7 @@ func (c *Client) Log(ctx context.Context, name string, q chardev.LogQuery, w io.
 	}{{chardev.TrailerNext, &result.Next}, {chardev.TrailerLost, &result.Lost}, {chardev.TrailerFound, &result.Found}} {
 		*t.to, err = strconv.ParseInt(resp.Trailer.Get(t.name), 10, 64)
 		if err != nil {
-			return result, fmt.Errorf("daemon on %v: an answer that is not of this API: no %s", c.Place, t.name)
+			return result, fmt.Errorf("daemon on %v: the answer ends without %s, so it is not known whether this is all; a proxy that drops trailers must pass them (nginx: proxy_pass_trailers, from 1.27.2 on)", c.Place, t.name)
 		}
 	}
 	if why := resp.Trailer.Get(chardev.TrailerError); why != "" {
