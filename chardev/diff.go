@@ -14,9 +14,9 @@ import (
 // Changes are the difference between two configurations: in lines for people, and what is
 // to be done about it.
 type Changes struct {
-	Lines   []string `json:"changes"`           // what is another now, in the order of the new config; what is gone first
-	Restart []string `json:"restart,omitempty"` // what the config says and only a restart does
-	Deaf    []string `json:"deaf,omitempty"`    // what should listen and does not, be it new or not, and why
+	Lines        []string `json:"changes"`                 // what is another now, in the order of the new config; what is gone first
+	Restart      []string `json:"restart,omitempty"`       // what the config says and only a restart does
+	NotListening []string `json:"not_listening,omitempty"` // what should listen and does not, be it new or not, and why
 
 	removed     []string // chardevs, by name
 	added       []string

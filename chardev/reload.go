@@ -62,14 +62,14 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 	cfg = s.discovery.layered(cfg)
 	c = diff(s.cfg, cfg)
 	err = s.enforce(cfg, &c, by, how)
-	c.Deaf = s.deaf()
+	c.NotListening = s.notListening()
 	s.log.Info(how+": done", "changes", len(c.Lines), "takes a restart", len(c.Restart))
 	return c, err
 }
 
-// deaf tells of what should listen and does not, and why. A first try to listen takes but
+// notListening tells of what should listen and does not, and why. A first try to listen takes but
 // a moment.
-func (s *Server) deaf() (lines []string) {
+func (s *Server) notListening() (lines []string) {
 	for what, sv := range s.endpoints() {
 		if !sv.ep.Listen {
 			continue

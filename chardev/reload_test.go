@@ -302,12 +302,12 @@ func TestReloadTellsWhatDoesNotListen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(c.Deaf) != 1 || !strings.HasPrefix(c.Deaf[0], "! chardev a: frontend "+at+" does not listen: ") || !strings.Contains(c.Deaf[0], "address already in use") {
-			t.Errorf("told %q", c.Deaf)
+		if len(c.NotListening) != 1 || !strings.HasPrefix(c.NotListening[0], "! chardev a: frontend "+at+" does not listen: ") || !strings.Contains(c.NotListening[0], "address already in use") {
+			t.Errorf("told %q", c.NotListening)
 		}
 	}
 	taken.Close()
-	await(t, "it to listen", func() bool { return len(s.deaf()) == 0 })
+	await(t, "it to listen", func() bool { return len(s.notListening()) == 0 })
 }
 
 // Commands and files are for the config files alone, whatever layers are over them.

@@ -48,7 +48,7 @@ func printChanges(cmd *cobra.Command, c chardev.Changes, err error) error {
 	if len(lines) == 0 {
 		lines = []string{"nothing has changed"}
 	}
-	lines = append(lines, c.Deaf...)
+	lines = append(lines, c.NotListening...)
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
 	return err
 }
