@@ -427,6 +427,17 @@ func TestAHangingDiskIsFeltByNobody(t *testing.T) {
 // A console whose journal takes no more, as the disk is full, runs on, and is never ahead of what
 // no later run gives out again.
 func TestAFullDiskHasTheReserve(t *testing.T) {
+	const tries = 5 // a machine that stands still for scribeGrace is a disk that hangs
+	for range tries {
+		if printsOnAFullDisk(t) {
+			return
+		}
+	}
+	t.Errorf("the device was let go ahead of the reserve in each of %d runs", tries)
+}
+
+// printsOnAFullDisk returns false if the reserve was not waited for.
+func printsOnAFullDisk(t *testing.T) bool {
 	n := newNotebook(t, roomy)
 	b := n.bench(64 << 10)
 	s := b.hub.scribe
@@ -434,13 +445,16 @@ func TestAFullDiskHasTheReserve(t *testing.T) {
 	b.plug()
 	far, _ := b.attach(64<<10, 0, nil)
 	const each = 256 << 10
-	for at := int64(0); at < 64*each; at += each {
+	waited := true
+	for at := int64(0); at < 64*each && waited; at += each {
 		var printing sync.WaitGroup
 		printing.Go(func() { b.print(each) })
 		readNumbers(t, far, at, each)
 		printing.Wait()
-		if head, to := b.hub.hist.Head(), s.reserved.Load(); head > to || s.blind.Load() {
-			t.Fatalf("offsets up to %d are given out, and %d are reserved; blind %v", head, to, s.blind.Load())
+		head := b.hub.hist.Head()
+		waited = !s.blind.Load()
+		if to := s.reserved.Load(); waited && head > to {
+			t.Fatalf("offsets up to %d are given out, and %d are reserved", head, to)
 		}
 	}
 	printed := b.printed
@@ -449,10 +463,11 @@ func TestAFullDiskHasTheReserve(t *testing.T) {
 	s.stop() // and no more: it was killed
 
 	b = n.bench(64 << 10)
-	defer b.end()
-	if b.printed < printed {
+	b.end()
+	if waited && b.printed < printed {
 		t.Errorf("the next run goes on at %d, and %d were given out", b.printed, printed)
 	}
+	return waited
 }
 
 // An event that is written down while somebody asks for events is told once.
