@@ -313,15 +313,7 @@ func TestReloadAccess(t *testing.T) {
 	clearEnvironment(t)
 	files := map[string]string{"in/a.toml": permit("2", access.Write)}
 	path := write(t, "include = ['in/*.toml']\n"+good+permit("1", access.Read), files)
-	cfg, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, s)
+	s := serves(t, path)
 	operator := access.Identity{Operator: true}
 	for _, step := range []struct {
 		why, main, included string
@@ -367,6 +359,21 @@ func TestReloadAccess(t *testing.T) {
 func reloaded(s *Server) error {
 	_, err := s.reload(theDaemon{})
 	return err
+}
+
+// serves runs a server of a config file until the test ends; it returns when all is open.
+func serves(t testing.TB, path string) *Server {
+	t.Helper()
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs(t, s)
+	return s
 }
 
 // runs runs a server until the test ends; it returns when all is open.

@@ -210,8 +210,11 @@ func (s *session) attend() bool {
 // twelfth of the time of the first 3 MB. After an error, which is for read, it returns false.
 func (s *session) readOn(space []byte, most int) (all []byte, ok bool) {
 	h, n := s.hub, len(space)
+	if n >= most || s.in.attended == nil {
+		return space, true
+	}
 	b, known := channel.As[channel.Buffered](s.in.ch)
-	if !known || s.in.attended == nil || n >= most {
+	if !known {
 		return space, true
 	}
 	most = min(most, n+b.Buffered())

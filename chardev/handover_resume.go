@@ -33,11 +33,15 @@ func (s *Server) history(con *console, cc *ChardevConfig, was *consoleHandover, 
 func (c *consoleHandover) restored(size int, spare *history.Spare) *history.History {
 	rest := c.window
 	hist := history.New(size, c.Head-int64(len(rest)), spare)
-	hist.Expect(len(rest) - size + 1)
+	first := min(len(rest)-size+1, history.MaxBlock) // what is beyond the size is in one block
 	for len(rest) > 0 {
-		n := copy(hist.Space(), rest)
+		space := hist.Space()
+		if first > len(space) {
+			space = hist.Widen(nil, first)
+		}
+		n := copy(space, rest)
 		hist.Commit(n)
-		rest = rest[n:]
+		rest, first = rest[n:], 0
 	}
 	return hist
 }

@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,15 +24,7 @@ func TestKickSurvivesAChangeOfTheDevice(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, one, nil)
-			cfg, err := Load(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			runs(t, s)
+			s := serves(t, path)
 			client, err := channel.Dial(t.Context(), channel.MustParseAddress("unix:"+filepath.Join(filepath.Dir(path), "front")))
 			if err != nil {
 				t.Fatal(err)

@@ -192,15 +192,7 @@ func TestReloadLeavesClientsAlone(t *testing.T) {
 	const one = "[[chardev]]\nname = 'a'\ndevice = { listen = 'unix:guest' }\nfrontends = ['unix:front', 'unix:other']\n"
 	path := write(t, one, nil)
 	dir := filepath.Dir(path)
-	cfg, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, s)
+	s := serves(t, path)
 	dial := func(name string) channel.Channel {
 		t.Helper()
 		c, err := channel.Dial(t.Context(), channel.MustParseAddress("unix:"+filepath.Join(dir, name)))
@@ -278,15 +270,7 @@ func TestReloadTellsWhatDoesNotListen(t *testing.T) {
 	clearEnvironment(t)
 	const one = "[[chardev]]\nname = 'a'\ndevice = 'null:'\nfrontends = ['unix:free']\n"
 	path := write(t, one, nil)
-	cfg, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs(t, s)
+	s := serves(t, path)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

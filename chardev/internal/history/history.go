@@ -49,7 +49,6 @@ type History struct {
 	keep   int64    // from here on
 	taken  int64    // of the spare
 	last   int      // of the last Commit: there will be as much again
-	ahead  int      // or so much, by Expect
 	blocks []*block // oldest first; the last one is being written
 	free   []*block
 }
@@ -96,7 +95,7 @@ func (h *History) Space() []byte {
 	if h.last >= size/2 { // a fast writer reads more at once
 		size = max(size, 4*h.last)
 	}
-	b := h.block(min(max(size, h.ahead), MaxBlock))
+	b := h.block(min(size, MaxBlock))
 	b.at = at
 	h.blocks = append(h.blocks, b)
 	return b.buf
@@ -114,13 +113,13 @@ func (h *History) block(size int) *block {
 	return &block{buf: make([]byte, size)}
 }
 
-// Widen returns, in place of a space that the writer has filled and not committed, one of
-// size bytes, more than that has and at most MaxBlock, that begins with what is in it.
-func (h *History) Widen(space []byte, size int) []byte {
+// Widen returns, in place of what Space returned, room for size bytes, more than that has and at
+// most MaxBlock. It begins with a copy of written, which the writer has put there and not committed.
+func (h *History) Widen(written []byte, size int) []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.block(size)
-	copy(b.buf, space)
+	copy(b.buf, written)
 	k := len(h.blocks) - 1
 	last := h.blocks[k]
 	b.at = last.end()
@@ -138,18 +137,10 @@ func (h *History) Commit(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.blocks[len(h.blocks)-1]
-	h.last, h.ahead = n, 0
+	h.last = n
 	last.n += n
 	h.drop(h.past(0))
 	h.settle()
-}
-
-// Expect tells, after a Commit, how many bytes the writer has already: the next Space
-// takes them at once, as far as a Space can.
-func (h *History) Expect(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.ahead = n
 }
 
 // past counts the blocks that are out of the window when n more bytes are there,
