@@ -49,6 +49,7 @@ func goIn(dir string, args ...string) *exec.Cmd {
 // The examples of package channel, a transport and a layer of one's own among them that
 // are held to the suite of channeltest, need nothing that only this module has.
 func TestChannelIsALibrary(t *testing.T) {
+	t.Parallel()
 	dir := otherModule(t, "../channel/example_test.go")
 	if err := combined(goIn(dir, "test", "-count=1", ".")); err != nil {
 		t.Fatal(err)

@@ -107,6 +107,7 @@ func (r *root) serves(meanwhile func()) {
 // The package is installed, what is in it works, it is upgraded, removed and purged:
 // what an operator wrote and the daemon keeps goes with the last only.
 func TestDebianPackage(t *testing.T) {
+	t.Parallel()
 	older, newer := packages(t)
 	checkConfigPage(t, older)
 	r := newRoot(t)

@@ -62,7 +62,7 @@ go test -count=1 -run AllocateNothing ./channel ./chardev ./chardev/internal/his
 
 # Where real programs are held to a deadline one package runs at a time: two cores shared
 # by all of them would measure each other. The others do not mind.
-alone='^chardevd/(channel|chardev|cmd/chardevd|integration)$'
+alone='^chardevd/(chardev|cmd/chardevd|integration)$'
 if [ -z "$long" ]; then
 	step "go test -race"
 	failed=

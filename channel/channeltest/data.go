@@ -138,7 +138,7 @@ var vectored = property{
 			{nil, {}},
 			{[]byte("one")},
 			{nil, []byte("two"), {}, []byte("three"), nil},
-			split(large[:100_000], 3000, rnd),
+			split(large[:min(100_000, len(large))], 3000, rnd),
 			split(large[:3000], 3000, rnd),
 			split(large[:len(large)/16], 2, rnd),
 			{large},

@@ -287,7 +287,7 @@ func startFlood(c channel.Channel) *flood {
 func (f *flood) settle() {
 	for last := int64(-1); last != f.sent.Load(); {
 		last = f.sent.Load()
-		for range 30 {
+		for range 15 {
 			if len(f.done) > 0 {
 				return
 			}
