@@ -94,8 +94,8 @@ type serialConfig struct {
 // usualLine is how a line is set where nothing is said.
 var usualLine = LineConfig{Baud: 115200, DataBits: 8, Parity: ParityNone, StopBits: StopOne, Flow: FlowNone}
 
-// newSerialConfig reads options that are right one by one. It fails if they
-// contradict each other.
+// newSerialConfig reads the options. It fails if they contradict each other; what is wrong by
+// itself is told by its own check.
 func newSerialConfig(a Address) (serialConfig, error) {
 	c := serialConfig{
 		hold:      a.Is("hold"),
@@ -104,7 +104,8 @@ func newSerialConfig(a Address) (serialConfig, error) {
 	}
 	var said []string
 	for _, o := range []string{"baud", "mode", "flow"} {
-		if v := a.Get(o); v != "" {
+		v := a.Get(o)
+		if _, err := ParseLineConfig(v); v != "" && err == nil {
 			said = append(said, v)
 		}
 	}

@@ -57,6 +57,9 @@ func TestSerialOptions(t *testing.T) {
 			t.Errorf("%s is %+v, %v; want %+v", options, c.line, err, want)
 		}
 	}
+	if _, err := ParseAddress("serial:/dev/ttyS9?baud=fast&mode=8x1"); err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("two mistakes are told as %v", err)
+	}
 	for address, part := range map[string]string{
 		"serial:":                                   "the path of a serial port",
 		"serial:/dev/ttyS9?baud=fast":               "option baud",

@@ -64,6 +64,7 @@ type consoleHandover struct {
 	LastOut int64          `json:"last_out"`
 	BytesIn int64          `json:"bytes_in"`
 	Refused []int64        `json:"refused"`
+	Dropped []int64        `json:"dropped,omitempty"`
 	LastID  int            `json:"last_id"` // of clients
 	Marks   []journal.Mark `json:"marks"`
 	Fresh   bool           `json:"fresh"` // of times

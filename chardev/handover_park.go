@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -122,9 +123,7 @@ func (con *console) handOver() *consoleHandover {
 		Marks: slices.Clone(h.times.marks), Fresh: h.times.fresh, Events: slices.Clone(h.events),
 	}
 	h.mu.Unlock()
-	for i := range h.refused {
-		c.Refused = append(c.Refused, h.refused[i].Load())
-	}
+	c.Refused, c.Dropped = loadAll(h.refused[:]), loadAll(h.dropped[:])
 	r := h.hist.Reader()
 	at := h.hist.Oldest()
 	bufs, missing := r.Next(at, int(c.Head-at))
@@ -143,6 +142,13 @@ func (con *console) handOver() *consoleHandover {
 		c.Frontends = append(c.Frontends, endpointHandover{Address: f.ep.Address.String(), Listens: f.ep.Listen, Listener: f.parked, Clients: f.left})
 	}
 	return c
+}
+
+func loadAll(counts []atomic.Int64) (all []int64) {
+	for i := range counts {
+		all = append(all, counts[i].Load())
+	}
+	return all
 }
 
 // lasts is since when the device, whose life has ended, is as it goes on; zero: it does not.

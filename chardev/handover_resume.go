@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 
 	"chardevd/channel"
 	"chardevd/chardev/internal/access"
@@ -51,12 +52,18 @@ func (h *hub) resume(c *consoleHandover) {
 	h.before = c.Printed
 	h.lastOut.Store(c.LastOut)
 	h.bytesIn.Store(c.BytesIn)
-	for i := range min(len(c.Refused), len(h.refused)) {
-		h.refused[i].Store(c.Refused[i])
-	}
+	storeAll(h.refused[:], c.Refused)
+	storeAll(h.dropped[:], c.Dropped)
 	h.nextID = c.LastID
 	h.times = timesOf(c.Marks, c.Fresh)
 	h.events, h.happened = c.Events, len(c.Events)
+}
+
+// storeAll takes over counts, of which the one who left them may have had fewer or more.
+func storeAll(counts []atomic.Int64, left []int64) {
+	for i := range min(len(counts), len(left)) {
+		counts[i].Store(left[i])
+	}
 }
 
 // inherit takes over the listener that was parked, if there is one.
