@@ -1,6 +1,9 @@
 package chardev
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // The control socket speaks HTTP/1.1 and JSON under /api/v1. These are the
 // shapes of that API; the daemon serves them and the commands read them.
@@ -372,7 +375,9 @@ type TicketInfo struct {
 // "gap" (Size bytes before Offset are lost to this client; if Text tells why, at most so
 // many, and mostly none: see Info.Holes), "device" (State, Text why),
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
-// each "writer" of the client's; of many changes at once the last is told), "notice" (Text), "bye" (Code, Text why; the end follows).
+// each "writer" of the client's; of many changes at once the last is told), "notice" (Text;
+// with a Code: input was not taken, for that reason, see input.go), "bye" (Code, Text why; the
+// end follows). A hello and a gap have an offset also where it is 0.
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),
 // "credit" (Bytes: so many more may be sent; once one was given, or credit= was, no more are
 // sent than all of them together, and what is printed meanwhile comes from the past later),
@@ -386,7 +391,7 @@ type Message struct {
 	Size    int64  `json:"size,omitempty"`
 	State   string `json:"state,omitempty"`
 	Mode    string `json:"mode,omitempty"`
-	Code    string `json:"code,omitempty"` // of a bye: what a program does about it
+	Code    string `json:"code,omitempty"` // of a bye, and of a notice that is more than text: what a program does about it
 	Text    string `json:"text,omitempty"`
 	Cols    int    `json:"cols,omitempty"`
 	Rows    int    `json:"rows,omitempty"`
@@ -395,4 +400,16 @@ type Message struct {
 
 	You    string      `json:"you,omitempty"` // what the client has of the input: WriterHas, …; "": it may not have it
 	Writer *WriterInfo `json:"writer,omitempty"`
+}
+
+// MarshalJSON makes a Message a json.Marshaler.
+func (m Message) MarshalJSON() ([]byte, error) {
+	type plain Message
+	if m.Type == "hello" || m.Type == "gap" {
+		return json.Marshal(struct {
+			plain
+			Offset int64 `json:"offset"`
+		}{plain(m), m.Offset})
+	}
+	return json.Marshal(plain(m))
 }

@@ -216,7 +216,7 @@ func (h *hub) refuse(c *client, why, n int) {
 		h.mu.Unlock()
 	}
 	if first {
-		c.tell(Message{Type: "notice", Text: text})
+		c.tell(Message{Type: "notice", Code: reasons[why], Text: text})
 	}
 }
 

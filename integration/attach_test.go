@@ -163,3 +163,27 @@ func TestAttachPiped(t *testing.T) {
 		t.Errorf("it printed %q", have)
 	}
 }
+
+// Where nobody may type, or nothing takes it, a script is told so by the exit code.
+func TestAttachPipedInVain(t *testing.T) {
+	d := startDaemon(t, `
+[[chardev]]
+name = "off"
+device = "sim:echo"
+input = "off"
+[[chardev]]
+name = "down"
+device = "unix:nobody"
+`, nil)
+	for name, why := range map[string]string{"off": "input_off", "down": "device_down"} {
+		a := startCmd(t, d.command("attach", name, "--since", "end", "--control", "unix:"+d.path("control")))
+		a.types(t, "uptime\n")
+		a.stdin.Close()
+		if code := a.exits(t, patience); code != 1 || !strings.Contains(a.stderr.text(), "attach "+name+": not all input was taken: "+why) {
+			t.Errorf("%s: exit %d: %s", name, code, a.stderr.text())
+		}
+		if _, stderr, code := d.cli("attach", name); code != 0 { // nothing was typed
+			t.Errorf("%s: exit %d: %s", name, code, stderr)
+		}
+	}
+}

@@ -41,7 +41,8 @@ a byte lost or twice as far as the daemon still has them; keys typed meanwhile
 are dropped with a bell.
 
 Without a terminal on stdin, what comes from there is sent as it is, and its end
-ends attach when the console has had it and a second to answer. With --read-only
+ends attach when the console has had it and a second to answer; if it was not
+taken (nobody may type, the device is away) that is a failure. With --read-only
 stdin is not touched, so only a signal ends attach, or that nobody reads its
 stdout any more. Only the console's bytes go to stdout; what chardevd has to say
 goes to stderr.`,

@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -122,6 +123,7 @@ func (s *Session) message(m chardev.Message) {
 		s.say(because("device "+m.State, m.Text))
 	case "notice":
 		s.say(m.Text)
+		s.denied = cmp.Or(s.denied, m.Code)
 	case "bye":
 		s.bye = &m
 	}

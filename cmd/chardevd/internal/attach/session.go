@@ -74,6 +74,7 @@ type Session struct {
 	seen   bool             // a hello has come
 	writer chardev.Message  // how an exclusive input is: the last hello or writer
 	bye    *chardev.Message // why this connection is about to end
+	denied string           // why input was not taken; "": all was
 }
 
 // A Reader is an input whose Read can be ended from outside by Stop.
@@ -143,8 +144,8 @@ func (s *Session) Connect(ctx context.Context, wait time.Duration) error {
 }
 
 // Run carries bytes until the user leaves, the input and the stream have ended,
-// ctx ends (its cause is returned), or the daemon ends the session for good. It
-// follows Connect. A panic in one of its goroutines is raised again by Run.
+// ctx ends (its cause is returned), or the daemon ends the session for good. To a script
+// that the console did not take all of its input is an error, too. It follows Connect. A panic in one of its goroutines is raised again by Run.
 func (s *Session) Run(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	s.done, s.cancel = ctx.Done(), cancel
@@ -162,8 +163,11 @@ func (s *Session) Run(parent context.Context) error {
 		s.spawn(&reader, s.read)
 	}
 	err := s.stay(ctx)
-	if s.Interactive && errors.Is(context.Cause(ctx), errLeft) {
+	switch {
+	case s.Interactive && errors.Is(context.Cause(ctx), errLeft):
 		s.try(piece{notice: "left"}) // the shell's prompt goes below the console's last line
+	case !s.Interactive && err == nil && s.denied != "": // a person has seen it
+		err = errors.New("not all input was taken: " + s.denied)
 	}
 	cancel(errStopped)
 	if s.In != nil {

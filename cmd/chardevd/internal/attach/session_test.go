@@ -359,6 +359,32 @@ func TestSessionOfAScript(t *testing.T) {
 	}
 }
 
+// A script whose input nobody takes fails; a person has seen it.
+func TestSessionWhoseInputIsNotTaken(t *testing.T) {
+	for _, person := range []bool{false, true} {
+		r := newRig(t)
+		if r.Interactive = person; !person {
+			r.Escape = nil
+		}
+		st := r.start(t)
+		st.say(t, hello)
+		r.keys.typed("uptime\r")
+		st.expect(t, "uptime\r")
+		st.say(t, chardev.Message{Type: "notice", Code: "input_off", Text: "input not taken: input_off"})
+		if person {
+			r.screen.expect(t, "input_off")
+			r.keys.typed("~.")
+		} else {
+			r.keys.w.Close()
+			st.expect(t, "<eof>")
+			st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeEOF}, io.EOF)
+		}
+		if _, err := r.ended(t); (err == nil) != person {
+			t.Errorf("person: %v; it ends with %v", person, err)
+		}
+	}
+}
+
 func TestSessionHoldsAScriptsInputWhileAway(t *testing.T) {
 	r := newRig(t)
 	r.Interactive, r.Escape = false, nil
