@@ -82,3 +82,22 @@ func TestRefusedSettings(t *testing.T) {
 		}
 	}
 }
+
+// A line that the driver does not take whole is as it was.
+func TestARefusedSettingChangesNothing(t *testing.T) {
+	d := newFakeDriver()
+	p := mustFakeSerial(t, "?baud=57600", d)
+	before, err := p.Line(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.mu.Lock()
+	d.refuse = func(t *unix.Termios) { t.Cflag |= unix.CS8 }
+	d.mu.Unlock()
+	if err := p.SetLine(t.Context(), mustLine(t, "9600e71")); err == nil || !strings.Contains(err.Error(), "refuses 7 data bits") {
+		t.Errorf("7 data bits: %v", err)
+	}
+	if now, err := p.Line(t.Context()); err != nil || now != before {
+		t.Errorf("the line is %v now, %v; it was %v", now, err, before)
+	}
+}

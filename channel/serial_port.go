@@ -94,7 +94,7 @@ func (p *serialPort) setHangup(t *unix.Termios) {
 }
 
 // change sets what is not zero in c, and what more wants, and looks whether the
-// driver did it.
+// driver did it. If that did not do all of it then it is as it was before.
 func (p *serialPort) change(c LineConfig, more ...func(*unix.Termios)) error {
 	p.setting.Lock()
 	defer p.setting.Unlock()
@@ -102,6 +102,7 @@ func (p *serialPort) change(c LineConfig, more ...func(*unix.Termios)) error {
 	if err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
+	before := *t
 	if err := setLine(t, c); err != nil {
 		return err
 	}
@@ -114,7 +115,11 @@ func (p *serialPort) change(c LineConfig, more ...func(*unix.Termios)) error {
 	if t, err = p.drv.termios(); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
-	return checkLine(c, lineOf(t))
+	if err := checkLine(c, lineOf(t)); err != nil {
+		_ = p.drv.setTermios(&before) // Line tells if that failed
+		return err
+	}
+	return nil
 }
 
 // Read takes the marks out of the stream and tells of them where they stood.

@@ -133,6 +133,20 @@ func TestWhatTheLineRefuses(t *testing.T) {
 	}
 }
 
+// What a port does only half is told as it is.
+func TestALineThatIsSetHalf(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", "")
+	r.port.mu.Lock()
+	r.port.refuse = []int{7}
+	r.port.mu.Unlock()
+	if status, text := r.ask("PATCH", "/line", `{"baud":300,"mode":"7e1"}`); status != http.StatusBadGateway || !strings.Contains(text, "not set to 300e71") || !strings.Contains(text, "it is 300n81 now") {
+		t.Errorf("%d: %s", status, text)
+	}
+	if got := r.events("line"); len(got) != 1 || !strings.Contains(got[0], "the line is set to 300n81") {
+		t.Errorf("events %q", got)
+	}
+}
+
 // A device without a line, and then one that is away.
 func TestNoLine(t *testing.T) {
 	r := newLineRig(t, "", "")

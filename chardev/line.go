@@ -166,14 +166,19 @@ func (h *hub) setLine(ctx context.Context, by actor, want channel.LineConfig) er
 	}
 	before, _ := l.Line(ctx)
 	after := before.With(want)
-	if err := l.SetLine(ctx, want); err != nil {
-		return fmt.Errorf("the line is not set to %v: %w", after, err)
+	if err = l.SetLine(ctx, want); err != nil {
+		err = fmt.Errorf("the line is not set to %v: %w", after, err)
+		after = before
+		if now, e := l.Line(ctx); e == nil && now != before { // what else was wanted was done
+			after = now
+			err = fmt.Errorf("%w; it is %v now", err, now)
+		}
 	}
 	if after != before {
 		h.noteSome(&h.lineWatch().changes, "line", by.String()+": the line is set to "+after.String())
 		h.audit.did(by, audit.Line, after.String())
 	}
-	return nil
+	return err
 }
 
 // setModem raises and drops modem lines of the device and, if that changes them,

@@ -24,6 +24,7 @@ type port struct {
 	line   channel.LineConfig
 	modem  channel.ModemLines
 	breaks int
+	refuse []int // numbers of data bits
 	want   channel.EventKind
 	notify func(channel.Event)
 }
@@ -39,6 +40,11 @@ func (p *port) Line(context.Context) (channel.LineConfig, error) {
 func (p *port) SetLine(_ context.Context, c channel.LineConfig) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, bits := range p.refuse {
+		if c.DataBits == bits {
+			c.DataBits = 0
+		}
+	}
 	p.line = p.line.With(c)
 	return nil
 }
