@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"fmt"
+	"strings"
 
 	"chardevd/channel"
 )
@@ -37,10 +38,32 @@ func LoadState(path string) (string, error) {
 // loadPlaces reads what a config file says of state and control, as far as it can be
 // read.
 func loadPlaces(path string) (*loader, error) {
-	return loadSome(path, func(l *loader, t *table) {
+	read := func(l *loader, t *table) {
 		l.state(t)
 		l.control(t)
-	})
+	}
+	whole, err := loadSome(path, read)
+	if err != nil || whole.cfg.Control.Transport != "" {
+		return whole, err
+	}
+	// What is no TOML further down keeps nobody from the daemon that runs with the file as it
+	// was: what is looked for stands before the first table.
+	if top, err := loadPart(path, beforeTables, read); err == nil && top.cfg.Control.Transport != "" {
+		return top, nil
+	}
+	return whole, nil
+}
+
+// beforeTables is what of a TOML file stands before its first table.
+func beforeTables(text string) string {
+	top := 0
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimLeft(line, " \t"), "[") {
+			break
+		}
+		top += len(line)
+	}
+	return text[:top]
 }
 
 // LoadCredentials reads [credentials.NAME] of a config file, or of one that it includes, and

@@ -17,6 +17,8 @@ func TestLoadControl(t *testing.T) {
 		{"given", `control = "unix:run/x"`, "unix:" + dir + "/run/x", ""},
 		{"among mistakes", "control = \"unix:/run/x\"\ncolour = 3\n[credentials.a]\ncert = \"none.pem\"\n[[chardev]]\nname = 5\n", "unix:/run/x", ""},
 		{"a mistake itself", "control = 5\n", "", "chardev.toml:1:"},
+		{"no TOML further down", "control = \"unix:/run/x\"\n[[chardev]]\nname = vm1\n", "unix:/run/x", ""},
+		{"the default, no TOML further down", "[[chardev]]\nname = vm1\n", "unix:" + dir + "/state/control", ""},
 		{"no TOML", "control = \n", "", "chardev.toml:1:"},
 	} {
 		file := filepath.Join(dir, "chardev.toml")

@@ -131,6 +131,11 @@ func (l *loader) warn(at spot, format string, args ...any) {
 // loadSome has read take what it wants of a config file, if that is TOML; the mistakes
 // are in the loader. An error is of a file that can not be read at all.
 func loadSome(path string, read func(*loader, *table)) (*loader, error) {
+	return loadPart(path, func(text string) string { return text }, read)
+}
+
+// loadPart is loadSome of a part of the file's text.
+func loadPart(path string, part func(text string) string, read func(*loader, *table)) (*loader, error) {
 	text, err := readConfig(path)
 	var abs string
 	if err == nil {
@@ -139,6 +144,7 @@ func loadSome(path string, read func(*loader, *table)) (*loader, error) {
 	if err != nil {
 		return nil, &ConfigError{[]Mistake{{File: path, Message: err.Error()}}}
 	}
+	text = part(text)
 	l := &loader{cfg: &Config{File: path}}
 	if t, ok := l.parse(path, filepath.Dir(abs), text); ok {
 		read(l, t)

@@ -70,7 +70,11 @@ func (u *Unreachable) Error() string {
 	case !u.Absent():
 		return fmt.Sprintf("daemon on %v: %v", u.Place, u.Err)
 	}
-	return fmt.Sprintf("no daemon on %v: %v; start one with \"chardevd serve\", or name another socket with --control", u.Place, u.Err)
+	text := fmt.Sprintf("no daemon on %v: %v; start one with \"chardevd serve\", or name another socket with --control", u.Place, u.Err)
+	if u.Place.file {
+		text += "; one that has run since before state or control was changed there is where they said then"
+	}
+	return text
 }
 func (u *Unreachable) Unwrap() error { return u.Err }
 

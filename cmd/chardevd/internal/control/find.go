@@ -45,6 +45,7 @@ type Place struct {
 	From    string // "--control", a file, …; for messages
 	Token   string // to be shown there; "": none
 
+	file bool // From is a config file
 	site site
 	env  channel.Env // to dial it
 }
@@ -81,7 +82,7 @@ func Find(named, config string) (Place, error) {
 	if err != nil {
 		return Place{}, fmt.Errorf("no way to find the daemon but --control: %w", err)
 	}
-	p := Place{Address: a, From: file}
+	p := Place{Address: a, From: file, file: true}
 	return p, p.prepare(file)
 }
 
