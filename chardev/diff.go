@@ -234,7 +234,9 @@ func (c *Changes) http(old, next *HTTPConfig) {
 	}
 	origin := c.moved("http: origin", orNone(strings.Join(old.Origins, ", ")), orNone(strings.Join(next.Origins, ", ")))
 	host := c.moved("http: host", orNone(strings.Join(old.Hosts, ", ")), orNone(strings.Join(next.Hosts, ", ")))
-	c.sites = origin || host
+	base := c.moved("http: base", orNone(old.Base), orNone(next.Base))
+	proxies := c.moved("http: proxies", orNone(old.Proxies.String()), orNone(next.Proxies.String()))
+	c.sites = origin || host || base || proxies
 }
 
 func (c *Changes) credential(old, next map[string]*CredentialsConfig) {

@@ -39,6 +39,22 @@ func parseProxies(texts []string) Proxies {
 	return p
 }
 
+// String is what parseProxies reads.
+func (p Proxies) String() string {
+	var all []string
+	for _, n := range p.Nets {
+		if n.IsSingleIP() {
+			all = append(all, n.Addr().String())
+		} else {
+			all = append(all, n.String())
+		}
+	}
+	if p.Unix {
+		all = append(all, "unix")
+	}
+	return strings.Join(all, ", ")
+}
+
 // parseNet reads a network, or an address, which is one of itself.
 func parseNet(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {

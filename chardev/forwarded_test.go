@@ -71,8 +71,7 @@ func TestForwardedFor(t *testing.T) {
 // what comes here.
 func TestForwardedHost(t *testing.T) {
 	r := newWebRig(t, "")
-	r.door.proxies = parseProxies([]string{"127.0.0.1", "unix"})
-	r.door.base = "/consoles"
+	r.behind("/consoles", "127.0.0.1", "unix")
 	login := `{"user":"alice","password":"` + alicesPassword + `"}`
 	for _, c := range []struct {
 		from, path string
@@ -132,7 +131,7 @@ func TestForwardedIsNobody(t *testing.T) {
 	if w := r.ask(me, map[string]string{"X-Forwarded-For": "192.0.2.1"}); !strings.Contains(w.Body.String(), "unix:7") {
 		t.Errorf("a process of this host: %s", w.Body)
 	}
-	r.door.proxies = parseProxies([]string{"unix"})
+	r.behind("", "unix")
 	for _, header := range []map[string]string{{"X-Forwarded-For": "192.0.2.1"}, nil} {
 		if w := r.ask(me, header); !strings.Contains(w.Body.String(), `"who":"anonymous"`) {
 			t.Errorf("behind a proxy, with %v: %s", header, w.Body)
@@ -160,7 +159,7 @@ func TestForwardedIsNobody(t *testing.T) {
 // All that is served is served below the base too, and nothing else is.
 func TestBelowABase(t *testing.T) {
 	r := newWebRig(t, "")
-	r.door.base = "/consoles"
+	r.behind("/consoles")
 	r.door.control.server.Pages = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { fmt.Fprint(w, "page "+q.URL.Path) })
 	for _, c := range []struct {
 		path   string

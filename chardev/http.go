@@ -21,8 +21,6 @@ import (
 type httpDoor struct {
 	supervisor
 	control *control
-	base    string        // of all paths, from who does not strip it; "" or like "/consoles"
-	proxies Proxies       // who are believed about for whom they ask
 	shut    chan struct{} // closed when it listens no more
 	conns   chan net.Conn // to the HTTP server
 	busy    atomic.Int64  // requests that are being served
@@ -37,8 +35,6 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
 		control: &control{server: s, sites: &s.sites, most: mostClients(ep.Address)},
-		base:    s.cfg.HTTP.Base,
-		proxies: s.cfg.HTTP.Proxies,
 		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
@@ -52,8 +48,15 @@ func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	return d
 }
 
-// sites are the others from which pages may come, and the names by which they may call.
-type sites struct{ origins, hosts []string }
+// sites are what [http] says of who comes, wherever it listens.
+type sites struct {
+	origins []string // from which pages may come, besides the daemon's own
+	hosts   []string // by which they may call
+	base    string   // of all paths, from who does not strip it; "" or like "/consoles"
+	proxies Proxies  // who are believed about for whom they ask
+}
+
+func sitesOf(h HTTPConfig) *sites { return &sites{h.Origins, h.Hosts, h.Base, h.Proxies} }
 
 // origins are those sites whose pages may use the API too.
 func (c *control) origins() []string {
@@ -155,12 +158,13 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
+		sites := d.control.sites.Load()
 		defer d.busy.Add(-1)
 		p, known := r.Context().Value(peerKey{}).(peer)
 		if known {
 			r.TLS = channel.TLSOf(p.ch)
 			asked := r.Host
-			if p, r = d.proxies.forwarded(p, r); !channel.HostAllowed(asked, d.control.sites.Load().hosts) {
+			if p, r = sites.proxies.forwarded(p, r); !channel.HostAllowed(asked, sites.hosts) {
 				r.Host = asked // a proxy that does not look at it may send a page's own X-Forwarded-Host along
 			}
 		}
@@ -171,9 +175,9 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
 			return
-		case !channel.HostAllowed(r.Host, d.control.sites.Load().hosts):
+		case !channel.HostAllowed(r.Host, sites.hosts):
 			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
-		case !channel.OriginAllowed(r, d.control.origins()):
+		case !channel.OriginAllowed(r, sites.origins):
 			why = fmt.Sprintf("origin %q may not use this server: [http] origin = names those that may", r.Header.Get("Origin"))
 		case !isSafe(r.Method) && !listed && site != "" && site != "same-origin" && site != "none":
 			why = "a page of another site may not have this changed"
@@ -188,28 +192,29 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// below serves what is below the door's base, as it would be served without one; and what
+// below serves what is below the base, as it would be served without one; and what
 // is not, as a proxy may have stripped it.
 func (d *httpDoor) below(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rest, under := strings.CutPrefix(r.URL.Path, d.base)
+		base := d.control.sites.Load().base
+		rest, under := strings.CutPrefix(r.URL.Path, base)
 		p, _ := r.Context().Value(peerKey{}).(peer)
 		switch {
-		case d.base == "" || !under || rest != "" && rest[0] != '/':
+		case base == "" || !under || rest != "" && rest[0] != '/':
 			next.ServeHTTP(w, r)
 			return
 		case rest == "":
-			to := url.URL{Path: p.prefix + d.base + "/", RawQuery: r.URL.RawQuery}
+			to := url.URL{Path: p.prefix + base + "/", RawQuery: r.URL.RawQuery}
 			http.Redirect(w, r, to.String(), http.StatusPermanentRedirect)
 			return
 		case urlpath.Clean(rest) != strings.TrimSuffix(rest, "/") && rest != "/": // ServeMux would lead to the clean one, without the base
 			problem(w, http.StatusNotFound, "no such thing: "+r.Method+" "+r.URL.Path)
 			return
 		}
-		p.prefix += d.base
+		p.prefix += base
 		r = r.WithContext(context.WithValue(r.Context(), peerKey{}, p))
 		r.URL = new(*r.URL)
-		r.URL.Path, r.URL.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, d.base)
+		r.URL.Path, r.URL.RawPath = rest, strings.TrimPrefix(r.URL.RawPath, base)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -233,5 +238,5 @@ func (d *httpDoor) url() string {
 	if scheme == "" {
 		return ""
 	}
-	return scheme + "://" + net.JoinHostPort(host, a.Port()) + d.base + "/"
+	return scheme + "://" + net.JoinHostPort(host, a.Port()) + d.control.sites.Load().base + "/"
 }

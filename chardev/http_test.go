@@ -26,6 +26,13 @@ type webRig struct {
 	ch    channel.Channel // of who comes, unless a request says otherwise
 }
 
+// behind has base and proxies of [http] be others.
+func (r *webRig) behind(base string, proxies ...string) {
+	now := *r.door.control.sites.Load()
+	now.base, now.proxies = base, parseProxies(proxies)
+	r.door.control.sites.Store(&now)
+}
+
 const alicesPassword = "through the looking glass"
 
 func newWebRig(t *testing.T, rules string) *webRig {
@@ -53,7 +60,7 @@ func newWebRig(t *testing.T, rules string) *webRig {
 	t.Cleanup(s.sessions.endAll)
 	_, r.ch = channel.Pipe(1)
 	ep := &Endpoint{Address: channel.MustParseAddress("tcp://127.0.0.1:7681"), Listen: true}
-	s.sites.Store(&sites{[]string{"https://ops.example"}, []string{"chardevd.example"}})
+	s.sites.Store(&sites{origins: []string{"https://ops.example"}, hosts: []string{"chardevd.example"}})
 	r.door = &httpDoor{supervisor: supervisor{ep: ep}, control: &control{server: s, sites: &s.sites, ctx: r.ctx}}
 	return r
 }

@@ -121,7 +121,7 @@ func (s *Server) apply(next *Config, c *Changes, by actor) error {
 		failed = errors.Join(failed, s.setAudit(now.Audit))
 	}
 	if c.sites {
-		s.sites.Store(&sites{now.HTTP.Origins, now.HTTP.Hosts})
+		s.sites.Store(sitesOf(now.HTTP))
 	}
 	s.openNew(c)
 	return failed

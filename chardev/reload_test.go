@@ -26,7 +26,8 @@ func drawConfig(r *rapid.T, credentials bool) string {
 		b.WriteString("[credentials.c]\ncert = 'c.pem'\nkey = 'c.pem'\n")
 	}
 	b.WriteString(one("journal", "", "[journal]\nmax_total = '1GiB'\n", "[journal]\nsync = '1s'\n"))
-	b.WriteString(one("http", "", "[http]\nlisten = ['unix:h1']\n", "[http]\nlisten = ['unix:h2', 'unix:h1']\norigin = ['https://a']\n", "[http]\nlisten = ['unix:h2']\nhost = ['b']\n"))
+	b.WriteString(one("http", "", "[http]\nlisten = ['unix:h1']\n", "[http]\nlisten = ['unix:h2', 'unix:h1']\norigin = ['https://a']\n", "[http]\nlisten = ['unix:h2']\nhost = ['b']\n",
+		"[http]\nlisten = ['unix:h2']\nbase = '/c'\nproxies = ['unix', '10.0.0.0/8', '192.0.2.1']\n"))
 	some := false
 	for _, name := range []string{"a", "b", "c", "d"} {
 		if !rapid.Bool().Draw(r, name) && (some || name != "d") {

@@ -139,7 +139,7 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 		all = append(all, s.newConsole(&cfg.Chardevs[i]))
 	}
 	s.consoles.Store(&all)
-	s.sites.Store(&sites{cfg.HTTP.Origins, cfg.HTTP.Hosts})
+	s.sites.Store(sitesOf(cfg.HTTP))
 	var doors []*httpDoor
 	for i := range cfg.HTTP.Listen {
 		d := s.newHTTPDoor(&cfg.HTTP.Listen[i])
