@@ -108,6 +108,10 @@ func (con *console) message(cl *client, text []byte) {
 		cl.inputEnded = true
 		cl.ch.SetReadDeadline(time.Unix(1, 0))
 	case "break":
+		if m.Millis > int(MaxBreak/time.Millisecond) {
+			err = fmt.Errorf("no break was sent: one lasts %v at most, and not %d ms", MaxBreak, m.Millis)
+			break
+		}
 		err = con.hub.sendBreak(cl, time.Duration(m.Millis)*time.Millisecond)
 	case "credit":
 		err = cl.out.(*metered).add(m.Bytes)

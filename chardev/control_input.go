@@ -83,6 +83,10 @@ func (h *hub) typed(ctx context.Context, by caller, p []byte) (c *client, why in
 	stop := context.AfterFunc(ctx, func() { c.going.end() })
 	defer stop()
 	for ok = true; len(p) > 0 && ok; {
+		if ctx.Err() != nil { // who is waited for is told by going
+			h.refuse(c, refusedBusy, len(p))
+			return c, refusedBusy, false
+		}
 		n := min(len(p), inputMax)
 		why, ok = h.take(c, p[:n])
 		p = p[n:]

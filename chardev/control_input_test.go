@@ -200,3 +200,15 @@ func TestNextTryIsWanted(t *testing.T) {
 		t.Error("what was wanted before a success is wanted still")
 	}
 }
+
+// A request that has ended types no more.
+func TestWhoHasEndedTypesNoMore(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	b.plug()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c, _, ok := b.hub.typed(ctx, caller{who: access.Identity{Operator: true}}, make([]byte, 4*inputMax))
+	if typed, refused := c.typed.Load(), c.refused.Load(); ok || typed != 0 || refused != 4*inputMax {
+		t.Errorf("%d bytes were typed and %d refused, ok %v", typed, refused, ok)
+	}
+}

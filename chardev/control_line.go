@@ -16,7 +16,7 @@ import (
 // What is done with a device's line over the API. It is not asked who types: the right
 // to control is enough. What is changed is an event that says who.
 
-// MaxBreak is the longest break that the control socket takes.
+// MaxBreak is the longest break that is sent for who asks for one over the API.
 const MaxBreak = 10 * time.Second
 
 // lineTime is how long a device may take for what is asked of its line, a break's

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // ask makes a request at the rig's control socket, about its chardev, and returns
@@ -212,5 +213,23 @@ func TestAPortThatIsStuck(t *testing.T) {
 	r := lineRig{hub: b.hub}
 	if got := r.events("break"); got != nil {
 		t.Errorf("events %q", got)
+	}
+}
+
+// A break is no longer over a websocket than it is by a request.
+func TestABreakEnds(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", `frontends = ["unix:a"]`)
+	con := &console{hub: r.hub}
+	var told []string
+	c := &client{hub: r.hub, person: func(m Message) error { told = append(told, m.Text); return nil }}
+	c.rights.Store(uint32(access.Read | access.Write | access.Control))
+	for _, millis := range []string{"10001", "9223372036854775807"} {
+		con.message(c, []byte(`{"type":"break","millis":`+millis+`}`))
+	}
+	if len(told) != 2 || !strings.Contains(told[0], "10s at most") || r.port.broken() != 0 {
+		t.Errorf("told %q, %d breaks", told, r.port.broken())
+	}
+	if con.message(c, []byte(`{"type":"break","millis":1}`)); len(told) != 2 || r.port.broken() != 1 {
+		t.Errorf("told %q, %d breaks", told, r.port.broken())
 	}
 }

@@ -189,7 +189,7 @@ func (s *session) attend() bool {
 	h := s.hub
 	space := h.hist.Space()
 	space = space[:min(len(space), attendedChunk)]
-	if h.standApart(false); len(h.writing) > attendedMost || h.turnLeft(len(space), 0) >= 0 ||
+	if h.standApart(false); !h.isMoment(len(space)) ||
 		h.scribe != nil && !h.scribe.ready(h.hist.Head()+int64(len(space))) {
 		return false
 	}
@@ -224,6 +224,14 @@ func (s *session) readOn(space []byte, most int) (all []byte, ok bool) {
 	all = h.hist.Widen(space, most)
 	m, ok := s.in.tryRead(all[n:])
 	return all[:n+m], ok
+}
+
+// isMoment says whether n more bytes can be read and be written to those who keep up in a
+// moment.
+func (h *hub) isMoment(n int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.live) <= attendedMost && h.turnOf(n, 0) < 0
 }
 
 const (

@@ -35,17 +35,18 @@ func (s *supervisor) shut(l channel.Listener, why error) {
 // can not be: the client is to be told. What it typed is kept, and not what it is owed:
 // that is in the history.
 func (c *client) park() bool {
-	// Whoever logged in has an account, which the successor does not know of.
-	if c.via == nil || !c.via.parks() || len(c.who.Accounts) > 0 {
+	if !c.parks() {
 		return false
 	}
 	c.out.abort()
 	c.pumps.Wait()
+	c.noteGaps()
 	writer := c.hub.unhand(c)
 	c.hub.detach(c)
 	parked, err := channel.Park(c.ch)
 	if err != nil {
 		c.hub.note("detach", c.String()+": "+reason(err))
+		c.hub.audit.went(c, err)
 		c.ch.Close()
 		return true
 	}
@@ -62,6 +63,10 @@ func (c *client) park() bool {
 	c.via.left = append(c.via.left, left)
 	return true
 }
+
+// parks says whether the client goes on with a successor. That does not know of accounts,
+// one of which whoever logged in has.
+func (c *client) parks() bool { return c.via != nil && c.via.parks() && len(c.who.Accounts) == 0 }
 
 // unhand takes the input from c without telling anybody, and says whether c had it.
 func (h *hub) unhand(c *client) bool {
@@ -80,7 +85,7 @@ func (h *hub) unhand(c *client) bool {
 // saves keeps input of c that the device can not be given any more, for the successor;
 // false: it is not handed over.
 func (h *hub) saves(c *client, p []byte) bool {
-	if !h.parking.Load() || c.via == nil || !c.via.parks() {
+	if !h.parking.Load() || !c.parks() {
 		return false
 	}
 	c.unread = append(c.unread, p...)
@@ -187,6 +192,7 @@ func (s *Server) endUnparked(work *sync.WaitGroup) {
 			}
 		}
 		if d := con.device.Load(); !d.parks() {
+			con.hub.parking.Store(true) // what is typed from now on is for the next one
 			ending = append(ending, &d.life)
 		}
 	}

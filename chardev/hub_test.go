@@ -501,3 +501,37 @@ func unixPair(t *testing.T) (far, near channel.Channel) {
 	}
 	return far, near
 }
+
+// A crowd that came while the device was silent is written to by who serves this device
+// alone, and not by who attends to all others as well.
+func TestAttendLeavesACrowdAlone(t *testing.T) {
+	b := newBench(t, 256<<10, "shared")
+	guest, end := unixPair(t)
+	defer end.Close()
+	out := new(countedOutlet)
+	b.hub.mu.Lock()
+	for range attendedMost + 1 {
+		b.hub.setState(&client{hub: b.hub, out: out, attended: true}, live)
+	}
+	b.hub.mu.Unlock()
+	s := &session{hub: b.hub}
+	s.in = newReading(channel.NewOutbox(end), &s.going.latch, nil)
+	s.in.attendPlainBy(s.attend, b.hub.crowd)
+	if _, err := guest.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	if s.attend() || len(out.given) != 0 {
+		t.Errorf("%d clients were written to", len(out.given))
+	}
+	b.hub.mu.Lock()
+	for _, c := range slices.Clone(b.hub.live)[1:] {
+		b.hub.setState(c, detached)
+	}
+	b.hub.mu.Unlock()
+	if !s.attend() || len(out.given) != 1 {
+		t.Errorf("one client was written to %d times", len(out.given))
+	}
+	b.hub.mu.Lock()
+	b.hub.setState(b.hub.live[0], detached)
+	b.hub.mu.Unlock()
+}

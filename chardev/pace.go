@@ -124,6 +124,11 @@ func (h *hub) waitRoom(going *latch, n int) error {
 func (h *hub) turnLeft(n int, waited time.Duration) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.turnOf(n, waited)
+}
+
+// turnOf is turnLeft with mu held.
+func (h *hub) turnOf(n int, waited time.Duration) time.Duration {
 	if h.lagging == 0 && waited == 0 {
 		return -1
 	}

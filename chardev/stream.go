@@ -126,6 +126,7 @@ func (st *stream) come(d *streamDoor, ch channel.Channel) {
 		st.noteSome("refused", c.String()+": "+why)
 		st.audit.didNot(c, "to connect", err)
 		closeWith(ch, err)
+		c.end(nil)
 		return
 	}
 	st.noteSome("attach", c.String())

@@ -172,7 +172,7 @@ func (w *writer) disarm() {
 func (h *hub) expire(turn int64) {
 	h.changeWriter(func() (event handOver, err error) {
 		w := &h.writer
-		if w.turn != turn {
+		if w.turn != turn || w.holder == nil { // it is handed over to a successor, see unhand
 			return handOver{}, nil
 		}
 		if left := w.idle - thisMoment().since(w.used); left > 0 {

@@ -501,3 +501,27 @@ func TestFiftyFightForTheInput(t *testing.T) {
 		t.Error("nothing happened")
 	}
 }
+
+// The time that an idle holder has may end just when it is handed over to a successor.
+func TestAHolderThatIsHandedOverIsNotIdle(t *testing.T) {
+	b := newBench(t, 16<<10, "exclusive")
+	b.hub.writer.idle = time.Hour
+	b.plug()
+	_, c := b.attach(1<<10, 0, func(c *client) { c.rights.Store(uint32(access.Read | access.Write)) })
+	if why, ok := b.hub.takeWriter(c); !ok {
+		t.Fatal(reasons[why])
+	}
+	b.hub.mu.Lock()
+	turn := b.hub.writer.turn
+	b.hub.writer.used = thisMoment().add(-2 * time.Hour)
+	b.hub.mu.Unlock()
+	if !b.hub.unhand(c) {
+		t.Error("it had the input")
+	}
+	b.hub.expire(turn) // by the timer, which had gone off
+	b.hub.mu.Lock()
+	defer b.hub.mu.Unlock()
+	if w := &b.hub.writer; w.holder != nil || w.timer != nil {
+		t.Errorf("the input is %s, and a timer runs: %v", w.text(), w.timer != nil)
+	}
+}
