@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -115,7 +114,7 @@ func (s *Server) newHub(con *console, cc *ChardevConfig, was *consoleHandover, l
 	if !cc.Log.Enabled {
 		return newHub(log, s.history(con, cc, was, nil), cc.Input)
 	}
-	j, err := journal.Open(filepath.Join(s.state, cc.Name), cc.Name, cc.Log.options(), s.keeper)
+	j, err := s.openJournal(cc)
 	if err != nil {
 		log.Error("nothing will be written down of this chardev", "error", err)
 		con.noLog = err

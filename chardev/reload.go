@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"chardevd/chardev/internal/audit"
 )
@@ -136,9 +137,12 @@ func (s *Server) closeGone(c *Changes) error {
 		con := s.console(name)
 		closing.Go(func() {
 			con.stop(why)
-			if err := con.close(); err != nil {
+			if busy, err := con.end(s.grace); err != nil {
 				mu.Lock()
 				failed = append(failed, err)
+				if busy != nil {
+					s.journals[name] = busy
+				}
 				mu.Unlock()
 			}
 		})
@@ -183,6 +187,7 @@ func (s *Server) closeGone(c *Changes) error {
 
 // openNew alters what stays, and opens what is new, in the order of the config.
 func (s *Server) openNew(c *Changes) {
+	s.openUntil = time.Now().Add(s.grace)
 	altered := map[string]alteration{}
 	for _, a := range c.altered {
 		altered[a.next.Name] = a

@@ -78,6 +78,10 @@ type Server struct {
 	ruled    bool     // there were access rules
 	run      *running // nil: Run has not begun, or ends
 
+	grace     time.Duration              // closeGrace; for tests
+	openUntil time.Time                  // see openJournal
+	journals  map[string]<-chan struct{} // of chardevs, that are being ended or opened yet; closed when they are
+
 	control  *channel.Parked // the socket to go on with; nil: none
 	inherits *Handover       // what the daemon before has left; nil: nothing
 	leaving  chan struct{}   // has a value when a successor is to take over; capacity 1
@@ -98,6 +102,14 @@ func NewServer(cfg *Config, log *slog.Logger) (*Server, error) { return TakeOver
 // TakeOver is NewServer of a daemon that goes on with what another one has left, and owns
 // that from the call on: what the config has no place for is closed.
 func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
+	s, err := takeOver(cfg, log, from)
+	if err != nil && from != nil {
+		from.Drop()
+	}
+	return s, err
+}
+
+func takeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
@@ -110,6 +122,9 @@ func TakeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 		keeper: journal.NewKeeper(cfg.Journal.MaxTotal, cfg.Journal.Sync, log),
 		spare:  history.NewSpare(unwrittenMost),
 		desks:  make(desks, deskCount),
+
+		grace:    closeGrace,
+		journals: map[string]<-chan struct{}{},
 
 		sessions: newWebSessions(),
 		scraping: newScraping(),
