@@ -3,7 +3,6 @@ package chardev
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,9 +22,6 @@ const HandoverVersion = handoverVersion
 // handoverEnv names the descriptor that has the document.
 const handoverEnv = "CHARDEVD_HANDOVER"
 
-// handoverMost bounds what is read of a document without its windows, in bytes.
-const handoverMost = 256 << 20
-
 // write writes the document, in a line, and the windows behind it.
 func (h *Handover) write(to io.Writer) error {
 	w := bufio.NewWriterSize(to, 64<<10)
@@ -43,7 +39,7 @@ func (h *Handover) write(to io.Writer) error {
 // readHandover reads what write wrote.
 func readHandover(from io.Reader) (*Handover, error) {
 	r := bufio.NewReaderSize(from, 64<<10)
-	line, err := readLine(r)
+	line, err := r.ReadBytes('\n') // as long as there is much to know: it is of a daemon, and no stranger's
 	if err != nil {
 		return nil, err
 	}
@@ -61,20 +57,6 @@ func readHandover(from io.Reader) (*Handover, error) {
 		}
 	}
 	return h, nil
-}
-
-// readLine reads up to a newline, and no more than handoverMost.
-func readLine(r *bufio.Reader) (line []byte, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
-		switch {
-		case len(line) > handoverMost:
-			return nil, errors.New("it is too long")
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return line, err
-		}
-	}
 }
 
 // document is a file in memory that has what write writes.
