@@ -184,7 +184,6 @@ type due struct {
 // there are none.
 func (w *watcher) take(list []due, now time.Time) (_ []due, wait time.Duration) {
 	w.board.mu.Lock()
-	defer w.board.mu.Unlock()
 	for s, what := range w.marks {
 		if left := pause[what] - now.Sub(w.told[s]); left > 0 && !s.gone {
 			if wait == 0 || left < wait {
@@ -199,6 +198,7 @@ func (w *watcher) take(list []due, now time.Time) (_ []due, wait time.Duration) 
 		}
 		list = append(list, due{s, s.gone})
 	}
+	w.board.mu.Unlock() // devices wait for it
 	slices.SortFunc(list, func(a, b due) int { return a.number - b.number })
 	return list, wait
 }

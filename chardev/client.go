@@ -449,11 +449,12 @@ func (c *client) tell(m Message) {
 	}
 }
 
-// info is the client as the API shows it. Called with hub.mu held.
-func (c *client) info(head int64) ClientInfo {
+// info is the client as the API shows it, when the console's head was there, and what it had
+// of the input that.
+func (c *client) info(head int64, standing string) ClientInfo {
 	return ClientInfo{
-		ID: fmt.Sprint(c.id), Frontend: c.frontend, Who: c.who.String(), Peer: c.peer, Since: c.since, Mode: c.mode(), Writer: c.hub.standing(c),
-		BytesIn: c.typed.Load(), BytesOut: c.got.Load(), Lag: head - c.cursor.Load(),
+		ID: fmt.Sprint(c.id), Frontend: c.frontend, Who: c.who.String(), Peer: c.peer, Since: c.since, Mode: c.mode(), Writer: standing,
+		BytesIn: c.typed.Load(), BytesOut: c.got.Load(), Lag: max(0, head-c.cursor.Load()),
 		Gaps: c.missed.Load(), Refused: c.refused.Load(),
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -386,11 +387,13 @@ func TestARequestTooMany(t *testing.T) {
 }
 
 func TestDoorsURL(t *testing.T) {
+	var said atomic.Pointer[sites]
+	said.Store(new(sites))
 	for a, want := range map[string]string{
 		"tcp://127.0.0.1:80": "http://127.0.0.1:80/", "tls://:443": "https://localhost:443/", "tcp://[::]:1": "http://localhost:1/",
 		"unix:x": "", "tls+unix:x": "",
 	} {
-		d := &httpDoor{supervisor: supervisor{ep: &Endpoint{Address: channel.MustParseAddress(a)}}}
+		d := &httpDoor{supervisor: supervisor{ep: &Endpoint{Address: channel.MustParseAddress(a)}}, control: &control{sites: &said}}
 		if have := d.url(); have != want {
 			t.Errorf("%s: %q, want %q", a, have, want)
 		}

@@ -85,11 +85,15 @@ func (f *frontend) info() FrontendInfo {
 
 func (h *hub) clientInfos() []ClientInfo {
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	clients, head := slices.Clone(h.clients), h.hist.Head()
+	standing := make([]string, len(clients))
+	for i, c := range clients {
+		standing[i] = h.standing(c)
+	}
+	h.mu.Unlock()
 	all := []ClientInfo{}
-	head := h.hist.Head()
-	for _, c := range h.clients {
-		all = append(all, c.info(head))
+	for i, c := range clients { // the device waits for none of the words
+		all = append(all, c.info(head, standing[i]))
 	}
 	return all
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"chardevd/channel"
 )
 
 // What a service manager wants of the daemon, whichever manager it is.
@@ -22,9 +24,10 @@ func (s *Server) tellUnused() {
 	}
 }
 
-// Alive returns when every chardev has answered how it is, as "chardevd list" asks: it
-// does not return while one of them hangs.
+// Alive returns when every chardev has answered how it is, as "chardevd list" asks, and so has
+// who attends to those that say little: it does not return while one of them hangs.
 func (s *Server) Alive() {
+	channel.AwaitAttending()
 	for _, c := range s.all() {
 		c.info(false)
 	}
