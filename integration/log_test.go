@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -54,7 +55,8 @@ func (d *daemon) counted(offset int64) {
 	})
 }
 
-// offline runs one of chardevd's commands where no daemon runs.
+// offline runs one of chardevd's commands that finds the daemon, if one runs, and what it keeps by
+// the config.
 func (d *daemon) offline(args ...string) (stdout, stderr string, code int) {
 	d.t.Helper()
 	return execute(d.t, d.command(append(args, "-c", d.config)...))
@@ -168,5 +170,46 @@ func TestRecordFollows(t *testing.T) {
 	live.signal(t, syscall.SIGINT)
 	if code := live.exits(t, patience); code != 0 || !strings.HasSuffix(live.out.text(), "]\n") {
 		t.Errorf("exit %d, %q, %q", code, live.out.text(), live.stderr.text())
+	}
+}
+
+// The log of a console that is no more is shown beside those of others: by the one who may
+// read the files.
+func TestLogOfWhatIsGone(t *testing.T) {
+	d := startDaemon(t, `
+[[chardev]]
+name = "stays"
+device = "exec:echo the word of one; cat"
+[[chardev]]
+name = "goes"
+device = "exec:echo the word of the other; cat"
+`, nil)
+	for _, name := range []string{"stays", "goes"} {
+		eventually(t, patience, func() error {
+			if out, _, _ := d.cli("log", name); !strings.Contains(out, "the word") {
+				return fmt.Errorf("the log of %s has %q", name, out)
+			}
+			return nil
+		})
+	}
+	text, err := os.ReadFile(d.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, d.config, strings.Split(string(text), "[[chardev]]\nname = \"goes\"")[0])
+	if out, stderr, code := d.cli("reload"); code != 0 || !strings.Contains(out, "- chardev goes") {
+		t.Fatalf("reload: %s%s", out, stderr)
+	}
+	if out, stderr, code := d.offline("log", "goes"); code != 0 || out != "the word of the other\n" || !strings.Contains(stderr, "goes is no console any more: reading its journal in "+d.path("state")) {
+		t.Errorf("exit %d, %q, %q", code, out, stderr)
+	}
+	if out, stderr, code := d.offline("search", "word of"); code != 0 || stderr != "" || !strings.Contains(out, "stays:the word of one\n") || !strings.Contains(out, "goes:the word of the other\n") {
+		t.Errorf("exit %d, %q, %q", code, out, stderr)
+	}
+	if out, stderr, code := d.offline("log", "none"); code != 1 || !strings.Contains(stderr, `no chardev "none"; there is stays`) {
+		t.Errorf("exit %d, %q, %q", code, out, stderr)
+	}
+	if out, stderr, code := d.cli("log", "goes"); code != 1 || !strings.Contains(stderr, `no chardev "goes"`) { // by --control alone nobody knows where
+		t.Errorf("exit %d, %q, %q", code, out, stderr)
 	}
 }

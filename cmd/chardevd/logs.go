@@ -14,8 +14,8 @@ import (
 	"chardevd/cmd/chardevd/internal/control"
 )
 
-// logs is where what consoles printed is read: from the daemon or, where none runs,
-// from the files of the journals.
+// logs is where what consoles printed is read: from the daemon or, where none runs or of
+// consoles that are no more, from the files of the journals.
 type logs interface {
 	names() ([]string, error)
 	// show writes what is asked for of a console; the result tells what that was, also
@@ -32,43 +32,76 @@ func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
 		return nil, err
 	}
 	infos, _, err := c.List(cmd.Context())
+	state := d.state()
 	if err == nil {
-		l := daemonLogs{c: c}
+		l := daemonLogs{c: c, left: fileLogs(state), say: cmd.ErrOrStderr()}
 		for _, i := range infos {
 			l.all = append(l.all, i.Name)
 		}
 		return l, nil
 	}
-	// The config file tells the state folder, if it is the one of this daemon.
-	away, ok := errors.AsType[*control.Unreachable](err)
-	if !ok || !away.Absent() || d.config == "" && (d.control != "" || os.Getenv(control.EnvControl) != "") {
-		return nil, err
-	}
-	file, none := control.ConfigFile(d.config)
-	if none != nil {
-		return nil, err
-	}
-	state, mistakes := chardev.LoadState(file)
-	if mistakes != nil {
+	if away, ok := errors.AsType[*control.Unreachable](err); !ok || !away.Absent() || state == "" {
 		return nil, err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "chardevd: no daemon runs: reading the journals in %s\n", state)
 	return fileLogs(state), nil
 }
 
-// daemonLogs are those of a daemon's consoles.
-type daemonLogs struct {
-	c   *control.Client
-	all []string // their names
+// state is the state folder, as the config file tells it, if that is the one of the daemon
+// that the flags name; else "".
+func (d *daemonFlags) state() string {
+	if d.config == "" && (d.control != "" || os.Getenv(control.EnvControl) != "") {
+		return ""
+	}
+	file, err := control.ConfigFile(d.config)
+	if err != nil {
+		return ""
+	}
+	state, err := chardev.LoadState(file)
+	if err != nil {
+		return ""
+	}
+	return state
 }
 
-func (l daemonLogs) names() ([]string, error) { return l.all, nil }
+// daemonLogs are those of a daemon's consoles, and what others have left.
+type daemonLogs struct {
+	c    *control.Client
+	all  []string  // the consoles' names
+	left fileLogs  // "": it is not known where that is
+	say  io.Writer // is told what is read there
+}
+
+func (l daemonLogs) names() ([]string, error) {
+	all := l.all
+	for _, name := range l.gone() {
+		if !slices.Contains(l.all, name) {
+			all = append(all, name)
+		}
+	}
+	return all, nil
+}
+
+// gone are the names of journals, also of consoles that are no more.
+func (l daemonLogs) gone() []string {
+	if l.left == "" {
+		return nil
+	}
+	names, _ := l.left.names() // whoever may not read them has those of the daemon
+	return names
+}
 
 func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
-	if !slices.Contains(l.all, name) {
-		return chardev.LogResult{}, l.c.Known(ctx, name)
+	switch {
+	case slices.Contains(l.all, name):
+		return l.c.Log(ctx, name, q, w)
+	case slices.Contains(l.gone(), name):
+		if !q.Names { // else it stands before each line
+			fmt.Fprintf(l.say, "chardevd: %s is no console any more: reading its journal in %s\n", name, l.left)
+		}
+		return l.left.show(ctx, name, q, w)
 	}
-	return l.c.Log(ctx, name, q, w)
+	return chardev.LogResult{}, l.c.Known(ctx, name)
 }
 
 func (l daemonLogs) follow(ctx context.Context, name string, q chardev.LogQuery, w io.Writer, say func(string)) error {
