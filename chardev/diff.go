@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // Changes are the difference between two configurations: in lines for people, and what is
@@ -82,10 +83,7 @@ func diff(old, next *Config) Changes {
 	c.streams(old.Streams, next.Streams)
 	c.http(&old.HTTP, &next.HTTP)
 	c.credential(old.Credentials, next.Credentials)
-	if old.Access.String() != next.Access.String() {
-		c.access = true
-		c.say("~ access: %d rules, where there were %d", next.Access.Len(), old.Access.Len())
-	}
+	c.rules(old.Access, next.Access)
 	if c.audit = old.Audit != next.Audit; c.audit {
 		c.moved("audit", orNone(old.Audit), orNone(next.Audit))
 	}
@@ -209,6 +207,30 @@ func (c *Changes) discover(old, next []*DiscoverConfig) {
 			continue
 		}
 		c.moved("discover "+d.Glob.String()+": linger", duration(was.Linger), duration(d.Linger))
+	}
+}
+
+// rules is about the access rules. Of two that are the same one may be gone.
+func (c *Changes) rules(old, next *access.Rules) {
+	if c.access = old.String() != next.String(); !c.access {
+		return
+	}
+	had, has := slices.Collect(strings.Lines(old.String())), slices.Collect(strings.Lines(next.String()))
+	lines := len(c.Lines)
+	tell := func(sign string, some, others []string) {
+		others = slices.Clone(others)
+		for _, line := range some {
+			if i := slices.Index(others, line); i >= 0 {
+				others = slices.Delete(others, i, i+1)
+				continue
+			}
+			c.say("%s access: %s", sign, strings.TrimSpace(line))
+		}
+	}
+	tell("-", had, has)
+	tell("+", has, had)
+	if len(c.Lines) == lines {
+		c.say("~ access: the same rules, in another order")
 	}
 }
 

@@ -304,3 +304,27 @@ func TestWhatOnlyAFileMayHave(t *testing.T) {
 		}
 	}
 }
+
+// A change of the access rules is told rule by rule.
+func TestChangesOfRules(t *testing.T) {
+	one := func(who, may string) string {
+		return "[[access]]\nwho = ['user:" + who + "']\nmay = ['" + may + "']\non = ['*']\n"
+	}
+	alice, bob, carol := one("alice", "read"), one("bob", "write"), one("carol", "read")
+	for _, c := range []struct {
+		old, next string
+		want      []string
+	}{
+		{alice + bob, alice + bob, nil},
+		{alice + bob, bob + alice, []string{"~ access: the same rules, in another order"}},
+		{alice + bob, bob + carol, []string{`- access: ["user:alice"] may read on ["*"]`, `+ access: ["user:carol"] may read on ["*"]`}},
+		{alice, alice + alice, []string{`+ access: ["user:alice"] may read on ["*"]`}},
+		{alice, "", []string{`- access: ["user:alice"] may read on ["*"]`, "+ access: no [[access]] rule is given"}},
+	} {
+		got := new(Changes)
+		got.rules(rulesOf(t, c.old), rulesOf(t, c.next))
+		if !slices.Equal(got.Lines, c.want) || got.access != (c.want != nil) {
+			t.Errorf("%q, want %q", got.Lines, c.want)
+		}
+	}
+}
