@@ -90,6 +90,9 @@ func (d *dialog) run(ctx context.Context) error {
 			return err
 		}
 		d.shown, err = d.vouch(ctx, placeOf(d.ch), user, password)
+		if err == nil {
+			io.WriteString(d.ch, "logged in\r\n") // a console that is silent would look like a hang
+		}
 		if !errors.Is(err, accounts.ErrWrong) {
 			return err
 		}

@@ -80,7 +80,10 @@ func TestLogin(t *testing.T) {
 			a.ch.Close()
 		}
 		shown, _ := io.ReadAll(far)
-		text, ended := string(shown), ""
+		text, ended := strings.TrimSuffix(string(shown), "logged in\r\n"), ""
+		if told := text != string(shown); told != ok {
+			t.Errorf("%.60q on %s: %v, and the last words are that: %v", c.typed, c.address, ok, told)
+		}
 		if !ok {
 			text, ended, _ = strings.Cut(text, "\r\n"+cmp.Or(lastLine(text), "?")+"\r\n")
 			ended = lastLine(string(shown)) + ended
