@@ -85,34 +85,31 @@ func (h *hub) review() int {
 	cut := map[*client]*notPermitted{}
 	var requests []*request
 	var silenced []*client
-	var let handOver // of a writer that is it no longer
-	h.writer.pen.Lock()
-	h.mu.Lock()
-	for _, c := range h.clients {
-		wrote := c.may(access.Write)
-		switch err := h.admit(c); {
-		case err != nil:
-			cut[c] = err.(*notPermitted)
-		case wrote && !c.may(access.Write):
-			silenced = append(silenced, c)
-		}
-		if wrote != c.may(access.Write) {
-			h.owe(c) // what it may have of the input
-		}
-		if !c.may(access.Read | access.Write) {
-			if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {
-				let = was
+	h.withPen(func() (let writerEvent) {
+		for _, c := range h.clients {
+			wrote := c.may(access.Write)
+			switch err := h.admit(c); {
+			case err != nil:
+				cut[c] = err.(*notPermitted)
+			case wrote && !c.may(access.Write):
+				silenced = append(silenced, c)
+			}
+			if wrote != c.may(access.Write) {
+				h.owe(c) // what it may have of the input
+			}
+			if !c.may(access.Read | access.Write) {
+				if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {
+					let = was // one at most has it
+				}
 			}
 		}
-	}
-	for v := range h.requests {
-		if !h.gate.decide(v.who, h.name).May.Has(v.needs) {
-			requests = append(requests, v)
+		for v := range h.requests {
+			if !h.gate.decide(v.who, h.name).May.Has(v.needs) {
+				requests = append(requests, v)
+			}
 		}
-	}
-	h.mu.Unlock()
-	h.writer.pen.Unlock()
-	h.noteWriter(let)
+		return let
+	})
 	for _, v := range requests {
 		v.end(errRulesChanged)
 	}

@@ -10,18 +10,15 @@ import (
 // setInput changes who may type: shared, exclusive, off. Who has an exclusive input has it
 // no more when it is something else.
 func (h *hub) setInput(mode string) {
-	h.writer.pen.Lock()
-	h.mu.Lock()
-	var event handOver
-	if h.writer.holder != nil {
-		event = h.handTo(nil, "the config makes it "+mode)
-	}
-	h.oweAll() // who is told of an exclusive input is told that it is one no more,
-	h.input.Store(&mode)
-	h.oweAll() // and who was not, that it is one
-	h.mu.Unlock()
-	h.writer.pen.Unlock()
-	h.noteWriter(event)
+	h.withPen(func() (event writerEvent) {
+		if h.writer.holder != nil {
+			event = h.handTo(nil, "the config makes it "+mode)
+		}
+		h.oweAll() // who is told of an exclusive input is told that it is one no more,
+		h.input.Store(&mode)
+		h.oweAll() // and who was not, that it is one
+		return event
+	})
 	h.sign.raise(happened)
 }
 
@@ -52,22 +49,20 @@ func (f *frontend) alter(cfg *FrontendConfig) {
 		f.retry.limits.Store(&cfg.Reconnect)
 	}
 	h := f.hub
-	var let handOver // of a writer that is it no longer
-	h.writer.pen.Lock()
-	h.mu.Lock()
-	mine := slices.DeleteFunc(slices.Clone(h.clients), func(c *client) bool { return c.via != f })
-	for _, c := range mine {
-		c.readOnly.Store(cfg.Mode == "read-only")
-		if c.readOnly.Load() {
-			if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {
-				let = was
+	var mine []*client
+	h.withPen(func() (let writerEvent) {
+		mine = slices.DeleteFunc(slices.Clone(h.clients), func(c *client) bool { return c.via != f })
+		for _, c := range mine {
+			c.readOnly.Store(cfg.Mode == "read-only")
+			if c.readOnly.Load() {
+				if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {
+					let = was // one at most has it
+				}
 			}
+			h.owe(c) // what it may have of the input
 		}
-		h.owe(c) // what it may have of the input
-	}
-	h.mu.Unlock()
-	h.writer.pen.Unlock()
-	h.noteWriter(let)
+		return let
+	})
 	for _, c := range mine {
 		c.mu.Lock()
 		h.mu.Lock()

@@ -78,7 +78,7 @@ func (h *hub) takeWriter(c *client) (why int, ok bool) {
 		h.mu.Unlock()
 		return why, ok
 	}
-	var event handOver
+	var event writerEvent
 	if ok && w.holder == nil {
 		event = h.handTo(c, "")
 	}
@@ -108,9 +108,9 @@ func (h *hub) mayGive(c *client) (why int, ok bool) {
 	return 0, true
 }
 
-// A handOver is that the input was given, taken or asked for: by whom, and in words.
-// The zero handOver is none.
-type handOver struct {
+// A writerEvent is that the input was given, taken or asked for: by whom, and in words.
+// The zero writerEvent is none.
+type writerEvent struct {
 	by   actor
 	text string
 }
@@ -118,7 +118,7 @@ type handOver struct {
 // handTo gives the input to a client, or to nobody (nil), has people told, and returns
 // what that is as an event. why is how it comes to that. Called with mu held, and with
 // the pen if somebody has it.
-func (h *hub) handTo(c *client, why string) handOver {
+func (h *hub) handTo(c *client, why string) writerEvent {
 	w := &h.writer
 	var by actor = theDaemon{}
 	if one := cmp.Or(c, w.holder); one != nil {
@@ -134,7 +134,7 @@ func (h *hub) handTo(c *client, why string) handOver {
 		h.arm(w.idle)
 	}
 	h.oweAll()
-	return handOver{by, w.text()}
+	return writerEvent{by, w.text()}
 }
 
 // forget takes c off those who ask. Called with mu held.
@@ -170,36 +170,45 @@ func (w *writer) disarm() {
 // expire takes the input from who got it in that turn, if that one has it still and
 // did not use it for as long as idle says.
 func (h *hub) expire(turn int64) {
-	h.changeWriter(func() (event handOver, err error) {
+	h.changeWriter(func() (event writerEvent, err error) {
 		w := &h.writer
 		if w.turn != turn || w.holder == nil { // it is handed over to a successor, see unhand
-			return handOver{}, nil
+			return writerEvent{}, nil
 		}
 		if left := w.idle - thisMoment().since(w.used); left > 0 {
 			h.arm(left)
-			return handOver{}, nil
+			return writerEvent{}, nil
 		}
 		return h.handTo(nil, w.holder.String()+" did not use it for "+channel.FormatDuration(w.idle)), nil
 	})
 }
 
-// changeWriter calls change with the pen and mu held, and notes the event that it
-// returns, if any. Where the input is not exclusive it returns a *notExclusive.
-func (h *hub) changeWriter(change func() (event handOver, err error)) error {
+// withPen calls change with the pen and mu held, and notes the event that it returns, if
+// any.
+func (h *hub) withPen(change func() writerEvent) {
 	h.writer.pen.Lock()
 	h.mu.Lock()
-	event, err := handOver{}, error(&notExclusive{h.inputMode()})
-	if h.inputMode() == "exclusive" {
-		event, err = change()
-	}
+	event := change()
 	h.mu.Unlock()
 	h.writer.pen.Unlock()
 	h.noteWriter(event)
+}
+
+// changeWriter is withPen where the input is exclusive, and else returns a *notExclusive.
+func (h *hub) changeWriter(change func() (event writerEvent, err error)) (err error) {
+	h.withPen(func() (event writerEvent) {
+		if mode := h.inputMode(); mode != "exclusive" {
+			err = &notExclusive{mode}
+			return
+		}
+		event, err = change()
+		return
+	})
 	return err
 }
 
 // noteWriter tells the log and the audit, with no lock held.
-func (h *hub) noteWriter(event handOver) {
+func (h *hub) noteWriter(event writerEvent) {
 	if event.by != nil {
 		h.audit.did(event.by, audit.Writer, event.text)
 		h.sign.raise(happened) // which noteSome may leave out
@@ -208,26 +217,23 @@ func (h *hub) noteWriter(event handOver) {
 }
 
 // dropWriter lets go what c has of the input. Called with the pen and mu held.
-func (h *hub) dropWriter(c *client, why string) (event handOver) {
+func (h *hub) dropWriter(c *client, why string) (event writerEvent) {
 	if h.writer.holder == c {
 		return h.handTo(nil, why)
 	}
 	if h.writer.forget(c) {
 		h.oweAll()
 	}
-	return handOver{}
+	return writerEvent{}
 }
 
 // endWriter is called when the input of c has ended, whatever becomes of its output:
 // who types no more must not keep others from it, and gets it no more.
 func (h *hub) endWriter(c *client) {
-	h.writer.pen.Lock()
-	h.mu.Lock()
-	c.typesNoMore = true
-	event := h.dropWriter(c, c.String()+" types no more")
-	h.mu.Unlock()
-	h.writer.pen.Unlock()
-	h.noteWriter(event)
+	h.withPen(func() writerEvent {
+		c.typesNoMore = true
+		return h.dropWriter(c, c.String()+" types no more")
+	})
 }
 
 // text is who has the input, for events. Called with mu held.

@@ -40,13 +40,13 @@ const opsMost = 20
 // other client in a grant; "": who asked first. Unless it returns an error the client
 // is told how the input is then.
 func (h *hub) writerOp(c *client, op, to string) error {
-	return h.changeWriter(func() (event handOver, err error) {
+	return h.changeWriter(func() (event writerEvent, err error) {
 		now := thisMoment()
 		if now.since(c.opsSince) >= time.Second {
 			c.opsSince, c.ops = now, 0
 		}
 		if c.ops++; c.ops > opsMost {
-			return handOver{}, errHasty
+			return writerEvent{}, errHasty
 		}
 		switch op {
 		case WriterTake, WriterRequest, WriterForce:
@@ -68,14 +68,14 @@ func (h *hub) writerOp(c *client, op, to string) error {
 
 // want is for c to get the input: at once if it is free, else as op says. Called with
 // the pen and mu held, as the others are.
-func (h *hub) want(c *client, op string) (event handOver, err error) {
+func (h *hub) want(c *client, op string) (event writerEvent, err error) {
 	w := &h.writer
 	if why, ok := h.mayHold(c); !ok {
-		return handOver{}, fmt.Errorf("you may not have the input: %s", reasons[why])
+		return writerEvent{}, fmt.Errorf("you may not have the input: %s", reasons[why])
 	}
 	switch {
 	case w.holder == c:
-		return handOver{}, nil
+		return writerEvent{}, nil
 	case w.holder == nil:
 		return h.handTo(c, ""), nil
 	case op == WriterRequest:
@@ -83,74 +83,74 @@ func (h *hub) want(c *client, op string) (event handOver, err error) {
 	case op == WriterForce && c.may(access.Control):
 		return h.handTo(c, "taken from "+w.holder.String()+" by force"), nil
 	case op == WriterForce:
-		return handOver{}, fmt.Errorf("%s has the input, and to take it by force is not permitted to you", w.holder)
+		return writerEvent{}, fmt.Errorf("%s has the input, and to take it by force is not permitted to you", w.holder)
 	}
-	return handOver{}, fmt.Errorf("%s has the input", w.holder)
+	return writerEvent{}, fmt.Errorf("%s has the input", w.holder)
 }
 
 // ask puts c on the list of those who ask the holder.
-func (h *hub) ask(c *client) (event handOver, err error) {
+func (h *hub) ask(c *client) (event writerEvent, err error) {
 	w := &h.writer
 	switch {
 	case slices.Contains(w.asked, c):
-		return handOver{}, nil
+		return writerEvent{}, nil
 	case len(w.asked) == askedMost:
-		return handOver{}, errManyAsk
+		return writerEvent{}, errManyAsk
 	}
 	w.asked = append(w.asked, c)
 	h.oweAll()
-	return handOver{c, fmt.Sprintf("%s asks %s for the input", c, w.holder)}, nil
+	return writerEvent{c, fmt.Sprintf("%s asks %s for the input", c, w.holder)}, nil
 }
 
 // grant hands the input over from c to one who asks for it.
-func (h *hub) grant(c *client, to string) (event handOver, err error) {
+func (h *hub) grant(c *client, to string) (event writerEvent, err error) {
 	w := &h.writer
 	switch {
 	case w.holder != c:
-		return handOver{}, errNotHolder
+		return writerEvent{}, errNotHolder
 	case len(w.asked) == 0:
-		return handOver{}, errNobodyAsk
+		return writerEvent{}, errNobodyAsk
 	case to == "":
 		return h.handTo(w.asked[0], "given by "+c.String()), nil
 	}
 	i := slices.IndexFunc(w.asked, func(c *client) bool { return strconv.Itoa(c.id) == to })
 	if i < 0 {
-		return handOver{}, fmt.Errorf("client %s does not ask for the input", to)
+		return writerEvent{}, fmt.Errorf("client %s does not ask for the input", to)
 	}
 	return h.handTo(w.asked[i], "given by "+c.String()), nil
 }
 
 // release lets go of the input, or asks for it no more.
-func (h *hub) release(c *client) (event handOver, err error) {
+func (h *hub) release(c *client) (event writerEvent, err error) {
 	w := &h.writer
 	switch {
 	case w.holder == c:
 		return h.handTo(nil, "let go by "+c.String()), nil
 	case w.forget(c):
 		h.oweAll()
-		return handOver{}, nil
+		return writerEvent{}, nil
 	}
-	return handOver{}, errNotHolder
+	return writerEvent{}, errNotHolder
 }
 
 // forceTo gives the input to the client with the given ID, whoever has it. by is who
 // wants that, and may.
 func (h *hub) forceTo(id, by string) error {
-	return h.changeWriter(func() (event handOver, err error) {
+	return h.changeWriter(func() (event writerEvent, err error) {
 		w := &h.writer
 		i := slices.IndexFunc(h.clients, func(c *client) bool { return strconv.Itoa(c.id) == id })
 		if i < 0 {
-			return handOver{}, fmt.Errorf("%w: %q", errNoClient, id)
+			return writerEvent{}, fmt.Errorf("%w: %q", errNoClient, id)
 		}
 		c := h.clients[i]
 		why, ok := h.mayHold(c)
 		switch {
 		case !ok:
-			return handOver{}, fmt.Errorf("%s may not have the input: %s", c, reasons[why])
+			return writerEvent{}, fmt.Errorf("%s may not have the input: %s", c, reasons[why])
 		case c.typesNoMore:
-			return handOver{}, fmt.Errorf("%s may not have the input: its own has ended", c)
+			return writerEvent{}, fmt.Errorf("%s may not have the input: its own has ended", c)
 		case w.holder == c:
-			return handOver{}, nil
+			return writerEvent{}, nil
 		case w.holder == nil:
 			return h.handTo(c, "given by "+by), nil
 		}
@@ -160,12 +160,12 @@ func (h *hub) forceTo(id, by string) error {
 
 // takeAway frees the input; if id is not "" only if that client has it.
 func (h *hub) takeAway(id, by string) error {
-	return h.changeWriter(func() (event handOver, err error) {
+	return h.changeWriter(func() (event writerEvent, err error) {
 		switch holder := h.writer.holder; {
 		case holder == nil:
-			return handOver{}, errors.New("nobody has the input")
+			return writerEvent{}, errors.New("nobody has the input")
 		case id != "" && strconv.Itoa(holder.id) != id:
-			return handOver{}, fmt.Errorf("%s has the input, and not client %s", holder, id)
+			return writerEvent{}, fmt.Errorf("%s has the input, and not client %s", holder, id)
 		default:
 			return h.handTo(nil, "taken from "+holder.String()+" by "+by), nil
 		}
