@@ -91,7 +91,7 @@ func (c *command) run(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	c.in.SetReadDeadline(time.Unix(1, 0)) // frees who reads; fails for a closed one only
+	c.in.SetReadDeadline(longAgo) // frees who reads; fails for a closed one only
 }
 
 func (c *command) Read(p []byte) (int, error) {

@@ -32,5 +32,8 @@ func (i instant) time() time.Time {
 	return began.Add(time.Duration(i))
 }
 
+// longAgo is a deadline that is past: it frees who waits, and wakes what rests.
+var longAgo = time.Unix(1, 0)
+
 // past says whether the instant has come.
 func (i instant) past() bool { return i != 0 && int64(time.Since(began)) >= int64(i) }

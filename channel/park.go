@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -173,7 +172,7 @@ func (o *Outbox) park() (*Parked, error) {
 	o.mu.Lock()
 	o.held, o.parking = true, true
 	o.mu.Unlock()
-	o.under.SetWriteDeadline(time.Unix(1, 0)) // frees flush
+	o.under.SetWriteDeadline(longAgo) // frees flush
 	o.flushing.Wait()
 	o.mu.Lock()
 	left := o.left

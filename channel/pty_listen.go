@@ -254,7 +254,7 @@ func (l *ptyListener) waitHangup() {
 // stopWaiting ends that goroutine, which need not have seen a hang-up: a Read
 // that got EIO tells of one too, and the next opener may have hidden it.
 func (l *ptyListener) stopWaiting() {
-	l.pair.hang.SetReadDeadline(time.Unix(1, 0))
+	l.pair.hang.SetReadDeadline(longAgo)
 	l.waiting.Wait()
 	l.pair.hang.SetReadDeadline(time.Time{})
 }

@@ -124,7 +124,7 @@ func (u *udpChannel) end(err error) {
 	defer u.ending.Unlock()
 	if u.gone == nil {
 		u.gone = err
-		u.socket.SetReadDeadline(time.Unix(1, 0)) // fails for a closed one only
+		u.socket.SetReadDeadline(longAgo) // fails for a closed one only
 	}
 }
 

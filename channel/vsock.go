@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -174,7 +173,7 @@ func connectVsock(ctx context.Context, h *handle, to *unix.SockaddrVM) error {
 	}
 	err := h.do(func(fd int) error { return unix.Connect(fd, to) })
 	if err == unix.EINPROGRESS {
-		ended := context.AfterFunc(ctx, func() { h.SetWriteDeadline(time.Unix(1, 0)) })
+		ended := context.AfterFunc(ctx, func() { h.SetWriteDeadline(longAgo) })
 		err = h.Write(writable)
 		if !ended() {
 			return ctx.Err()

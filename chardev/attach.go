@@ -106,7 +106,7 @@ func (con *console) message(cl *client, text []byte) {
 	switch m.Type {
 	case "eof":
 		cl.inputEnded = true
-		cl.ch.SetReadDeadline(time.Unix(1, 0))
+		cl.ch.SetReadDeadline(longAgo)
 	case "break":
 		if m.Millis > int(MaxBreak/time.Millisecond) {
 			err = fmt.Errorf("no break was sent: one lasts %v at most, and not %d ms", MaxBreak, m.Millis)

@@ -49,7 +49,7 @@ func (f *frontend) logIn(ctx context.Context, a *arrival) bool {
 	if cut := f.logins.add(a.ch); cut != nil {
 		cut.Close()
 	}
-	stop := context.AfterFunc(ctx, func() { a.ch.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { a.ch.SetReadDeadline(longAgo) })
 	d := &dialog{arrival: a, vouch: f.vouch, echo: io.Discard}
 	if f.ep.Address.Has("telnet") || f.ep.Address.Has("ws") {
 		d.echo = a.ch // the other end is a terminal; behind a raw one is often a terminal's line, which shows itself

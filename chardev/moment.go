@@ -12,6 +12,9 @@ var born = time.Now().Add(-24 * time.Hour)
 
 func thisMoment() moment { return moment(time.Since(born)) }
 
+// longAgo is a deadline that is past: it frees who waits, and wakes what rests.
+var longAgo = time.Unix(1, 0)
+
 // since is how long n was before m.
 func (m moment) since(n moment) time.Duration { return time.Duration(m - n) }
 

@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"sync"
-	"time"
 
 	"chardevd/channel"
 )
@@ -101,7 +100,7 @@ func (d *direct) weight() int { return 1 }
 
 func (d *direct) await() bool { return d.AwaitWrite() == nil }
 
-func (d *direct) abort() { d.SetWriteDeadline(time.Unix(1, 0)) }
+func (d *direct) abort() { d.SetWriteDeadline(longAgo) }
 
 // A boxed outlet is a channel above an outbox, which keeps what the medium does
 // not take.

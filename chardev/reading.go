@@ -125,7 +125,7 @@ func (r *reading) stays() bool {
 }
 
 // end ends a Read under way, or a rest.
-func (r *reading) end() { r.ch.SetReadDeadline(time.Unix(1, 0)) }
+func (r *reading) end() { r.ch.SetReadDeadline(longAgo) }
 
 func (r *reading) isOver() bool { return r.over.isOver() }
 
@@ -150,7 +150,7 @@ func (r *reading) read(p []byte) (int, error) {
 			return 0, errSilent
 		}
 		// Only what a layer holds already: who has that must not rest.
-		r.ch.SetReadDeadline(time.Unix(1, 0))
+		r.ch.SetReadDeadline(longAgo)
 	} else if r.until.since(now) < silence {
 		r.until = now.add(2 * silence)
 		r.ch.SetReadDeadline(r.until.time())
