@@ -34,8 +34,7 @@ type command struct {
 	cancel context.CancelFunc // has run look after the command no longer
 	wait   sync.WaitGroup     // for run
 
-	mu   sync.Mutex
-	over bool // the command has ended: what is in the pipe is all there will be
+	over sideEnd // by the command's end: what is in the pipe is all there will be
 
 	stop    sync.Once
 	stopErr error
@@ -74,7 +73,7 @@ func dialCommand(ctx context.Context, e *Env, a Address) (Channel, error) {
 
 // runCommand returns the channel of a command that runs.
 func runCommand(d *duplex, proc *os.Process) *command {
-	c := &command{duplex: d, child: newChild(proc)}
+	c := &command{duplex: d, child: newChild(proc), over: sideEnd{of: d}}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.wait.Go(func() { c.run(ctx) })
@@ -88,10 +87,7 @@ func (c *command) run(ctx context.Context) {
 		return
 	}
 	c.reap()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
-	c.in.SetReadDeadline(longAgo) // frees who reads; fails for a closed one only
+	c.over.end(io.EOF)
 }
 
 func (c *command) Read(p []byte) (int, error) {
@@ -99,7 +95,7 @@ func (c *command) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	n, err := c.duplex.Read(p)
-	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !c.isOver() {
+	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.over.reason() == nil {
 		return n, err
 	}
 	n, err = c.readRest(p)
@@ -120,25 +116,13 @@ func (c *command) readRest(p []byte) (int, error) {
 	return n, nil
 }
 
-func (c *command) isOver() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.over
-}
+// Rest is the duplex's, but for the command's end.
+func (c *command) Rest(wake func()) bool { return c.over.Rest(wake) }
+
+func (c *command) SetReadDeadline(t time.Time) error { return c.over.SetReadDeadline(t) }
 
 func (c *command) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
-}
-
-// SetReadDeadline changes nothing when the command has ended: no read waits.
-func (c *command) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
-		c.in.rest.end()
-		return nil
-	}
-	return c.duplex.SetReadDeadline(t)
 }
 
 // Close closes the pipes. A command that is still there after a while gets SIGTERM, then
@@ -170,7 +154,7 @@ func (c *command) Park() (parked *Parked, err error) {
 
 // hand makes what Park returns, of a command that nobody waits for.
 func (c *command) hand() (*Parked, error) {
-	if c.isOver() {
+	if c.over.reason() != nil {
 		return nil, net.ErrClosed
 	}
 	in, err := dupIn(c.in.f)
@@ -188,7 +172,7 @@ func (c *command) hand() (*Parked, error) {
 
 // abandon ends a command that cannot be parked.
 func (c *command) abandon() error {
-	if !c.isOver() {
+	if c.over.reason() == nil {
 		c.wait.Go(func() { c.run(context.Background()) })
 	}
 	err := c.terminate()

@@ -95,6 +95,27 @@ func TestCommandAllOutput(t *testing.T) {
 	}
 }
 
+// Who found nothing to read and then rests is woken by the end that came in between, also
+// when somebody who was left behind holds the output open.
+func TestCommandEndsBeforeARest(t *testing.T) {
+	noLeaks(t)
+	ch := runOnPipes(t, "", "sleep 100 & echo $!; read x")
+	var line [16]byte
+	n, err := ch.Read(line[:])
+	must(t, err)
+	left, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	must(t, err)
+	defer unix.Kill(left, unix.SIGKILL)
+	must(t, ch.SetReadDeadline(longAgo))
+	if _, err := ch.Read(line[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read %v", err)
+	}
+	send(t, ch, "\n")
+	mustAs[*command](t, ch).wait.Wait()
+	awaitWake(t, resting(t, ch))
+	wantEOF(t, ch)
+}
+
 // Close closes the pipes; what does not listen to that is told by SIGTERM and then by
 // SIGKILL, with all of its group, and is waited for.
 func TestCommandClose(t *testing.T) {

@@ -58,8 +58,7 @@ type udpChannel struct {
 
 	writing sync.Mutex // over all datagrams of a write
 
-	ending sync.Mutex
-	gone   error // why nobody is at the other end, which a write was told; guarded by ending
+	gone sideEnd // by what a write was told: nobody is at the other end
 
 	reading sync.Mutex // owns what follows, also while it waits
 	rest    [][]byte   // datagrams, the first of which may be a part, that are to be read first
@@ -86,7 +85,7 @@ func newUDP(c *net.UDPConn, a Address) (*udpChannel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &udpChannel{socket: s, whole: a.Is("whole")}, nil
+	return &udpChannel{socket: s, whole: a.Is("whole"), gone: sideEnd{of: s}}, nil
 }
 
 // udpBuffers are for what of a datagram its reader has no room for.
@@ -109,8 +108,10 @@ func (u *udpChannel) Read(p []byte) (int, error) {
 	}); werr != nil {
 		err = werr
 	}
-	if gone := u.isGone(); gone != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = gone
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if gone := u.gone.reason(); gone != nil {
+			err = gone
+		}
 	}
 	return n, plain("read", err)
 }
@@ -120,32 +121,16 @@ func (u *udpChannel) end(err error) {
 	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) || u.dead.check() == nil {
 		return
 	}
-	u.ending.Lock()
-	defer u.ending.Unlock()
-	if u.gone == nil {
-		u.gone = err
-		u.socket.SetReadDeadline(longAgo) // fails for a closed one only
-	}
+	u.gone.end(err)
 }
 
-func (u *udpChannel) isGone() error {
-	u.ending.Lock()
-	defer u.ending.Unlock()
-	return u.gone
-}
+// Rest is the socket's, but for what a write was told.
+func (u *udpChannel) Rest(wake func()) bool { return u.gone.Rest(wake) }
+
+func (u *udpChannel) SetReadDeadline(t time.Time) error { return u.gone.SetReadDeadline(t) }
 
 func (u *udpChannel) SetDeadline(t time.Time) error {
 	return errors.Join(u.SetReadDeadline(t), u.SetWriteDeadline(t))
-}
-
-// SetReadDeadline changes nothing when nobody is there: no read waits.
-func (u *udpChannel) SetReadDeadline(t time.Time) error {
-	u.ending.Lock()
-	defer u.ending.Unlock()
-	if u.gone != nil {
-		return nil
-	}
-	return u.socket.SetReadDeadline(t)
 }
 
 // readRest reads what was received already.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,6 +194,30 @@ func TestUDPGone(t *testing.T) {
 	peer.Close()
 	send(t, ch, "y")
 	if _, err := ch.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("read: %v", err)
+	}
+}
+
+// Who found nothing to read and then rests is woken by what a write was told in between.
+func TestUDPGoneBeforeARest(t *testing.T) {
+	noLeaks(t)
+	l, at := listenUDPOn(t, "")
+	ch := dialFD(t, at.String())
+	l.Close()
+	must(t, ch.SetReadDeadline(longAgo))
+	var b [1]byte
+	if _, err := ch.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("read: %v", err)
+	}
+	var told error
+	for end := time.Now().Add(watchdog); told == nil && time.Now().Before(end); {
+		_, told = ch.Write(b[:])
+	}
+	if !errors.Is(told, syscall.ECONNREFUSED) {
+		t.Fatalf("write: %v", told)
+	}
+	awaitWake(t, resting(t, ch))
+	if _, err := ch.Read(b[:]); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("read: %v", err)
 	}
 }
