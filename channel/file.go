@@ -186,11 +186,9 @@ func adoptFile(a Address, p *Parked) (Channel, error) {
 	if a.Get("mode") == "follow" {
 		return adoptFollower(a, p)
 	}
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return nil, errNotParked
+	f, err := oneFile(p, a.Where)
+	if err != nil {
+		return nil, err
 	}
-	f := os.NewFile(uintptr(p.FDs[0]), a.Where)
-	p.FDs = nil
 	return newWrittenFile(f, a.Where), nil
 }

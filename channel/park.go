@@ -192,27 +192,34 @@ func (o *Outbox) park() (*Parked, error) {
 	return parked, nil
 }
 
-// oneFile is the one descriptor that is parked.
-func oneFile(p *Parked, name string) (*os.File, error) {
+// oneFD takes the one descriptor that is parked. On error all are closed.
+func oneFD(p *Parked) (int, error) {
 	if len(p.FDs) != 1 {
 		p.Drop()
-		return nil, errNotParked
+		return -1, errNotParked
 	}
-	f := os.NewFile(uintptr(p.FDs[0]), name)
+	fd := p.FDs[0]
 	p.FDs = nil
-	return f, nil
+	return fd, nil
+}
+
+// oneFile is oneFD for who wants a file.
+func oneFile(p *Parked, name string) (*os.File, error) {
+	fd, err := oneFD(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // Park makes a tty a Parker.
 func (t *tty) Park() (*Parked, error) { return t.park() }
 
 func adoptPty(a Address, p *Parked) (Channel, error) {
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return nil, errNotParked
+	fd, err := oneFD(p)
+	if err != nil {
+		return nil, err
 	}
-	fd := p.FDs[0]
-	p.FDs = nil
 	return newPty(fd, a), nil
 }
 

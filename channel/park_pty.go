@@ -86,15 +86,15 @@ func (l *ptyListener) handOver() {
 
 func adoptPtyListener(_ *Env, a Address, p *Parked) (accepter, Channel, error) {
 	l, err := newPtyListener(a)
-	if err == nil && len(p.FDs) != 1 {
-		err = errNotParked
-	}
 	if err != nil {
 		p.Drop()
 		return nil, nil, err
 	}
-	session, err := l.goOn(adoptPair(p.FDs[0], p.Name), p.Session)
-	p.FDs = nil
+	fd, err := oneFD(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := l.goOn(adoptPair(fd, p.Name), p.Session)
 	if err != nil {
 		return nil, nil, err
 	}

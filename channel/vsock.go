@@ -289,15 +289,13 @@ func (l *vsockListener) Addr() net.Addr { return l.addr }
 
 // adoptVsock takes the socket that was parked.
 func adoptVsock(p *Parked) (*handle, error) {
-	if len(p.FDs) != 1 {
-		p.Drop()
-		return nil, errNotParked
+	fd, err := oneFD(p)
+	if err != nil {
+		return nil, err
 	}
-	fd := p.FDs[0]
 	if domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN); err != nil || domain != unix.AF_VSOCK {
-		p.Drop()
+		unix.Close(fd)
 		return nil, errNotParked
 	}
-	p.FDs = nil
 	return newHandle(fd), nil
 }
