@@ -22,6 +22,11 @@ var tcpTransport = &transport{
 	adoptListener: adoptTCPListener,
 }
 
+// Segment is how many bytes are best given to TCP at once, or a multiple of them: with what
+// TLS or a websocket adds they are a little less than one of its segments holds (65483
+// bytes on loopback), so that no tiny one is left behind.
+const Segment = 62 << 10
+
 // tcpOptions are those of each connection. A peer that is gone without a FIN is noticed
 // after 30 s: by probes where nothing is under way, by TCP_USER_TIMEOUT where something is
 // (tcp(7); the latter also ends a peer that takes no byte for so long).

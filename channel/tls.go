@@ -169,10 +169,9 @@ func (c *tlsChannel) send(p []byte) (int, error) {
 	}
 }
 
-// tlsTogether is how much user data goes out at once: with what TLS adds it is a
-// little less than a segment of TCP holds (measured: a fifth of the time under
-// full load is that of records which go out one by one).
-const tlsTogether = 62 << 10
+// tlsTogether is how much user data goes out at once (measured: a fifth of the time
+// under full load is that of records which go out one by one).
+const tlsTogether = Segment
 
 // tlsGathers are for the records of tlsTogether.
 var tlsGathers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}

@@ -79,9 +79,8 @@ type client struct {
 	hasty       moment // no patience with it before
 }
 
-// chunkMax is how much a pump gives at once. Like a chunk of the history it leaves
-// no tiny segment of TCP behind.
-const chunkMax = 4 * 62 << 10
+// chunkMax is how much a pump gives at once.
+const chunkMax = 4 * channel.Segment
 
 // finishTime is how long a client whose end has come gets for what was
 // published before.

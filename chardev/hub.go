@@ -322,6 +322,9 @@ func (h *hub) tell(m Message) {
 // package channel).
 const beSeen = 7 * time.Millisecond
 
+// A block of the history fills whole segments, of which package history knows nothing.
+const _ = -uint(history.MaxBlock % channel.Segment)
+
 // errTakenOver is why a goroutine reads the device no longer: another one does.
 var errTakenOver = errors.New("taken over")
 

@@ -115,8 +115,8 @@ type boxed struct {
 }
 
 // boxedMax is how much a boxed client is given at once, unless its channel decides
-// that itself: what its outbox can keep, and what fits into a segment of TCP.
-const boxedMax = 62 << 10
+// that itself: its outbox can keep as much.
+const boxedMax = channel.Segment
 
 func (b *boxed) give(bufs [][]byte) (int64, bool, error) {
 	var few [4][]byte
