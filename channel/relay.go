@@ -150,10 +150,6 @@ const relaySize = 64 << 10
 
 var relayBuffers = sync.Pool{New: func() any { b := make([]byte, relaySize); return &b }}
 
-// relaySilence is how long a direction waits in Read, at least and up to twice as long,
-// before it rests.
-const relaySilence = 100 * time.Millisecond
-
 // run moves what comes, and is called again when something comes after a silence.
 func (f *relayWay) run() {
 	for {
@@ -213,8 +209,8 @@ func (f *relayWay) end(err error) {
 
 // move moves what comes next.
 func (f *relayWay) move() error {
-	if now := time.Now(); f.rests != nil && f.until.Sub(now) < relaySilence {
-		f.until = now.Add(2 * relaySilence)
+	if now := time.Now(); f.rests != nil && f.until.Sub(now) < RestAfter {
+		f.until = now.Add(2 * RestAfter)
 		if err := f.from.SetReadDeadline(f.until); err != nil {
 			return err
 		}

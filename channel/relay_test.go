@@ -104,7 +104,7 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 			check(server, there)
 			check(user, back)
 
-			time.Sleep(3 * relaySilence) // both directions are to rest
+			time.Sleep(3 * RestAfter) // both directions are to rest
 			user.Write([]byte("after a silence"))
 			check(server, []byte("after a silence"))
 

@@ -24,6 +24,11 @@ type Rester interface {
 	Rest(wake func()) bool
 }
 
+// RestAfter is how long a busy channel is best waited for in Read, at least and up to twice
+// as long, before it rests. A Read notices what comes some µs sooner, but a goroutine that
+// waits keeps its stack.
+const RestAfter = 100 * time.Millisecond
+
 // An Attended channel ends in a socket, or is a pty. One goroutine can attend to thousands
 // of them that each say little, for about what the system calls cost (measured: a goroutine
 // each costs half as much again, and when many are due the last of them is late).

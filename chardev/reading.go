@@ -10,10 +10,8 @@ import (
 	"chardevd/channel"
 )
 
-// silence is how long a channel that is busy is waited for in Read, at least and
-// up to twice as long, before it rests. A Read notices what comes some µs sooner,
-// but a goroutine that waits keeps its stack.
-const silence = 100 * time.Millisecond
+// silence is after how long a channel is busy no more.
+const silence = channel.RestAfter
 
 // errSilent is why a reading stops for the channel to rest.
 var errSilent = errors.New("nothing to read")
