@@ -31,6 +31,7 @@ type fdChannel struct {
 	dead     deadWrite
 	fast     atomic.Int32 // how often Read waits on its thread, see readOp.wait
 	patience atomic.Int32 // of TryWritev, ns
+	peer     *peerWatch   // of TCP; else nil
 	rest     rest
 
 	closeOnce sync.Once
@@ -171,7 +172,17 @@ func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	op := writeOps.Get().(*writeOp)
 	done, err := op.run(c, bufs, total, wait)
 	writeOps.Put(op)
+	if done > 0 {
+		c.sent()
+	}
 	return done, c.dead.note(plain("write", err))
+}
+
+// sent is called when something was sent.
+func (c *fdChannel) sent() {
+	if c.peer != nil {
+		c.peer.sent()
+	}
 }
 
 // SetPatience is that of a Patient.
@@ -195,6 +206,9 @@ func writable(fd uintptr) bool {
 func (c *fdChannel) Close() error {
 	c.closeOnce.Do(func() {
 		c.dead.note(net.ErrClosed)
+		if c.peer != nil {
+			c.peer.stop()
+		}
 		c.rest.close()
 		c.closeErr = plain("close", c.f.Close())
 	})

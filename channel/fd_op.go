@@ -146,6 +146,7 @@ func (o *writeOp) once(fd uintptr) bool {
 			}
 		case syscall.EAGAIN:
 			if o.wait {
+				o.c.sent() // and not all of it may be for long
 				return false
 			}
 		default:

@@ -66,7 +66,11 @@ func adoptTCP(a Address, p *Parked) (Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTCP(c)
+	ch, err := newTCP(c)
+	if err == nil {
+		ch.(*socket).sent() // something may be under way
+	}
+	return ch, err
 }
 
 func adoptUnix(a Address, p *Parked) (Channel, error) {

@@ -334,7 +334,9 @@ func (f *relayWay) splice() error {
 	werr := f.dst.f.Write(func(fd uintptr) bool {
 		for n > 0 {
 			var m int64
-			if m, err = spliceOnce(f.pipe.r, int(fd), int(n)); err != nil {
+			m, err = spliceOnce(f.pipe.r, int(fd), int(n))
+			f.dst.sent() // also before it waits
+			if err != nil {
 				return err != unix.EAGAIN
 			}
 			n -= m

@@ -28,26 +28,33 @@ var tcpTransport = &transport{
 const Segment = 62 << 10
 
 // tcpOptions are those of each connection. A peer that is gone without a FIN is noticed
-// after 30 s: by probes where nothing is under way, by TCP_USER_TIMEOUT where something is
-// (tcp(7); the latter also ends a peer that takes no byte for so long).
+// after 30 s: by probes where nothing is under way, by TCP_USER_TIMEOUT (tcp(7)), which
+// newTCPOf sets, where something is.
 var tcpOptions = []struct{ level, name, value int }{
 	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 5},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
 	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-	{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 30_000},
 }
 
 func setTCPOptions(fd int) error {
 	for _, o := range tcpOptions {
-		// MPTCP, for which package net listens too, lacks some (net/mptcp/sockopt.c).
-		err := unix.SetsockoptInt(fd, o.level, o.name, o.value)
-		if err != nil && err != unix.EOPNOTSUPP && err != unix.ENOPROTOOPT {
+		if err := setTCPOption(fd, o.level, o.name, o.value); err != nil {
 			return err
 		}
 	}
-	return nil
+	return setUserTimeout(fd, deadPeer)
+}
+
+// setTCPOption sets an option, unless the socket has none like it: MPTCP, for which package
+// net listens too, lacks some (net/mptcp/sockopt.c).
+func setTCPOption(fd, level, name, value int) error {
+	err := unix.SetsockoptInt(fd, level, name, value)
+	if err == unix.EOPNOTSUPP || err == unix.ENOPROTOOPT {
+		return nil
+	}
+	return err
 }
 
 // A socket is an fdChannel with a half close, over a handle.
@@ -131,6 +138,7 @@ func newTCPOf(h *handle, at endAddrs) (Channel, error) {
 	}
 	s := new(socket)
 	s.have(h, at)
+	s.peer = &peerWatch{f: h}
 	return s, nil
 }
 
