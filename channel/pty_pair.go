@@ -180,7 +180,36 @@ func (p *ptyPair) flush() error {
 	if err := unix.IoctlSetInt(p.fd, unix.TCFLSH, unix.TCOFLUSH); err != nil {
 		return os.NewSyscallError("tcflush", err)
 	}
+	if err := p.mend(); err != nil {
+		return err
+	}
 	return setRaw(p.fd, unix.TCSETSF)
+}
+
+// What package unix has not.
+const (
+	lineOfTTY = 0 // N_TTY of linux/tty.h
+	outputOn  = 1 // TCOON of asm-generic/termbits.h
+)
+
+// mend undoes what only the slave can: that nobody else may open it (TIOCEXCL), that its
+// output is stopped (tcflow(3)), and another line discipline than that of a terminal. If the
+// daemon may not, nobody may any more.
+func (p *ptyPair) mend() error {
+	fd, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(p.fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC)
+	if e != 0 {
+		return os.NewSyscallError("open the slave", e)
+	}
+	slave := int(fd)
+	defer unix.Close(slave)
+	err := unix.IoctlSetInt(slave, unix.TIOCNXCL, 0)
+	if line, lerr := unix.IoctlGetInt(slave, unix.TIOCGETD); err == nil && (lerr != nil || line != lineOfTTY) {
+		err = unix.IoctlSetPointerInt(slave, unix.TIOCSETD, lineOfTTY)
+	}
+	if err == nil {
+		err = unix.IoctlSetInt(slave, unix.TCXONC, outputOn)
+	}
+	return os.NewSyscallError("ioctl", err)
 }
 
 // close closes the master; if nobody else has a descriptor of it then whoever

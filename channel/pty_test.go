@@ -467,3 +467,46 @@ func TestPtyShortage(t *testing.T) {
 	want(t, ch, "back")
 	g.Close()
 }
+
+// Whatever one user makes of the tty, the next one has one that works.
+func TestPtyAfterAVandal(t *testing.T) {
+	noLeaks(t)
+	link := filepath.Join(t.TempDir(), "vm1")
+	l, err := Listen(t.Context(), MustParseAddress("pty:"+link))
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	const null = 27 // N_NULL, a line discipline that takes nothing
+	for what, do := range map[string]func(fd int) error{
+		"nobody else may open it": func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCEXCL, 0) },
+		"its output is stopped":   func(fd int) error { return unix.IoctlSetInt(fd, unix.TCXONC, 0) },
+		"it is a terminal's line no more": func(fd int) error {
+			return unix.IoctlSetPointerInt(fd, unix.TIOCSETD, null)
+		},
+	} {
+		vandal := open(t, link)
+		ch := accept(t, l)
+		send(t, ch, "x")
+		want(t, vandal, "x")
+		control(t, vandal, do)
+		vandal.Close()
+		wantEOF(t, ch)
+		ch.Close()
+
+		next := open(t, link)
+		ch = accept(t, l)
+		control(t, next, func(fd int) error {
+			if on, err := unix.IoctlGetInt(fd, unix.TIOCGEXCL); err != nil || on != 0 {
+				t.Errorf("%s: who is not root may not open it: %d, %v", what, on, err)
+			}
+			return nil
+		})
+		_, err := next.WriteString("y")
+		if err == nil {
+			want(t, ch, "y")
+		} else {
+			t.Errorf("%s: the next one can not write: %v", what, err)
+		}
+		next.Close()
+		ch.Close()
+	}
+}

@@ -232,6 +232,7 @@ func (s *Server) handOver() {
 		}
 	}
 	for _, d := range s.httpDoors() {
+		<-d.shut
 		if d.parked != nil {
 			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})
 		}
