@@ -109,6 +109,9 @@ time, from one shared history.`,
 		return whichCommand(cmd, args)
 	}
 	completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() } // else cobra asks no Args
+	for _, c := range completion.Commands() {
+		c.Long = strings.ReplaceAll(c.Long, "#### ", "") // it is no Markdown here
+	}
 	return root
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
+
+// exitStatus is the annotation of a command whose exit codes are not those of all.
+const exitStatus = "exit status"
 
 func newManual() *cobra.Command {
 	return &cobra.Command{
@@ -46,7 +50,7 @@ func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.Command
 func manPage(cmd *cobra.Command) []byte {
 	var b bytes.Buffer
 	section := func(name string) { fmt.Fprintf(&b, ".SH %s\n", name) }
-	fmt.Fprintf(&b, ".TH %s 1\n", strings.ToUpper(roff(pageName(cmd))))
+	fmt.Fprintf(&b, ".TH %s 1 \"\" \"\" chardevd\n", strings.ToUpper(roff(pageName(cmd)))) // a short middle: some names are long
 	section("NAME")
 	fmt.Fprintf(&b, "%s \\- %s\n", roff(pageName(cmd)), roff(strings.ToLower(cmd.Short[:1])+cmd.Short[1:]))
 	section("SYNOPSIS")
@@ -74,7 +78,7 @@ func manPage(cmd *cobra.Command) []byte {
 		roffText(&b, cmd.Example)
 	}
 	section("EXIT STATUS")
-	roffText(&b, "0 when done, 1 when something failed, 2 for a command line that makes no sense.")
+	roffText(&b, cmp.Or(cmd.Annotations[exitStatus], "0 when done, 1 when something failed, 2 for a command line that makes no sense."))
 	section("SEE ALSO")
 	b.WriteString(".BR chardevd (1),\n.BR chardev.toml (5)\n")
 	return b.Bytes()
@@ -94,14 +98,26 @@ func roffFlag(b *bytes.Buffer, f *pflag.Flag) {
 	if value != "" {
 		fmt.Fprintf(b, " \\fI%s\\fR", roff(value))
 	}
-	fmt.Fprintf(b, "\n%s\n", roff(strings.ReplaceAll(usage, "\n", " ")))
+	fmt.Fprintf(b, "\n%s\n", roff(strings.ReplaceAll(usage, "\n", " ")+defaultOf(f)))
+}
+
+// defaultOf is what --help says behind a flag's usage of its default.
+func defaultOf(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "0", "0s", "false", "[]":
+		return ""
+	}
+	if f.Value.Type() == "string" {
+		return fmt.Sprintf(" (default %q)", f.DefValue)
+	}
+	return fmt.Sprintf(" (default %s)", f.DefValue)
 }
 
 // roffText writes paragraphs; indented lines stay as they are.
 func roffText(b *bytes.Buffer, text string) {
 	asItIs := false
 	for line := range strings.SplitSeq(text, "\n") {
-		if indented := strings.HasPrefix(line, " "); indented != asItIs && line != "" {
+		if indented := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t"); indented != asItIs && line != "" {
 			b.WriteString(map[bool]string{true: ".nf\n", false: ".fi\n"}[indented])
 			asItIs = indented
 		}

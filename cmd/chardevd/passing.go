@@ -125,6 +125,7 @@ control socket, nor to any file or network. The client is who runs this; it ends
 when nobody has the descriptor any more. The exit code is the command's.`,
 		Example: `  chardevd attach-fd vm1 --replay 64KiB -- sh -c 'cat <&3'
   chardevd attach-fd vm1 -- socat - FD:3`,
+		Annotations: map[string]string{exitStatus: "That of COMMAND, or 128 and the number of the signal that ended it. If it was not run: 1 when\nsomething failed, 2 for a command line that makes no sense."},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if at := cmd.ArgsLenAtDash(); at != 1 || len(args) < 2 {
 				return errors.New("attach-fd wants the NAME of a chardev, then -- and a COMMAND")

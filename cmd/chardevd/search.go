@@ -24,6 +24,7 @@ it exits with 0 if something is found, with 1 if not, and with 2 if something
 went wrong.`,
 		Example: `  chardevd search 'Kernel panic'
   chardevd search --since 1d --timestamps 'link is (up|down)' router switch`,
+		Annotations: map[string]string{exitStatus: "0 when something is found, 1 when nothing is, 2 when something failed or the command line makes no\nsense."},
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return wants("a REGEXP")(cmd, nil)
