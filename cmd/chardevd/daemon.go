@@ -15,7 +15,7 @@ import (
 type daemonFlags struct{ control, config string }
 
 func (d *daemonFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&d.control, "control", "", "the `ADDRESS` of the daemon's control socket, like unix:/path, or a path; or one of [http], which is shown the token in $"+control.EnvToken+" (default $"+control.EnvControl+", else what the config file says)")
+	cmd.Flags().StringVar(&d.control, "control", "", "the `ADDRESS` of the daemon's control socket, like unix:/path, or a path; or one of [http], which is shown the token in $"+control.EnvToken+"; options go behind a ?, and credentials= are those of the config FILE, as in https://host?credentials=me (default $"+control.EnvControl+", else what the config file says)")
 	configFlag(cmd, &d.config)
 }
 

@@ -127,16 +127,21 @@ func (c *Client) send(ctx context.Context, within time.Duration, method string, 
 		return nil, fmt.Errorf("daemon on %v: %w", c.Place, err)
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, refused(resp, answer)
+		return nil, c.refused(resp, answer)
 	}
 	return answer, nil
 }
 
 // refused is the error in an answer.
-func refused(resp *http.Response, answer []byte) *Refused {
+func (c *Client) refused(resp *http.Response, answer []byte) *Refused {
 	r := &Refused{}
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/problem+json") {
 		json.Unmarshal(answer, r) // without words the status still tells
+	} else { // a proxy's, or somebody else's
+		r.Detail = fmt.Sprintf("daemon on %v: the answer is %s", c.Place, resp.Status)
+		if resp.StatusCode == http.StatusNotFound {
+			r.Detail += "; chardevd is not at this path"
+		}
 	}
 	r.Status = resp.StatusCode
 	return r
@@ -165,9 +170,13 @@ func (c *Client) plain(err error, within time.Duration) error {
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		if u.Timeout() {
-			return fmt.Errorf("daemon on %v: no answer within %v", c.Place, within)
+			return fmt.Errorf("daemon on %v: no answer within %v%s", c.Place, within, c.Place.doubt())
 		}
 		err = u.Err
+	}
+	// A console's frontend cuts who talks HTTP to it, or answers with what the console prints.
+	if strings.Contains(err.Error(), "malformed HTTP") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("daemon on %v: %w%s", c.Place, err, c.Place.doubt())
 	}
 	return fmt.Errorf("daemon on %v: %w", c.Place, err)
 }
@@ -182,7 +191,7 @@ func get[T any](ctx context.Context, c *Client, path ...string) (v T, raw []byte
 // decoded is an answer as a T, and as it came.
 func decoded[T any](c *Client, raw []byte) (v T, _ []byte, err error) {
 	if err := json.NewDecoder(bytes.NewReader(raw)).Decode(&v); err != nil {
-		return v, nil, fmt.Errorf("daemon on %v: an answer that is not of this API: %w", c.Place, err)
+		return v, nil, fmt.Errorf("daemon on %v: an answer that is not of this API: %w%s", c.Place, err, c.Place.doubt())
 	}
 	return v, raw, nil
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -69,6 +70,63 @@ func TestBehindAProxy(t *testing.T) {
 		}
 		if got := <-asked; got != root+"/api/v1/chardevs/vm/ws" {
 			t.Errorf("%s: attach asks %q", named, got)
+		}
+	}
+}
+
+// Who is led to what is no chardevd is told that it may be a console's frontend, or that the
+// path is wrong, and by the name that he gave it. Of a config file's socket nobody doubts
+// what it is.
+func TestWhatIsNoDaemon(t *testing.T) {
+	t.Setenv(EnvToken, "")
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/page/") {
+			io.WriteString(w, "<html>")
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer page.Close()
+	console, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer console.Close()
+	prints := make(chan string, 2)
+	go func() {
+		for {
+			c, err := console.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, <-prints)
+			c.Read(make([]byte, 4096))
+			c.Close()
+		}
+	}()
+	const frontend = "; is that a console's frontend? "
+	for _, c := range []struct{ named, prints, want string }{
+		{page.URL + "/wrong", "", "daemon on " + page.URL + "/wrong (from --control): the answer is 404 Not Found; chardevd is not at this path"},
+		{page.URL + "/page", "", "an answer that is not of this API: invalid character '<' looking for beginning of value" + frontend},
+		{"tcp://" + console.Addr().String(), "HTTP/1.1 no\r\n", frontend},
+		{"tcp://" + console.Addr().String(), "", frontend},
+	} {
+		p, err := Find(c.named, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		prints <- c.prints
+		_, _, err = New(p).List(t.Context())
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.named, err, c.want)
+		}
+		if p.file = true; strings.HasPrefix(c.named, "tcp:") {
+			prints <- c.prints
+			if _, _, err = New(p).List(t.Context()); err == nil || strings.Contains(err.Error(), "frontend") {
+				t.Errorf("%s of a config file: %v", c.named, err)
+			}
+		} else {
+			<-prints
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,7 +46,8 @@ type Place struct {
 	From    string // "--control", a file, …; for messages
 	Token   string // to be shown there; "": none
 
-	file bool // From is a config file
+	file bool   // From is a config file
+	url  string // as which Address was given; "": it was none
 	site site
 	env  channel.Env // to dial it
 }
@@ -54,7 +56,19 @@ type Place struct {
 // without one.
 type site struct{ host, base string }
 
-func (p Place) String() string { return p.Address.String() + " (from " + p.From + ")" }
+func (p Place) String() string { return p.named() + " (from " + p.From + ")" }
+
+// named is the place as it was given.
+func (p Place) named() string { return cmp.Or(p.url, p.Address.String()) }
+
+// doubt is what is added to an error that may be as no daemon's API is at the place: where
+// the config file says that there is, it is.
+func (p Place) doubt() string {
+	if p.file {
+		return ""
+	}
+	return "; is that a console's frontend? " + p.From + " wants the daemon's control socket, or an address of its [http]"
+}
 
 // Find finds the control socket: by the address or path named, else by
 // $CHARDEVD_CONTROL, else by the config file (the named one, else the default
@@ -69,6 +83,9 @@ func Find(named, config string) (Place, error) {
 			return Place{}, fmt.Errorf("%s: %q: %w", s.from, s.value, err)
 		}
 		p := Place{Address: a, From: s.from, site: at}
+		if isURL(s.value) {
+			p.url = s.value
+		}
 		if err := p.takeToken(); err != nil {
 			return p, err
 		}
@@ -96,11 +113,11 @@ func (p *Place) prepare(config string) error {
 	}
 	file, err := ConfigFile(config)
 	if err != nil {
-		return fmt.Errorf("%s: no [credentials.%s]: %w", p.Address, name, err)
+		return fmt.Errorf("%s: no [credentials.%s]: %w", p.named(), name, err)
 	}
 	c, err := chardev.LoadCredentials(file, name)
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.Address, err)
+		return fmt.Errorf("%s: %w", p.named(), err)
 	}
 	p.env.Credentials = func(string) (*channel.Credentials, error) { return c, nil }
 	return nil
@@ -114,7 +131,7 @@ func (p *Place) takeToken() error {
 		return nil
 	}
 	if a.Network() && !a.Loopback() && !a.Has("tls") && !a.Is("insecure") {
-		return fmt.Errorf("%s: the token of %s would be sent in the clear: put tls+ before the address, or say insecure=true", a, EnvToken)
+		return fmt.Errorf("%s: the token of %s would be sent in the clear: put tls+ before the address, or give an https:// one, or say insecure=true", p.named(), EnvToken)
 	}
 	p.Token = token
 	return nil
@@ -128,6 +145,8 @@ func (p Place) header() http.Header {
 	}
 	return h
 }
+
+func isURL(s string) bool { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
 
 // parse reads where a control socket is: an address, or the path of a UNIX
 // socket as it is, or the URL of the pages; if that has a path there is a proxy.

@@ -119,7 +119,7 @@ func (f *follower) once(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("daemon on %v: %w", f.c.Place, err)
 		}
-		return refused(answer, text)
+		return f.c.refused(answer, text)
 	case answer.Header.Get("Content-Type") != "text/event-stream":
 		return fmt.Errorf("daemon on %v: an answer that is not of this API: %s", f.c.Place, answer.Header.Get("Content-Type"))
 	}

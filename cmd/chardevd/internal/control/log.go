@@ -29,7 +29,7 @@ func (c *Client) Log(ctx context.Context, name string, q chardev.LogQuery, w io.
 		if err != nil {
 			return result, fmt.Errorf("daemon on %v: %w", c.Place, err)
 		}
-		return result, refused(resp, text)
+		return result, c.refused(resp, text)
 	}
 	from := &reading{resp.Body, nil}
 	if _, err := io.Copy(w, from); err != nil {
