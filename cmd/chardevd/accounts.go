@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"chardevd/channel"
 	"chardevd/chardev"
 	"chardevd/cmd/chardevd/internal/control"
 )
@@ -40,21 +39,13 @@ func groupsFlag(cmd *cobra.Command, groups *[]string) {
 }
 
 // lifeFlag is how long something is valid; zero: for ever.
-type lifeFlag time.Duration
+type lifeFlag struct{ durationFlag }
 
-func (f *lifeFlag) Type() string { return "DURATION" }
-func (f *lifeFlag) String() string {
-	if *f == 0 {
-		return ""
-	}
-	return channel.FormatDuration(time.Duration(*f))
-}
 func (f *lifeFlag) Set(s string) error {
-	d, err := channel.ParseDuration(s)
-	if err == nil && d <= 0 {
+	err := f.durationFlag.Set(s)
+	if err == nil && f.durationFlag == 0 {
 		err = fmt.Errorf("want a duration above 0, have %q", s)
 	}
-	*f = lifeFlag(d)
 	return err
 }
 

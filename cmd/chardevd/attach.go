@@ -71,7 +71,7 @@ goes to stderr.`,
 	f.VarP(&o.escape, "escape", "e", "the escape character: one character, ^X for a control character, or none")
 	f.BoolVarP(&o.readOnly, "read-only", "r", false, "send nothing of what is typed; escapes still work")
 	f.Var(&o.since, "since", "begin at this PLACE, like -64KiB, 5m, 200lines, start, or end;\n\"chardevd log --help\" tells them all")
-	f.DurationVar(&o.wait, "wait", 0, "wait for this `DURATION`, like 10s, for the daemon and the chardev to be there")
+	f.Var(&o.wait, "wait", "wait for this `DURATION`, like 10s, for the daemon and the chardev to be there")
 	daemon.add(cmd)
 	return cmd
 }
@@ -80,7 +80,7 @@ type attachOptions struct {
 	escape   escapeFlag
 	readOnly bool
 	since    placeFlag
-	wait     time.Duration
+	wait     durationFlag
 }
 
 // answerTime is how long a console has to answer the end of a script's input:
@@ -105,7 +105,7 @@ func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() 
 		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly, Answer: answerTime,
 		Together: term.IsTerminal(stdout) && term.IsTerminal(stderr),
 	}
-	if err := s.Connect(ctx, o.wait); err != nil {
+	if err := s.Connect(ctx, time.Duration(o.wait)); err != nil {
 		return err
 	}
 	if s.Interactive || !o.readOnly {

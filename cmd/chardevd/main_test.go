@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -185,6 +186,7 @@ func TestCommandLines(t *testing.T) {
 		{"kick demo", 2, "", `chardevd: kick wants the NAME of a chardev and the ID of a client; see "chardevd kick --help"`},
 		{"attach demo -e ab", 2, "", `chardevd: invalid argument "ab" for "-e, --escape" flag: want one character, a control character like ^], or "none"; see "chardevd attach --help"`},
 		{"attach demo --since 64K", 2, "", `chardevd: invalid argument "64K" for "--since" flag: want ` + chardev.PlaceForms + `, have "64K"; see "chardevd attach --help"`},
+		{"attach demo --wait 5", 2, "", `chardevd: invalid argument "5" for "--wait" flag: want ` + channel.DurationForm + `, have "5"; see "chardevd attach --help"`},
 		{"serve --log-level loud", 2, "", `chardevd: invalid argument "loud" for "--log-level" flag: want debug or info or warn or error; see "chardevd serve --help"`},
 		{"--help", 0, "chardevd serve", ""},
 		{"help attach", 0, "list these", ""},
@@ -280,14 +282,37 @@ func TestAgesAndSizes(t *testing.T) {
 	}
 }
 
-// Nobody is asked for the password of a user that is not there.
+// Durations are what they are in the config file, days too.
+func TestDurations(t *testing.T) {
+	var f durationFlag
+	if err := f.Set("1d"); err != nil || time.Duration(f) != 24*time.Hour || f.String() != "1d" {
+		t.Errorf("1d is %v, %v", f, err)
+	}
+}
+
+// Nobody is asked for the password of a user that is not there, nor of one that cannot be
+// made.
 func TestPasswordOfNobody(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "chardev.toml")
 	if err := os.WriteFile(file, []byte("state = \"s\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr := chardevd("user", "passwd", "nobody", "-c", file)
-	if code != 1 || !strings.Contains(stderr, `"nobody"`) || strings.Contains(stderr, "stdin") {
-		t.Errorf("exit %d, %q", code, stderr)
+	state := filepath.Join(filepath.Dir(file), "s")
+	if err := errors.Join(os.Mkdir(state, 0o700), chardev.Accounts{Dir: state}.AddUser("alice", "correct horse", nil)); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"passwd nobody":       `"nobody"`,
+		"add alice":           `there is a user "alice" already`,
+		"add a/b":             `"a/b" is no name`,
+		"add token":           `"token" is no name for a user`,
+		"add bob --group 42":  `"42"`,
+		"add bob --group ops": "stdin",
+		"passwd alice":        "stdin",
+	} {
+		code, _, stderr := chardevd(append(append([]string{"user"}, strings.Fields(args)...), "-c", file)...)
+		if code != 1 || !strings.Contains(stderr, want) || want != "stdin" && strings.Contains(stderr, "stdin") {
+			t.Errorf("user %s: exit %d, %q, want %q", args, code, stderr, want)
+		}
 	}
 }

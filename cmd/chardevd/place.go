@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev"
 )
 
@@ -18,6 +20,22 @@ func (f *placeFlag) String() string { return string(*f) }
 func (f *placeFlag) Set(s string) error {
 	place, err := chardev.CheckPlace(s)
 	*f = placeFlag(place)
+	return err
+}
+
+// durationFlag is a duration as the config file has it; zero: none is given.
+type durationFlag time.Duration
+
+func (f *durationFlag) Type() string { return "DURATION" }
+func (f *durationFlag) String() string {
+	if *f == 0 {
+		return ""
+	}
+	return channel.FormatDuration(time.Duration(*f))
+}
+func (f *durationFlag) Set(s string) error {
+	d, err := channel.ParseDuration(s)
+	*f = durationFlag(d)
 	return err
 }
 

@@ -41,7 +41,7 @@ from --since on. Gaps are markers in it, and so are events with --events.`,
 				return err
 			}
 			out := cmd.OutOrStdout()
-			if file != "" {
+			if file != "" && file != "-" {
 				f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 				if errors.Is(err, fs.ErrExist) {
 					return fmt.Errorf("record: %s is there already: remove it, or name another file", file)
@@ -72,7 +72,7 @@ from --since on. Gaps are markers in it, and so are events with --events.`,
 	f.BoolVarP(&q.Follow, "follow", "f", false, "go on with what comes, until ^C")
 	f.BoolVar(&q.Events, "events", false, "mark what happened to the console")
 	f.Var((*sizeFlag)(&q.Size), "size", "the size of the terminal that the console wrote for")
-	f.StringVarP(&file, "output", "o", "", "write to this `FILE`, which must not be there")
+	f.StringVarP(&file, "output", "o", "", "write to this `FILE`, which must not be there; - is stdout")
 	daemon.add(cmd)
 	return cmd
 }

@@ -40,8 +40,8 @@ access rules whoever shows it is token:NAME, and group:GROUP for each group.`,
 	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
 		var expires time.Time
 		until := "until it is revoked"
-		if life > 0 {
-			expires = time.Now().Add(time.Duration(life)).UTC().Truncate(time.Second)
+		if life.durationFlag > 0 {
+			expires = time.Now().Add(time.Duration(life.durationFlag)).UTC().Truncate(time.Second)
 			until = "until " + stamp(expires)
 		}
 		secret, err := in.AddToken(args[0], groups, expires)

@@ -36,6 +36,9 @@ user:NAME, and group:GROUP for each group.`,
 	}
 	groupsFlag(cmd, &groups)
 	return onAccounts(cmd, func(in chardev.Accounts, args []string) error {
+		if err := in.CheckNewUser(args[0], groups); err != nil {
+			return err
+		}
 		password, err := newPassword(cmd.InOrStdin(), cmd.ErrOrStderr(), args[0])
 		if err != nil {
 			return err

@@ -63,11 +63,33 @@ func (f Folder) AddUser(name, password string, groups []string) error {
 		return err
 	}
 	return change(f.Dir, UsersFile, func(list []User) ([]User, error) {
-		if index(list, u.called()) >= 0 {
-			return nil, fmt.Errorf("there is a user %q already: \"user passwd\" gives another password, \"user remove\" removes the user", name)
+		if err := isNew(list, u); err != nil {
+			return nil, err
 		}
 		return append(list, u), nil
 	})
+}
+
+// CheckNewUser returns the error that AddUser has whatever the password is, before anybody
+// is asked for one.
+func (f Folder) CheckNewUser(name string, groups []string) error {
+	u := User{Name: name, Groups: groups}
+	if err := u.checkNames(); err != nil {
+		return err
+	}
+	users, err := f.Users()
+	if err != nil {
+		return err
+	}
+	return isNew(users, u)
+}
+
+// isNew returns the error of a user that there is already.
+func isNew(list []User, u User) error {
+	if index(list, u.called()) < 0 {
+		return nil
+	}
+	return fmt.Errorf("there is a user %q already: \"user passwd\" gives another password, \"user remove\" removes the user", u.Name)
 }
 
 // CheckUser returns the error that SetPassword and RemoveUser have for a name that is

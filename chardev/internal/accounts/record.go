@@ -81,6 +81,10 @@ func (u User) check() error {
 	if _, err := parseHash(u.Password); err != nil {
 		return fmt.Errorf("password: %w", err)
 	}
+	return u.checkNames()
+}
+
+func (u User) checkNames() error {
 	if u.Name == TokenUser {
 		return errTokenUser
 	}
