@@ -135,14 +135,14 @@ func TestDebianPackage(t *testing.T) {
 	if g := r.does("id", "-Gn", "chardevd"); !strings.Contains(g, "chardevd") || !strings.Contains(g, "dialout") {
 		t.Errorf("the user is in %q", g)
 	}
-	if s := r.does("stat", "-c", "%U:%a", "/var/lib/chardevd", "/etc/chardevd/conf.d", "/run/chardevd"); s != "chardevd:700\nchardevd:750\nchardevd:755\n" {
+	if s := r.does("stat", "-c", "%U:%a", "/var/lib/chardevd", "/var/log/chardevd", "/etc/chardevd/conf.d", "/run/chardevd"); s != "chardevd:700\nchardevd:700\nchardevd:750\nchardevd:755\n" {
 		t.Errorf("folders: %q", s)
 	}
 	if s := r.does("chardevd", "check"); s != "ok\n" {
 		t.Errorf("check of the config as it is installed: %q", s)
 	}
 	r.gives("/etc/chardevd/conf.d/vm1.toml", "[[chardev]]\nname = \"vm1\"\ndevice = \"sim:echo\"\nfrontends = [\"unix:/run/chardevd/vm1\"]\n")
-	r.does("sh", "-c", "echo '# mine' >>/etc/chardevd/chardev.toml")
+	r.does("sh", "-c", `sed -i '/^state/i audit = "/var/log/chardevd/audit.jsonl"' /etc/chardevd/chardev.toml; echo '# mine' >>/etc/chardevd/chardev.toml; chardevd check`)
 	r.serves(func() {
 		r.does("sh", "-c", "echo before | chardevd attach vm1 --since start")
 		if out := r.does("chardevd", "__complete", "attach", ""); !strings.Contains(out, "vm1\tup, sim:echo\n") {
@@ -172,8 +172,9 @@ func TestDebianPackage(t *testing.T) {
 	there("/lib/systemd/system/chardevd.service", false)
 	there("/etc/chardevd/chardev.toml", true)
 	there("/var/lib/chardevd/vm1/vm1.log", true)
+	there("/var/log/chardevd/audit.jsonl", true)
 	r.dpkg("--purge", "chardevd")
-	for _, path := range []string{"/etc/chardevd", "/var/lib/chardevd", "/run/chardevd", "/usr/share/doc/chardevd"} {
+	for _, path := range []string{"/etc/chardevd", "/var/lib/chardevd", "/var/log/chardevd", "/run/chardevd", "/usr/share/doc/chardevd"} {
 		there(path, false)
 	}
 	if left := r.does("sh", "-c", "ls /etc/systemd/system /etc/systemd/system/*.wants /var/lib/systemd/deb-systemd-helper-* | grep chardevd || true"); left != "" {
