@@ -93,7 +93,15 @@ var (
 )
 
 func (c *client) String() string {
-	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.frontend)
+	return clientText(c.id, c.peer, c.frontend)
+}
+
+// clientText is what a client is called; one that was not let in has no id.
+func clientText(id int, peer, frontend string) string {
+	if id == 0 {
+		return fmt.Sprintf("client %s on %s", peer, frontend)
+	}
+	return fmt.Sprintf("client %d %s on %s", id, peer, frontend)
 }
 
 // serve begins the life of a client, which ends with what it is within; it owns the

@@ -312,7 +312,7 @@ func (c *streamClient) counts() (in, out int64) {
 }
 
 func (c *streamClient) String() string {
-	return fmt.Sprintf("client %d %s on %s", c.id, c.peer, c.door.ep.Address)
+	return clientText(c.id, c.peer, c.door.ep.Address.String())
 }
 
 func (c *streamClient) record() audit.Record {

@@ -70,3 +70,12 @@ func endpointOf(t *testing.T, text string) Endpoint {
 	}
 	return Endpoint{Address: a}
 }
+
+// Who was not let in has no number.
+func TestNameOfAClient(t *testing.T) {
+	for id, want := range map[int]string{0: "client unix:root on tcp://h:1", 3: "client 3 unix:root on tcp://h:1"} {
+		if got := clientText(id, "unix:root", "tcp://h:1"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
