@@ -2,6 +2,8 @@ package chardev
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +78,11 @@ func (l *loader) control(t *table) {
 		return
 	}
 	l.cfg.Control = a
+	if dir := filepath.Dir(a.File()); a.File() != "" && !strings.HasPrefix(l.cfg.State+"/", dir+"/") { // the state folder is made, and those above it
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			l.warn(v.spot(), "control: there is no folder %s yet; chardevd does not start without it", describe(dir))
+		}
+	}
 	l.uses = append(l.uses, &use{what: "the control socket", address: a, listen: true, value: v, at: v.spot()})
 }
 

@@ -247,6 +247,9 @@ func (l *loader) parse(name, dir, text string) (*table, bool) {
 		message := strings.TrimPrefix(err.Error(), "toml: ")
 		if pe, ok := errors.AsType[toml.ParseError](err); ok {
 			at.offset, message = max(0, min(pe.Position.Start, len(src.text))), pe.Message
+			if strings.HasPrefix(message, "expected value but found ") && !strings.HasPrefix(src.text[at.offset:], "\n") {
+				message += `; a text stands in quotes, like "this"`
+			}
 		}
 		l.mistake(at, "%s", message)
 		return nil, false

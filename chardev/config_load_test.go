@@ -193,7 +193,7 @@ func TestLoad(t *testing.T) {
 	check("state", cfg.State, filepath.Join(dir, "var"))
 	check("control", cfg.Control, unixAt("run/control"))
 	check("http", cfg.HTTP, HTTPConfig{Listen: []Endpoint{{channel.MustParseAddress("tcp://127.0.0.1:7681"), true, main(7, 11)}}})
-	check("warnings", cfg.Warnings, []string(nil))
+	check("warnings", cfg.Warnings, []string{path + `:3:11: control: there is no folder "` + filepath.Join(dir, "run") + `" yet; chardevd does not start without it`})
 	check("journal", cfg.Journal, JournalConfig{200 << 30, 0})
 	for _, name := range []string{"default", "more"} {
 		if cfg.Credentials[name] == nil {
@@ -312,6 +312,7 @@ func TestLoadFiles(t *testing.T) {
 		{"too large", "# " + strings.Repeat("x", 1<<20), "1:1: the file is larger than 1 MiB"},
 		{"too deep", "a = " + strings.Repeat("[", 100), "1:69: nested deeper than 64 levels"},
 		{"a syntax error", "\ufeffa = 1\nb = \n", "2:5: expected value"},
+		{"a text without quotes", "a = /tmp/x\n", `1:5: expected value but found '/' instead; a text stands in quotes, like "this"`},
 		{"a text without end", "a = \"\"\"\nx\n", "2:2: unexpected EOF"},
 		{"a key twice", "a = 1\r\n\ta = 2\r\n", "2:2: Key 'a' has already been defined"},
 	} {
@@ -397,6 +398,21 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The folder of a control socket must be there before the daemon, unless that makes it with
+// its state folder.
+func TestFolderOfControl(t *testing.T) {
+	clearEnvironment(t)
+	for control, warned := range map[string]bool{"none/control": true, "control": false, "s/control": false, "s/t/control": false, "@control": false} {
+		cfg, err := Load(write(t, "state = 's/t'\ncontrol = 'unix:"+control+"'\n[[chardev]]\nname = 'a'\ndevice = 'null:'\n", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warned != (len(cfg.Warnings) == 1 && strings.Contains(cfg.Warnings[0], "chardev.toml:2:11: control: there is no folder ")) || !warned && len(cfg.Warnings) > 0 {
+			t.Errorf("%s: warned is %q", control, cfg.Warnings)
+		}
+	}
 }
 
 // Nobody types into a file that is read, and one whose folder is missing is told of.

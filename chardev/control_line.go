@@ -32,7 +32,11 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) bool {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, bodyMax))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil && err != io.EOF {
-		problem(w, http.StatusBadRequest, "not understood: "+err.Error())
+		why := "not understood: " + err.Error()
+		if _, ok := v.(*ChardevRequest); ok && strings.Contains(err.Error(), "unknown field") {
+			why += "; the keys of [[chardev]] but name, device and frontends are in \"settings\""
+		}
+		problem(w, http.StatusBadRequest, why)
 		return false
 	}
 	return true
