@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -115,7 +116,7 @@ func givenChannel(f *os.File, a Address) (Channel, error) {
 	case unix.S_IFSOCK:
 		return givenSocket(f, a)
 	case unix.S_IFIFO:
-		return givenPipe(f, where)
+		return newGivenPipe(f, where)
 	case unix.S_IFCHR:
 		if err := setRaw(fd, unix.TCSETS); err == nil {
 			c, err := pollable(f, where)
@@ -131,9 +132,12 @@ func givenChannel(f *os.File, a Address) (Channel, error) {
 
 var errNotGiven = errors.New("want a stream socket, a pipe or a terminal")
 
-// pollable is a channel over a descriptor, which is made not to block. It owns f.
+// pollable is a channel over what a descriptor is open to, that does not block. It owns f.
 func pollable(f *os.File, where addr) (*fdChannel, error) {
 	defer f.Close()
+	if fd, err := openAnew(int(f.Fd())); err == nil {
+		return newFD(os.NewFile(uintptr(fd), where.where), where)
+	}
 	fd, err := dup(int(f.Fd()))
 	if err != nil {
 		return nil, err
@@ -145,8 +149,38 @@ func pollable(f *os.File, where addr) (*fdChannel, error) {
 	return newSharedFD(os.NewFile(uintptr(fd), where.where), where)
 }
 
-// givenPipe is a channel over one end of a pipe: it reads, or writes.
-func givenPipe(f *os.File, where addr) (Channel, error) {
+// openAnew opens what a descriptor of a pipe or a terminal is open to, as an open file of this
+// process alone: nobody else can have that block (proc_pid_fd(5)). It fails where that is
+// not permitted, and for what would be another terminal: /dev/tty, the master of a pty, the
+// console that is shown.
+func openAnew(fd int) (int, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR && (unix.Major(st.Rdev) == ttyAlternates || st.Rdev == unix.Mkdev(4, 0)) {
+		return -1, unix.ENXIO
+	}
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil {
+		return -1, err
+	}
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), flags&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+}
+
+// ttyAlternates is the major number of /dev/tty, /dev/console and /dev/ptmx (devices.txt of
+// Linux).
+const ttyAlternates = 5
+
+// A givenPipe is one end of a pipe that was given.
+type givenPipe struct {
+	oneWay
+	end  *fdChannel
+	left *PipeEnd // of one that writes: closed when nobody reads it any more, which ends Read too
+}
+
+// newGivenPipe is a channel over one end of a pipe: it reads, or writes.
+func newGivenPipe(f *os.File, where addr) (Channel, error) {
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	if err != nil {
 		f.Close()
@@ -157,9 +191,40 @@ func givenPipe(f *os.File, where addr) (Channel, error) {
 		return nil, err
 	}
 	if flags&unix.O_ACCMODE == unix.O_WRONLY {
-		return &oneWay{at: where, in: nowhere(), out: c}, nil
+		silent, left := Pipe(1)
+		return &givenPipe{oneWay{at: where, in: silent, out: c}, c, left}, nil
 	}
-	return &oneWay{at: where, in: c, out: nowhere()}, nil
+	return &givenPipe{oneWay{at: where, in: c, out: nowhere()}, c, nil}, nil
+}
+
+func (g *givenPipe) Write(p []byte) (int, error) {
+	n, err := g.out.Write(p)
+	return n, g.look(err)
+}
+
+func (g *givenPipe) Writev(bufs [][]byte) (int64, error) {
+	n, err := g.out.Writev(bufs)
+	return n, g.look(err)
+}
+
+func (g *givenPipe) TryWritev(bufs [][]byte) (int64, error) {
+	n, err := g.out.TryWritev(bufs)
+	return n, g.look(err)
+}
+
+// look ends Read when a write has told that nobody reads.
+func (g *givenPipe) look(err error) error {
+	if errors.Is(err, syscall.EPIPE) && g.left != nil {
+		g.left.CloseWrite()
+	}
+	return err
+}
+
+// Park makes a givenPipe a Parker.
+func (g *givenPipe) Park() (*Parked, error) {
+	p, err := g.end.park()
+	g.Close()
+	return p, err
 }
 
 // givenSocket is a channel over a connected socket.

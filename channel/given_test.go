@@ -6,9 +6,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/creack/pty"
 	"golang.org/x/sys/unix"
 )
 
@@ -207,41 +209,103 @@ func dupOrFail(t *testing.T, f *os.File) uintptr {
 	return uintptr(fd)
 }
 
-// Whoever gave a socket and has it yet may make it block; what must not wait does not wait.
+// Whoever gave something and has it yet may make it block; what must not wait does not wait.
 func TestFDThatOthersMakeBlock(t *testing.T) {
 	noLeaks(t)
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	for name, open := range map[string]func() (given, far *os.File){
+		"socket": func() (given, far *os.File) {
+			fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			must(t, err)
+			return os.NewFile(uintptr(fds[0]), "given"), os.NewFile(uintptr(fds[1]), "far")
+		},
+		"pipe": func() (given, far *os.File) {
+			r, w, err := os.Pipe()
+			must(t, err)
+			return w, r
+		},
+		"terminal": func() (given, far *os.File) {
+			master, slave, err := pty.Open()
+			must(t, err)
+			return slave, master
+		},
+		"master of a terminal": func() (given, far *os.File) {
+			master, slave, err := pty.Open()
+			must(t, err)
+			return master, slave
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := open()
+			defer far.Close()
+			giver, err := dup(int(near.Fd()))
+			must(t, err)
+			defer unix.Close(giver)
+			ch := dialFD(t, give(t, near))
+			must(t, unix.SetNonblock(giver, false))
+			freed := time.AfterFunc(watchdog, func() { unix.Close(giver); far.Close() })
+			if a, ok := AsAttended(ch); ok {
+				if n, err := a.TryRead(zeroes(1)); n != 0 || err != nil {
+					t.Errorf("TryRead: %d, %v", n, err)
+				}
+			} else if name == "socket" {
+				t.Fatal("it is not attended to")
+			}
+			all := zeroes(4 << 20) // more than any of them takes
+			n, err := ch.(TryWriter).TryWritev([][]byte{all})
+			if n == 0 || n == int64(len(all)) || err != nil {
+				t.Errorf("TryWritev: %d, %v", n, err)
+			}
+			if n, err := ch.(TryWriter).TryWritev([][]byte{all}); n > 0 && name != "master of a terminal" && name != "terminal" || err != nil {
+				t.Errorf("TryWritev of what is full: %d, %v", n, err)
+			}
+			if !freed.Stop() {
+				t.Error("it waited")
+			}
+		})
 	}
-	far := os.NewFile(uintptr(fds[1]), "far")
-	defer far.Close()
-	giver, err := dup(fds[0])
-	if err != nil {
-		t.Fatal(err)
+}
+
+func zeroes(n int) []byte { return make([]byte, n) }
+
+// Who passes the end of a pipe is gone when nobody reads it any more.
+func TestFDPipeWithoutAReader(t *testing.T) {
+	noLeaks(t)
+	r, w, err := os.Pipe()
+	must(t, err)
+	ch := dialFD(t, give(t, w))
+	send(t, ch, "x")
+	want(t, r, "x")
+	must(t, r.Close())
+	if _, err := ch.Write([]byte("y")); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("a write that nobody reads: %v", err)
 	}
-	defer unix.Close(giver)
-	ch := dialFD(t, give(t, os.NewFile(uintptr(fds[0]), "given")))
-	if err := unix.SetNonblock(giver, false); err != nil {
-		t.Fatal(err)
-	}
-	freed := time.AfterFunc(watchdog, func() { far.Close() })
-	a, ok := AsAttended(ch)
-	if !ok {
-		t.Fatal("it is not attended to")
-	}
-	if n, err := a.TryRead(make([]byte, 1)); n != 0 || err != nil {
-		t.Errorf("TryRead: %d, %v", n, err)
-	}
-	all := make([]byte, 4<<20) // more than a socket takes
-	n, err := ch.(TryWriter).TryWritev([][]byte{all})
-	if n == 0 || n == int64(len(all)) || err != nil {
-		t.Errorf("TryWritev: %d, %v", n, err)
-	}
-	if !freed.Stop() {
-		t.Error("it waited")
-	}
-	if flags, err := unix.FcntlInt(uintptr(giver), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
-		t.Errorf("the socket does not block: %#x, %v", flags, err)
+	wantEOF(t, ch)
+}
+
+// Either end of a pipe goes on with a successor.
+func TestFDPipeParked(t *testing.T) {
+	noLeaks(t)
+	for _, writes := range []bool{false, true} {
+		r, w, err := os.Pipe()
+		must(t, err)
+		given, kept := r, w
+		if writes {
+			given, kept = w, r
+		}
+		defer kept.Close()
+		at := give(t, given)
+		ch := dialFD(t, at)
+		parked, err := Park(ch)
+		must(t, err)
+		on, err := new(Env).Adopt(MustParseAddress(at), parked)
+		must(t, err)
+		if writes {
+			send(t, on, "on")
+			want(t, kept, "on")
+		} else {
+			send(t, kept, "on")
+			want(t, on, "on")
+		}
+		on.Close()
 	}
 }
