@@ -35,7 +35,6 @@ type fdChannel struct {
 	rest     rest
 
 	closeOnce sync.Once
-	closeErr  error
 }
 
 // A polledFile is a file that Go's poller knows.
@@ -203,16 +202,17 @@ func writable(fd uintptr) bool {
 	return n != 0 // after an error the next write tells: who parks here may have missed the poller's word
 }
 
-func (c *fdChannel) Close() error {
+// Close closes the descriptor. An error is told to the first who closes.
+func (c *fdChannel) Close() (err error) {
 	c.closeOnce.Do(func() {
 		c.dead.note(net.ErrClosed)
 		if c.peer != nil {
 			c.peer.stop()
 		}
 		c.rest.close()
-		c.closeErr = plain("close", c.f.Close())
+		err = plain("close", c.f.Close())
 	})
-	return c.closeErr
+	return err
 }
 
 func (c *fdChannel) LocalAddr() net.Addr  { return c.at.local() }
