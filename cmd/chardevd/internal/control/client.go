@@ -174,11 +174,14 @@ func (c *Client) plain(err error, within time.Duration) error {
 		}
 		err = u.Err
 	}
-	// A console's frontend cuts who talks HTTP to it, or answers with what the console prints.
-	if strings.Contains(err.Error(), "malformed HTTP") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		return fmt.Errorf("daemon on %v: %w%s", c.Place, err, c.Place.doubt())
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("daemon on %v: %w", c.Place, err)
+	case strings.Contains(err.Error(), "readLoopPeekFailLocked"): // of net/http, which tells nothing behind it
+		err = errors.New("it speaks before it is asked")
 	}
-	return fmt.Errorf("daemon on %v: %w", c.Place, err)
+	// A console's frontend cuts who talks HTTP to it, or says what the console prints.
+	return fmt.Errorf("daemon on %v: %w%s", c.Place, err, c.Place.doubt())
 }
 
 func get[T any](ctx context.Context, c *Client, path ...string) (v T, raw []byte, err error) {
