@@ -364,6 +364,14 @@ func reloaded(s *Server) error {
 // serves runs a server of a config file until the test ends; it returns when all is open.
 func serves(t testing.TB, path string) *Server {
 	t.Helper()
+	s := readyServer(t, path)
+	runs(t, s)
+	return s
+}
+
+// readyServer is a server of a config file, ready to run.
+func readyServer(t testing.TB, path string) *Server {
+	t.Helper()
 	cfg, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
@@ -372,7 +380,6 @@ func serves(t testing.TB, path string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs(t, s)
 	return s
 }
 

@@ -217,3 +217,17 @@ func TestEventsEndWithTheDaemon(t *testing.T) {
 	}
 	r.ends("the daemon goes down")
 }
+
+// A hello and a gap have their offset also where it is 0, and other messages have none.
+func TestMessagesHaveTheirOffset(t *testing.T) {
+	for m, want := range map[Message]string{
+		{Type: "hello", Chardev: "vm"}:    `{"type":"hello","chardev":"vm","offset":0}`,
+		{Type: "gap", Offset: 0, Size: 7}: `{"type":"gap","size":7,"offset":0}`,
+		{Type: "gap", Offset: 9, Size: 7}: `{"type":"gap","size":7,"offset":9}`,
+		{Type: "notice", Text: "x"}:       `{"type":"notice","text":"x"}`,
+	} {
+		if have, err := json.Marshal(m); err != nil || string(have) != want {
+			t.Errorf("%s, %v; want %s", have, err, want)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package chardev
 
 import (
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -17,14 +16,7 @@ func TestAStuckDiskHoldsUpNoChange(t *testing.T) {
 	const others = "[[chardev]]\nname = 'b'\ndevice = 'null:'\nlog = false\n"
 	with := others + "[[chardev]]\nname = 'a'\ndevice = 'sim:counter'\nfrontends = ['unix:f']\n"
 	path := write(t, with, nil)
-	cfg, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := readyServer(t, path)
 	s.grace = 20 * time.Millisecond
 	stuck, written := make(chan struct{}), make(chan struct{}, 1)
 	scribe := s.console("a").hub.scribe

@@ -92,14 +92,7 @@ name = "vnc"
 listen = "unix:vnc"
 connect = "unix:there"
 `, map[string]string{"c.pem": string(cert), "k.pem": string(key)})
-	cfg, err := Load(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := readyServer(t, path)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

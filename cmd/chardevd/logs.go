@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,7 @@ func (d *daemonFlags) logs(cmd *cobra.Command) (logs, error) {
 		for _, i := range infos {
 			l.all = append(l.all, i.Name)
 		}
+		l.gone = sync.OnceValue(l.findGone)
 		return l, nil
 	}
 	if away, ok := errors.AsType[*control.Unreachable](err); !ok || !away.Absent() || state == "" {
@@ -70,25 +72,23 @@ type daemonLogs struct {
 	all  []string  // the consoles' names
 	left fileLogs  // "": it is not known where that is
 	say  io.Writer // is told what is read there
+	gone func() []string
 }
 
-func (l daemonLogs) names() ([]string, error) {
-	all := l.all
-	for _, name := range l.gone() {
-		if !slices.Contains(l.all, name) {
-			all = append(all, name)
-		}
-	}
-	return all, nil
-}
+func (l daemonLogs) names() ([]string, error) { return slices.Concat(l.all, l.gone()), nil }
 
-// gone are the names of journals, also of consoles that are no more.
-func (l daemonLogs) gone() []string {
+// findGone are the names of consoles that are no more and have left a journal. It looks at
+// every folder, so that it is asked once, by gone.
+func (l daemonLogs) findGone() []string {
 	if l.left == "" {
 		return nil
 	}
 	names, _ := l.left.names() // whoever may not read them has those of the daemon
-	return names
+	there := map[string]bool{}
+	for _, name := range l.all {
+		there[name] = true
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return there[name] })
 }
 
 func (l daemonLogs) show(ctx context.Context, name string, q chardev.LogQuery, w io.Writer) (chardev.LogResult, error) {
