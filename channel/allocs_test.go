@@ -4,9 +4,9 @@ package channel
 
 import "testing"
 
-// What a layer does for each chunk or key it does in memory that it has already,
+// What a socket or a layer does for each chunk or key it does in memory that it has already,
 // or that is used again. (The race detector allocates on its own.)
-func TestLayersAllocateNothing(t *testing.T) {
+func TestWritesAllocateNothing(t *testing.T) {
 	const runs = 200
 	for _, w := range layersAlone {
 		ch := w.make(t)
@@ -17,6 +17,21 @@ func TestLayersAllocateNothing(t *testing.T) {
 				}
 			}); a != 0 {
 				t.Errorf("%s: %v allocations for a write of %d bytes", w.name, a, c.size)
+			}
+		}
+	}
+	for _, w := range sockets {
+		ch := w.make(t)
+		for _, c := range chunks {
+			if a := testing.AllocsPerRun(runs, func() {
+				if _, err := ch.Writev(c.bufs); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := ch.Write(c.bufs[0]); err != nil {
+					t.Fatal(err)
+				}
+			}); a != 0 {
+				t.Errorf("%s: %v allocations for two writes of %d bytes", w.name, a, c.size)
 			}
 		}
 	}

@@ -112,6 +112,7 @@ type writeOp struct {
 	until time.Time // the end of its patience; zero: not begun
 	err   error
 	iov   [iovFew][]byte
+	one   [1][]byte // what Write writes
 	try   func(fd uintptr) bool
 }
 
@@ -127,7 +128,7 @@ func (o *writeOp) run(c *fdChannel, bufs [][]byte, total int64, wait bool) (int6
 		err = o.err
 	}
 	o.c, o.bufs = nil, nil
-	clear(o.iov[:])
+	clear(o.iov[:min(len(bufs), iovFew)])
 	return o.done, err
 }
 

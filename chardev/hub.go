@@ -369,8 +369,7 @@ func (h *hub) publish(chunk []byte) {
 	now := time.Now()
 	h.lastOut.Store(now.UnixNano())
 	h.mu.Lock()
-	at := h.hist.Head()
-	h.hist.Commit(len(chunk))
+	at := h.hist.Commit(len(chunk))
 	if h.times.full() {
 		h.times.trim(h.untimed())
 	}

@@ -131,16 +131,18 @@ func (h *History) Widen(written []byte, size int) []byte {
 	return b.buf[:size]
 }
 
-// Commit publishes the first n bytes of what Space returned. It takes constant
-// time (amortized) and never waits for a reader.
-func (h *History) Commit(n int) {
+// Commit publishes the first n bytes of what Space returned, and returns their offset. It
+// takes constant time (amortized) and never waits for a reader.
+func (h *History) Commit(n int) (at int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	last := h.blocks[len(h.blocks)-1]
+	at = last.end()
 	h.last = n
 	last.n += n
 	h.drop(h.past(0))
 	h.settle()
+	return at
 }
 
 // past counts the blocks that are out of the window when n more bytes are there,
