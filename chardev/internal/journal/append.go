@@ -1,10 +1,10 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"syscall"
 )
 
@@ -42,22 +42,22 @@ func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err er
 		return 0, fmt.Errorf("journal %s: offset %d is written already, the journal ends at %d: go on there", j.dir, at, end)
 	}
 	o := j.Options() // the same for all of it
+	again := false
 	for left > 0 {
-		if err := j.room(at, left, o, marks); err != nil {
+		if err := j.room(left, o, marks); err != nil {
 			return n, advise(err)
 		}
-		if err := j.gap(at); err != nil {
-			return n, advise(err)
+		m, err := j.place(at, bufs, n, left, o)
+		if errors.Is(err, errChanged) && !again { // then in a new segment
+			again = true
+			continue
 		}
-		take := left
-		if take > o.MaxSize { // only then is it cut
-			take = o.MaxSize - j.w.size
-		}
-		m, err := j.write(bufs, n, take)
 		at, n, left = at+m, n+m, left-m
 		marks = j.mark(marks, at)
-		j.end.Store(at)
-		j.wrote(m)
+		if m > 0 {
+			j.end.Store(at)
+			j.wrote(m)
+		}
 		if err != nil {
 			return n, advise(err)
 		}
@@ -68,11 +68,28 @@ func (j *Journal) Append(at int64, bufs [][]byte, marks []Mark) (n int64, err er
 	return n, nil
 }
 
+// place writes what the current segment takes of left bytes at an offset, which are
+// those of bufs from the skip-th on, and returns how many.
+func (j *Journal) place(at int64, bufs [][]byte, skip, left int64, o Options) (n int64, err error) {
+	if err := j.gap(at); err != nil {
+		return 0, err
+	}
+	size := j.w.size
+	if left > o.MaxSize { // only then is it cut
+		left = o.MaxSize - size
+	}
+	n, err = j.write(bufs, skip, left)
+	if err := j.intact(size + n); err != nil {
+		return 0, err
+	}
+	return n, err
+}
+
 // room sees to it that the current segment is open and takes all of the next n
 // bytes, or as much as a whole segment does.
-func (j *Journal) room(at, n int64, o Options, marks []Mark) error {
+func (j *Journal) room(n int64, o Options, marks []Mark) error {
 	w := &j.w
-	if err := j.ready(at); err != nil {
+	if err := j.ready(); err != nil {
 		return err
 	}
 	full := w.size > 0 && w.size+n > o.MaxSize
@@ -83,7 +100,7 @@ func (j *Journal) room(at, n int64, o Options, marks []Mark) error {
 	if err := j.seal(); err != nil {
 		return err
 	}
-	return j.ready(at)
+	return j.ready()
 }
 
 // gap states that the stream goes on at an offset, if that is not the end, and
@@ -118,6 +135,9 @@ func (j *Journal) gap(at int64) error {
 		return err
 	}
 	if w.leapt {
+		if err := j.inHeader(func(h *header) { h.counted = w.gaps + 1 }); err != nil {
+			return err
+		}
 		// After a power failure the bytes must not be taken for others, so what says
 		// whose they are is on the disk before them.
 		if err := w.idx.Sync(); err != nil {
@@ -170,9 +190,6 @@ func (j *Journal) write(bufs [][]byte, skip, take int64) (n int64, err error) {
 
 // wrote counts n more bytes of data, and tells the keeper.
 func (j *Journal) wrote(n int64) {
-	if n == 0 {
-		return
-	}
 	j.w.size += n
 	j.size.Store(j.w.size)
 	j.grew(n)
@@ -202,7 +219,7 @@ func (j *Journal) mark(marks []Mark, below int64) []Mark {
 // Note keeps an event in the index. It is written with the next Flush, or when
 // enough has gathered.
 func (j *Journal) Note(e Event) error {
-	if err := j.ready(j.next()); err != nil {
+	if err := j.ready(); err != nil {
 		return advise(err)
 	}
 	if j.pending() >= flushAt {
@@ -221,71 +238,29 @@ func (j *Journal) Reserve(to int64) error {
 	if to <= j.w.reserve {
 		return nil
 	}
-	err := j.recordReserve(to)
-	if err != nil && !j.w.closed && j.reserveInPlace(to) == nil {
-		err = nil
-	}
-	if err != nil {
+	if err := j.recordReserve(to); err != nil {
 		return advise(err)
 	}
 	j.w.reserve = to
-	return nil
-}
-
-// recordReserve appends the reserve to the index.
-func (j *Journal) recordReserve(to int64) error {
-	if err := j.ready(j.next()); err != nil {
-		return err
-	}
-	if j.pending() >= mostPending {
-		if err := j.flush(); err != nil {
-			return err
-		}
-	}
-	j.put(func(b []byte) []byte { return appendReserve(b, to) })
-	if err := j.flush(); err != nil {
-		return err
-	}
 	j.keeper.syncSoon(j)
 	return nil
 }
 
-// reserveInPlace puts the reserve into the header of the newest index, which has its room on the
-// disk already, and brings it there.
-func (j *Journal) reserveInPlace(to int64) error {
-	newest, ok := j.newestIndex()
-	if !ok {
-		return errDamaged
-	}
-	f, err := j.world.fs.Open(j.path(newest, indexExt), os.O_RDWR)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h, err := readHeader(f)
-	if err != nil {
-		return err
-	}
-	if h.epoch != j.epoch { // somebody put it there
-		return errDamaged
-	}
-	h.reserve = max(h.reserve, to)
-	if err := f.WriteAt(h.append(nil), 0); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// newestIndex is that of the newest segment whose header is in its file.
-func (j *Journal) newestIndex() (of stamp, ok bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, s := range slices.Backward(j.segments) {
-		if s != j.tail.seg || j.tail.flushed >= headerSize {
-			return s.stamp, true
+// recordReserve puts the reserve into the header of the index.
+func (j *Journal) recordReserve(to int64) error {
+	for again := false; ; again = true {
+		err := j.ready() // which may fail where there is an index all the same
+		if j.w.closed {
+			return err
+		}
+		failed := j.inHeader(func(h *header) { h.reserve = max(h.reserve, to) })
+		switch {
+		case failed == nil:
+			return nil
+		case again || !errors.Is(failed, errChanged):
+			return cmp.Or(err, failed)
 		}
 	}
-	return stamp{}, false
 }
 
 // next is where the stream goes on if nothing is left out: in a new run at Start.

@@ -43,7 +43,7 @@ func (r *recovery) current(cur *found) error {
 		}
 		cur.indexSize = s.whole
 	}
-	r.top, r.clean, r.unsure = s.top, s.clean, r.unsure || s.hurt
+	r.top, r.clean = s.top, s.clean
 	j.w.last = s.last
 	j.end.Store(s.end)
 	r.ended = true
@@ -77,12 +77,16 @@ func (r *recovery) sealNow(cur *found, s survey, idx file) error {
 	t := s.trailer
 	t.head = max(s.top, s.end)
 	t.reserve = t.head
+	j.w.reserve = t.head
+	if _, err := j.prepare(); err != nil { // as seal does
+		return err
+	}
 	n, err := idx.Write(appendTrailer(nil, recSealed, t))
 	if err != nil {
 		return err
 	}
 	return r.rename(cur, name, &segment{
-		base: s.base, data: cur.size, index: cur.indexSize + int64(n), last: s.last, gaps: -1,
+		base: s.base, data: cur.size, index: cur.indexSize + int64(n), last: s.last, gaps: t.gaps,
 	})
 }
 
@@ -93,7 +97,7 @@ func (r *recovery) headless(cur *found) error {
 	}
 	j := r.j
 	cur.stamp = stamp{sec: cur.modified.Unix()}.after(j.newest)
-	base, top, err := r.lastEnd()
+	base, _, err := r.lastEnd()
 	if err != nil {
 		return err
 	}
@@ -107,10 +111,9 @@ func (r *recovery) headless(cur *found) error {
 	}
 	j.end.Store(base + cur.size)
 	r.ended = true
-	r.top, r.unsure = max(top, base+cur.size), true
 	cur.index = false // it has its name
 	return r.rename(cur, cur.stamp, &segment{
-		base: base, data: cur.size, index: cur.indexSize, last: cur.modified.UnixMilli(), gaps: -1,
+		base: base, data: cur.size, index: cur.indexSize, last: cur.modified.UnixMilli(),
 	})
 }
 
@@ -149,19 +152,18 @@ func (r *recovery) conclude() error {
 	}
 	j.holes = j.findHoles()
 	end := j.end.Load()
-	j.start = max(r.top, end)
-	r.unsure = r.unsure && !r.fresh
-	if r.unsure {
-		j.start += leap
+	if r.fresh {
+		r.top = end
 	}
-	if j.holed = j.start > end && (!r.clean || r.unsure); j.holed {
+	j.start = max(r.top, end)
+	if j.holed = j.start > end && !r.clean; j.holed {
 		j.holes = j.holes.with(Hole{end, j.start})
 	}
 	j.w.reserve = j.start
 	switch {
+	case r.fresh:
+		r.tell(end, KindJournal, "it is not known any more which offsets were given out: they are of a new epoch, %v, from the first on", j.epoch)
 	case r.clean:
-	case r.unsure:
-		r.tell(end, KindGap, "it is not known any more how far offsets were given out: they go on %d further, so that none is twice", leap)
 	case j.start > end:
 		r.tell(end, KindGap, "the last run did not end cleanly: at most %d bytes are missing here", j.start-end)
 	default:

@@ -89,18 +89,3 @@ func (j *Journal) findHoles() Holes {
 	}
 	return all
 }
-
-// gapless says whether the index of a sealed segment ends by saying that it has no gap.
-func gapless(f file, size int64) bool {
-	t, kind, ok := readTrailer(f, size)
-	return ok && kind == recSealed && t.gaps == 0
-}
-
-// base is where a segment begins that is to take bytes from an offset on: before a hole
-// that is in no index yet, as a gap stands within a segment.
-func (j *Journal) base(at int64) int64 {
-	if end := j.end.Load(); j.holed && end < j.start {
-		return end
-	}
-	return at
-}

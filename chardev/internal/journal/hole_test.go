@@ -52,6 +52,8 @@ func TestARunThatWasKilledLeavesAHole(t *testing.T) {
 		if err := j.Reserve(reserve); err != nil {
 			t.Fatal(err)
 		}
+		j.keeper.forget(j)
+		j.shut()
 		return mustOpen(t, dir, o)
 	}
 	closed := func(j *Journal, head int64) *Journal {

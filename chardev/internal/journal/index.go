@@ -11,12 +11,14 @@ import (
 // The index of a segment: a header, then records. Numbers of fixed size are
 // little-endian; at, time and the like are offsets and Unix milliseconds.
 //
-//	header: magic 7, version 1, epoch 8, base 8, made 8, reserve 8, boot 16, crc 4
+//	header: magic 7, version 1, epoch 8, base 8, made 6, gaps 2, reserve 8, boot 16, crc 4
 //	record: kind 1, length 2, body, crc 4 (CRC32C of all before it in the record)
 const (
 	magic      = "chrdidx"
 	version    = 1
-	headerSize = 7 + 1 + 8 + 8 + 8 + 8 + 16 + 4
+	headerSize = 7 + 1 + 8 + 8 + 6 + 2 + 8 + 16 + 4
+	madeBits   = 6 * 8
+	mostGaps   = 1<<16 - 1 // more are not counted
 	recordHead = 3
 	recordSize = recordHead + 4 // of a record with an empty body
 	maxBody    = 8 << 10
@@ -27,7 +29,7 @@ const (
 	recMarks   = 'm' // at, time as varints; then how much more each further one is, as varints
 	recGap     = 'g' // from, to, position in the data from which on bytes are those at to; a byte 1 if it is a hole
 	recEvent   = 'e' // at, time; length of kind, kind, text
-	recReserve = 'r' // offsets below it may have been given out
+	recReserve = 'r' // offsets below it may have been given out; not written any more
 	recOpened  = 'o' // a run of the daemon goes on in this segment: time, boot
 	recClosed  = 'c' // a trailer: the clean end of a run
 	recSealed  = 's' // a trailer: the end of a segment
@@ -45,12 +47,14 @@ func unhex(s string) []byte {
 	return b
 }
 
-// A header is how an index begins.
+// A header is how an index begins. What may not be lost with the end of its file is
+// here, and is written in place: a cut of the file leaves it, or no header.
 type header struct {
 	epoch   epoch
 	base    int64 // offset of the segment's first byte
 	made    int64
-	reserve int64
+	counted int64    // how many records of gaps there are at least, and one; 0: older ones do not say
+	reserve int64    // offsets below it may have been given out
 	boot    [16]byte // of the run that made it
 }
 
@@ -59,7 +63,7 @@ func (h header) append(b []byte) []byte {
 	b = append(b, magic...)
 	b = append(b, version)
 	b = append(b, h.epoch[:]...)
-	for _, n := range []int64{h.base, h.made, h.reserve} {
+	for _, n := range []int64{h.base, max(h.made, 0) | min(h.counted, mostGaps)<<madeBits, h.reserve} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
 	b = append(b, h.boot[:]...)
@@ -96,6 +100,8 @@ func parseHeader(b []byte) (h header, err error) {
 		body = body[8:]
 	}
 	copy(h.boot[:], body)
+	h.counted = int64(uint64(h.made) >> madeBits)
+	h.made &= 1<<madeBits - 1
 	if h.base < 0 || h.reserve < 0 {
 		return h, errDamaged
 	}
@@ -227,11 +233,6 @@ func parseEvent(body []byte) (e Event, ok bool) {
 	e.Kind = string(f.bytes(int(f.uvarint())))
 	e.Text = string(f.b)
 	return e, !f.bad
-}
-
-func appendReserve(b []byte, to int64) []byte {
-	at := len(b)
-	return finish(binary.AppendUvarint(begin(b, recReserve), uint64(to)), at)
 }
 
 func parseReserve(body []byte) (to int64, ok bool) {

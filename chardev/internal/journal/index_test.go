@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ func records(t testing.TB, b []byte) (bodies []string, c *cursor) {
 
 // someIndex is a header and a record of each kind.
 func someIndex() []byte {
-	b := header{epoch: epoch{1, 2}, base: 100, made: 5, reserve: 1000}.append(nil)
+	b := header{epoch: epoch{1, 2}, base: 100, made: 5, counted: 2, reserve: 1000}.append(nil)
 	b = appendOpened(b, 7, [16]byte{1})
 	at := len(b)
 	b = begin(b, recMarks)
@@ -49,7 +50,8 @@ func someIndex() []byte {
 	b = finish(b, at)
 	b = appendGap(b, gap{200, 300, 100, false})
 	b = appendEvent(b, Event{310, time.UnixMilli(9), "kind", "text"})
-	b = appendReserve(b, 5000)
+	at = len(b)
+	b = finish(binary.AppendUvarint(begin(b, recReserve), 5000), at)
 	return appendTrailer(b, recClosed, trailer{end: 400, head: 400, reserve: 5000, size: 200, gaps: 1})
 }
 
@@ -88,7 +90,7 @@ func TestIndexIsReadWhateverIsDamaged(t *testing.T) {
 func TestHeader(t *testing.T) {
 	b := someIndex()
 	h, err := parseHeader(b)
-	if want := (header{epoch: epoch{1, 2}, base: 100, made: 5, reserve: 1000}); err != nil || h != want {
+	if want := (header{epoch: epoch{1, 2}, base: 100, made: 5, counted: 2, reserve: 1000}); err != nil || h != want {
 		t.Fatal(h, err)
 	}
 	for i := range headerSize {

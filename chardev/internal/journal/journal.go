@@ -118,11 +118,12 @@ func (j *Journal) setOptions(o Options) {
 }
 
 // Epoch names the numbering of the offsets: they mean nothing under another one.
-// It is made with the journal and kept with it.
+// It is made with the journal and kept with it, until damage leaves it unknown which
+// offsets were given out: then Open makes a new one.
 func (j *Journal) Epoch() string { return j.epoch.String() }
 
 // Start returns the offset at which this run goes on. None from it on was ever
-// given out.
+// given out under its epoch.
 func (j *Journal) Start() int64 { return j.start }
 
 // Found returns what was found wrong and mended since it was called last, the first

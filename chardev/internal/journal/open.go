@@ -28,7 +28,13 @@ func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 	for _, s := range j.segments {
 		j.bytes.Add(s.data + s.index)
 	}
+	// Without a current segment the next run could not know that none was lost. If it can
+	// not be begun, it is with what is to be written.
+	lacks := len(j.segments) > 0 && j.w.seg == nil
 	k.adopt(j)
+	if lacks && j.begin() == nil {
+		j.shut()
+	}
 	return j, nil
 }
 
@@ -36,6 +42,7 @@ func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 type parts struct {
 	stamp               stamp
 	data, zipped, index bool
+	next                bool // of the current one: the index of a new one is there
 }
 
 // list returns the segments of a folder in order; the current one, if there is
@@ -60,6 +67,8 @@ func (j *Journal) list() (sealed []parts, current parts, unfinished []string, er
 			p.zipped = true
 		case ok && ext == indexExt:
 			p.index = true
+		case ok && ext == nextExt && s == (stamp{}):
+			p.next = true
 		case ok && (ext == zstdExt+tmpExt || ext == indexExt+tmpExt):
 			unfinished = append(unfinished, e.Name())
 			continue

@@ -169,7 +169,7 @@ func (r *Reader) refresh(seg *segment) error {
 	if r.gaps == nil {
 		c, err := r.j.index(seg)
 		if errors.Is(err, errGone) {
-			r.have = gaps
+			r.lose(gaps)
 			return nil
 		}
 		if err != nil {
@@ -179,15 +179,35 @@ func (r *Reader) refresh(seg *segment) error {
 	}
 	runs, err := r.gaps.runs(r.runs)
 	r.runs = runs
-	if errors.Is(err, errDamaged) {
-		err = nil // what is behind it is taken to go on without a gap
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, errDamaged) {
 		return err
 	}
 	r.have = int64(len(runs) - 1)
+	least := gaps
 	if gaps < 0 { // of an earlier run: sealed, so that is all
+		h, err := readHeader(r.gaps.f)
+		if err != nil && !errors.Is(err, errDamaged) {
+			return err
+		}
+		least = h.counted - 1
+		if err != nil || least < 0 && r.gaps.hurt > 0 { // it does not say
+			least = r.have + 1
+		}
+	}
+	if err != nil || r.have < least {
+		r.lose(gaps)
+	} else if gaps < 0 {
 		r.have = -1
 	}
 	return nil
+}
+
+// lose takes the data of the segment for gone, as its index has lost a gap: there is no
+// telling which offsets its bytes have.
+func (r *Reader) lose(gaps int64) {
+	if r.data != nil {
+		r.data.Close()
+		r.data = nil
+	}
+	r.have = gaps
 }

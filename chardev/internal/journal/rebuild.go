@@ -16,17 +16,13 @@ func (r *recovery) sealed(s *found, later []*found) error {
 			return err
 		}
 	}
-	if k := len(j.segments); s.epoch != j.epoch || k > 0 && s.base < j.segments[k-1].base {
+	if s.out {
 		r.tell(s.base, KindJournal, "%s%s is of another journal: it is left out", s.stamp.stem(j.name), indexExt)
 		return nil
 	}
-	gaps := int64(-1)
-	if s.gapless {
-		gaps = 0
-	}
 	j.segments = append(j.segments, &segment{
 		base: s.base, stamp: s.stamp, zipped: s.zipped, data: s.size, index: s.indexSize,
-		last: s.modified.UnixMilli(), gaps: gaps,
+		last: s.modified.UnixMilli(), gaps: s.within,
 	})
 	return nil
 }
@@ -34,27 +30,44 @@ func (r *recovery) sealed(s *found, later []*found) error {
 // orphan makes an index for a segment that has none that can be read. It says
 // whether the segment can be taken in.
 func (r *recovery) orphan(s *found, later []*found) (bool, error) {
-	j, size := r.j, s.size
+	j := r.j
 	end, _, err := r.lastEnd()
 	if err != nil {
 		return false, err
 	}
-	if s.zipped {
-		if size, err = zippedSize(j.world.fs, j.path(s.stamp, zstdExt)); errors.Is(err, errDamaged) {
-			r.tell(end, KindJournal, "%s%s is damaged and has no index: it is left out", s.stamp.stem(j.name), zstdExt)
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
+	size, err := r.length(s)
+	if errors.Is(err, errDamaged) {
+		r.tell(end, KindJournal, "%s%s is damaged and has no index: it is left out", s.stamp.stem(j.name), zstdExt)
+		return false, nil
 	}
-	base := end
-	r.unsure = true // unless there is a later one
+	if err != nil {
+		return false, err
+	}
+	base, behind := end, size
 	for _, l := range later {
-		if l.known && l.epoch == j.epoch {
-			base, r.unsure = max(end, l.base-size), false
+		if l.out {
+			continue
+		}
+		if !l.known {
+			n, err := r.length(l)
+			if err != nil && !errors.Is(err, errDamaged) {
+				return false, err
+			}
+			behind += n
+			continue
+		}
+		if base = l.base - behind; base >= end {
 			break
 		}
+		ext := dataExt
+		if s.zipped {
+			ext = zstdExt
+		}
+		to, err := j.aside(j.path(s.stamp, ext))
+		if err == nil {
+			r.tell(end, KindJournal, "%s%s has no index, and more than is missing there: it is now %s", s.stamp.stem(j.name), ext, to)
+		}
+		return false, err
 	}
 	return true, r.rebuild(s, base, size)
 }
@@ -71,8 +84,8 @@ func (r *recovery) rebuild(s *found, base, size int64) error {
 		}
 		was = "had a damaged index, which is now " + to
 	}
-	s.known, s.index = true, true
-	s.header = header{epoch: j.epoch, base: base, made: s.stamp.sec * 1000, reserve: base + size, boot: j.world.boot}
+	s.known, s.index, s.within = true, true, 0
+	s.header = header{epoch: j.epoch, base: base, made: s.stamp.sec * 1000, counted: 1, reserve: base + size, boot: j.world.boot}
 	r.tell(base, KindJournal, "%s %s: it was made anew, without events and the times of lines", s.stamp.stem(j.name), was)
 	t := trailer{
 		end: base + size, head: base + size, reserve: base + size, size: size,

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -18,13 +20,8 @@ type recovery struct {
 	ended  bool  // the end and top are known
 	top    int64 // offsets below it may have been given out
 	clean  bool  // the last run ended cleanly
-	unsure bool  // what said how far offsets were given out is lost
 	fresh  bool  // the epoch is new: none were
 }
-
-// leap is added to the offsets where it is not known any more how far they were
-// given out: it is more than a daemon has on the way to a disk.
-const leap = 1 << 30
 
 // tell makes an event of the journal's own.
 func (r *recovery) tell(at int64, kind, format string, args ...any) {
@@ -37,8 +34,9 @@ type found struct {
 	header
 	known     bool  // the header is
 	indexSize int64 // of the index
-	gapless   bool
+	within    int64 // gaps, if the index ends by saying how many; else -1
 	size      int64 // of the data on disk
+	out       bool  // it is of another journal
 	modified  time.Time
 }
 
@@ -74,13 +72,33 @@ func (r *recovery) run() error {
 		}
 	}
 	cur, all := all[len(all)-1], all[:len(all)-1]
+	begun := false
 	if len(all) > 0 {
-		j.newest = all[len(all)-1].stamp
-		if cur, err = r.resume(all[len(all)-1], cur); err != nil {
+		newest := all[len(all)-1]
+		j.newest = newest.stamp
+		if begun, err = r.resume(newest, cur); err == nil && !begun {
+			begun, err = r.sealing(newest, cur)
+		}
+		if err != nil {
+			return err
+		}
+		if begun {
+			cur = &found{}
+		}
+	}
+	if cur.known && cur.next { // it would be taken for that of a later sealing
+		if err := j.world.fs.Remove(j.path(stamp{}, nextExt)); err != nil {
 			return err
 		}
 	}
-	r.chooseEpoch(cur, all)
+	leaveOut(all, cur)
+	sure, err := r.sure(all, cur, begun)
+	if err != nil {
+		return err
+	}
+	if err := r.chooseEpoch(all, cur, sure); err != nil {
+		return err
+	}
 	for i, s := range all {
 		if err := r.sealed(s, append(all[i+1:len(all):len(all)], cur)); err != nil {
 			return err
@@ -92,41 +110,190 @@ func (r *recovery) run() error {
 	return r.conclude()
 }
 
-// resume ends a sealing that was cut short between its two renames, and returns
-// what then is the current segment.
-func (r *recovery) resume(newest, cur *found) (*found, error) {
+// resume ends a sealing that was cut short between its two renames. true: it was, and
+// there is no current segment.
+func (r *recovery) resume(newest, cur *found) (bool, error) {
 	if !newest.data || newest.index || cur.data || !cur.known {
-		return cur, nil
+		return false, nil
 	}
 	from, to := r.j.path(stamp{}, indexExt), r.j.path(newest.stamp, indexExt)
 	f, err := r.j.world.fs.Open(from, os.O_RDONLY)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	t, kind, ok := readTrailer(f, cur.indexSize)
 	f.Close()
 	if !ok || kind != recSealed || t.size != newest.size {
-		return cur, nil
+		return false, nil
 	}
-	newest.index, newest.known, newest.header, newest.indexSize = true, true, cur.header, cur.indexSize
-	return &found{}, r.j.world.fs.Rename(from, to)
+	newest.index, newest.known, newest.header, newest.indexSize, newest.within = true, true, cur.header, cur.indexSize, t.gaps
+	return true, r.j.world.fs.Rename(from, to)
 }
 
-// chooseEpoch takes the epoch of the newest index that can be read. If there is
-// none, no offset of before means anything any more.
-func (r *recovery) chooseEpoch(cur *found, sealed []*found) {
-	if cur.known {
-		r.j.epoch = cur.epoch
-		return
+// sealing says whether a sealing was cut short behind its two renames: there is no
+// current segment, and there was none behind the newest one.
+func (r *recovery) sealing(newest, cur *found) (bool, error) {
+	if cur.index || cur.data || !cur.next || !newest.known {
+		return false, nil
 	}
-	for i := len(sealed) - 1; i >= 0; i-- {
-		if sealed[i].known {
-			r.j.epoch = sealed[i].epoch
-			return
+	j := r.j
+	next, err := j.world.fs.Open(j.path(stamp{}, nextExt), os.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer next.Close()
+	h, err := readHeader(next)
+	if errors.Is(err, errDamaged) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	idx, err := j.world.fs.Open(j.path(newest.stamp, indexExt), os.O_RDONLY)
+	if err != nil {
+		return false, err
+	}
+	defer idx.Close()
+	t, kind, ok := readTrailer(idx, newest.indexSize)
+	if !ok || kind != recSealed || h.epoch != newest.epoch || h.base != t.end {
+		return false, nil
+	}
+	r.top = h.reserve // it may have been raised since
+	return true, nil
+}
+
+// leaveOut marks segments that do not come before those behind them: somebody put
+// them there.
+func leaveOut(sealed []*found, cur *found) {
+	limit := int64(math.MaxInt64)
+	if cur.known {
+		limit = cur.base
+	}
+	for _, s := range slices.Backward(sealed) {
+		if s.known && s.base > limit {
+			s.out = true
+		} else if s.known {
+			limit = s.base
 		}
 	}
-	rand.Read(r.j.epoch[:])
+}
+
+// sure says whether it is known of all bytes which offsets they have, and how far
+// offsets were given out. That is so while there is a current segment whose index has
+// all that it had of both, or a sealing was cut short; and indexes that are lost are those
+// of segments that are just as long as what is missing between their neighbours.
+func (r *recovery) sure(sealed []*found, cur *found, begun bool) (bool, error) {
+	if !cur.known && !begun {
+		return false, nil
+	}
+	if cur.known {
+		s, err := r.survey(cur)
+		if err != nil || s.lost {
+			return false, err
+		}
+	}
+	var before *found // the newest one whose index is there
+	var lost int64    // bytes of those behind it
+	for _, s := range append(sealed[:len(sealed):len(sealed)], cur) {
+		switch {
+		case s.out:
+		case !s.known:
+			size, err := r.length(s)
+			if err != nil && !errors.Is(err, errDamaged) { // that one is left out
+				return false, err
+			}
+			lost += size
+		default:
+			if before != nil && s.epoch != before.epoch { // somebody put it there, or not all got theirs
+				return false, nil
+			}
+			if lost > 0 {
+				end := int64(0)
+				if before != nil {
+					v, err := r.survey(before)
+					if err != nil {
+						return false, err
+					}
+					end = v.end
+				}
+				if end+lost != s.base {
+					return false, nil
+				}
+			}
+			before, lost = s, 0
+		}
+	}
+	return lost == 0, nil
+}
+
+// length is that of a segment's data, not compressed.
+func (r *recovery) length(s *found) (int64, error) {
+	if s.zipped {
+		return zippedSize(r.j.world.fs, r.j.path(s.stamp, zstdExt))
+	}
+	return s.size, nil
+}
+
+// survey surveys the index of a segment.
+func (r *recovery) survey(s *found) (survey, error) {
+	size, err := r.length(s)
+	if err != nil && !errors.Is(err, errDamaged) {
+		return survey{}, err
+	}
+	f, err := r.j.world.fs.Open(r.j.path(s.stamp, indexExt), os.O_RDONLY)
+	if err != nil {
+		return survey{}, err
+	}
+	defer f.Close()
+	return surveyIndex(f, size)
+}
+
+// chooseEpoch keeps the epoch if it is sure that no offset is given twice, and to no
+// other byte. Else no offset of before means anything any more, and all segments get
+// a new one. What tells that it is not sure is left as it is until all have theirs.
+func (r *recovery) chooseEpoch(sealed []*found, cur *found, sure bool) error {
+	j := r.j
+	all := append(sealed[:len(sealed):len(sealed)], cur)
+	if sure {
+		for _, s := range all {
+			if s.known && !s.out {
+				j.epoch = s.epoch
+			}
+		}
+		return nil
+	}
+	rand.Read(j.epoch[:])
 	r.fresh = true
+	for _, s := range all {
+		if !s.known || s.out {
+			continue
+		}
+		if s == cur {
+			v, err := r.survey(s)
+			if err != nil {
+				return err
+			}
+			s.counted = v.leaps + 1 // what is lost is lost
+		}
+		s.epoch = j.epoch
+		if err := j.putHeader(s.stamp, s.header); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putHeader writes the header of an index that is there, on the disk.
+func (j *Journal) putHeader(s stamp, h header) error {
+	f, err := j.world.fs.Open(j.path(s, indexExt), os.O_RDWR)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.WriteAt(h.append(nil), 0); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // choose leaves a segment one file of data. If it has two that are the same, the
@@ -192,7 +359,7 @@ func (r *recovery) find(p parts) (*found, error) {
 	s.indexSize = info.size
 	s.header, err = readHeader(f)
 	s.known = err == nil
-	s.gapless = s.known && gapless(f, info.size)
+	s.within = gapsIn(f, info.size)
 	if errors.Is(err, errDamaged) {
 		err = nil
 	}

@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 )
 
-// ready sees to it that there is a current segment and that its files are open. at
-// is where a new one begins.
-func (j *Journal) ready(at int64) error {
+// ready sees to it that there is a current segment and that its files are open.
+func (j *Journal) ready() error {
 	w := &j.w
 	if w.closed {
 		return fmt.Errorf("%s: %w: open it again", j.dir, os.ErrClosed)
@@ -31,7 +30,7 @@ func (j *Journal) ready(at int64) error {
 		}
 	}
 	if w.seg == nil {
-		if err := j.begin(j.base(at)); err != nil {
+		if err := j.begin(); err != nil {
 			return err
 		}
 	}
@@ -51,15 +50,42 @@ func (j *Journal) ready(at int64) error {
 
 const appending = os.O_WRONLY | os.O_APPEND
 
-// begin makes a new current segment, whose first byte is at an offset.
-func (j *Journal) begin(base int64) error {
+// nextExt is of the index of a new current segment before it has the name of one.
+const nextExt = indexExt + tmpExt
+
+// prepare makes the index of a new current segment, with its header: one under the
+// current one's name always says whose it is. The segment begins at End.
+func (j *Journal) prepare() (header, error) {
+	w := &j.w
+	h := header{epoch: j.epoch, base: j.end.Load(), made: j.world.now().UnixMilli(), counted: 1, reserve: w.reserve, boot: j.world.boot}
+	f, err := j.world.fs.Open(j.path(stamp{}, nextExt), os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return h, err
+	}
+	defer f.Close()
+	// It may be there already, and is not to be without its header at any time.
+	if err := f.WriteAt(h.append(nil), 0); err != nil {
+		return h, err
+	}
+	return h, f.Truncate(headerSize)
+}
+
+// begin makes a new current segment, whose first byte is the one at End.
+func (j *Journal) begin() error {
 	w := &j.w
 	if err := j.world.fs.MkdirAll(j.dir); err != nil {
 		return err
 	}
+	h, err := j.prepare()
+	if err != nil {
+		return err
+	}
 	// What lies there under the index's name was left by a failure of begin; Open
 	// and forsake leave none.
-	idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), appending|os.O_CREATE|os.O_TRUNC)
+	if err := j.world.fs.Rename(j.path(stamp{}, nextExt), j.path(stamp{}, indexExt)); err != nil {
+		return err
+	}
+	idx, err := j.world.fs.Open(j.path(stamp{}, indexExt), appending)
 	if err != nil {
 		return err
 	}
@@ -69,26 +95,75 @@ func (j *Journal) begin(base int64) error {
 		return err
 	}
 	w.idx, w.data = idx, data
-	w.made = j.world.now().UnixMilli()
+	w.made = h.made
 	w.first, w.size, w.gaps = w.last, 0, 0
 	j.size.Store(0)
 	w.opened, w.barrier = true, true
-	h := header{epoch: j.epoch, base: base, made: w.made, reserve: w.reserve, boot: j.world.boot}
 	j.mu.Lock()
-	w.seg = &segment{base: base, last: w.last}
+	w.seg = &segment{base: h.base, index: headerSize, last: w.last}
 	j.segments = append(j.segments, w.seg)
-	j.tail = tail{seg: w.seg, pending: h.append(j.tail.pending[:0]), batch: -1}
+	j.tail = tail{seg: w.seg, flushed: headerSize, pending: j.tail.pending[:0], batch: -1}
 	if w.last != 0 { // the segment may begin in the middle of a line
-		j.tail.mark(Mark{base, w.last})
+		j.tail.mark(Mark{h.base, w.last})
 	}
-	j.end.Store(base)
 	many := len(j.segments) > 1
 	j.mu.Unlock()
-	if many { // there is one that was sealed
+	j.grew(headerSize)
+	j.keeper.syncSoon(j) // that it is there is all that says how far offsets were given out
+	if many {            // there is one that was sealed
 		j.keeper.sealed(j)
 		j.trimSome()
 	}
 	return j.flush()
+}
+
+// errChanged is that somebody changed the files of the current segment: ready gives
+// it up.
+var errChanged = errors.New("is changed by somebody while it is written")
+
+// notice takes note that the current segment is not what was written.
+func (j *Journal) notice(ext string) error {
+	j.changed.Store(true)
+	return fmt.Errorf("%s %w", j.path(stamp{}, ext), errChanged)
+}
+
+// intact looks whether the data is as long as what was written: what is appended to a
+// file that was cut is not where its offset says.
+func (j *Journal) intact(size int64) error {
+	is, err := j.w.data.Stat()
+	if err == nil && is.size != size {
+		return j.notice(dataExt)
+	}
+	return err
+}
+
+// inHeader changes the header of the current segment's index. It has its room on the
+// disk already, and it is the one that the next run will find: it is looked for by its
+// name. If a segment could not be begun, it is that of the next one.
+func (j *Journal) inHeader(change func(*header)) error {
+	w := &j.w
+	name := j.path(stamp{}, indexExt)
+	f, err := j.world.fs.Open(name, os.O_RDWR)
+	if errors.Is(err, fs.ErrNotExist) && w.seg == nil {
+		f, err = j.world.fs.Open(j.path(stamp{}, nextExt), os.O_RDWR)
+	}
+	var h header
+	if err == nil {
+		defer f.Close()
+		h, err = readHeader(f)
+	}
+	var newer versionError
+	switch {
+	case errors.As(err, &newer), err == nil && (h.epoch != j.epoch || w.seg != nil && h.base != w.seg.base):
+		err = errDamaged
+	case err == nil:
+		change(&h)
+		return f.WriteAt(h.append(nil), 0)
+	}
+	if w.seg != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged)) {
+		return j.notice(indexExt)
+	}
+	return err
 }
 
 // empty opens the data file of a new segment. One that is there and not empty is
@@ -201,6 +276,11 @@ func (j *Journal) seal() error {
 	if err := j.flush(); err != nil {
 		return err
 	}
+	// Without an index of the current segment nobody knows how far offsets were given
+	// out. While there is none, this tells that there was no other one.
+	if _, err := j.prepare(); err != nil {
+		return j.maybeGone(err)
+	}
 	name := j.sealName()
 	if !w.moved {
 		// What is no file must not get the name of a segment: Open would not have the folder.
@@ -265,8 +345,8 @@ func (j *Journal) maybeGone(err error) error {
 	return err
 }
 
-// forsake gives up the current segment, whose data is not what was written: it
-// was removed, renamed, cut or written to by somebody. What is there is put aside,
+// forsake gives up the current segment, whose files are not what was written: they
+// were removed, renamed, cut or written to by somebody. What is there is put aside,
 // and the index, which has the events, sealed without data. The stream goes on in
 // a new segment.
 func (j *Journal) forsake() error {
@@ -286,7 +366,9 @@ func (j *Journal) forsake() error {
 			if err != nil {
 				return err
 			}
-			text = "was changed, what is there is in " + name
+			if text = "was changed, what is there is in " + name; info.size == w.size {
+				text = "lost its index, what is there is in " + name
+			}
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
@@ -343,7 +425,19 @@ func (j *Journal) closing(head int64) error {
 	if !w.opened && quiet && head == j.start {
 		return nil
 	}
-	if err := j.ready(j.next()); err != nil {
+	err := j.conclude(head)
+	if errors.Is(err, errChanged) { // in a new segment
+		err = j.conclude(head)
+	}
+	if err != nil {
+		return err
+	}
+	return j.sync()
+}
+
+// conclude puts the trailer of a clean end into the index.
+func (j *Journal) conclude(head int64) error {
+	if err := j.ready(); err != nil {
 		return err
 	}
 	if j.holed { // the next run can not tell it from what this one did not write
@@ -356,5 +450,5 @@ func (j *Journal) closing(head int64) error {
 	if err := j.flush(); err != nil {
 		return err
 	}
-	return j.sync()
+	return j.inHeader(func(h *header) { h.reserve = head })
 }

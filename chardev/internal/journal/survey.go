@@ -15,6 +15,8 @@ type survey struct {
 	whole int64    // bytes of the index up to the end of the last record
 	torn  bool     // behind them is the beginning of one
 	hurt  bool     // records are lost
+	lost  bool     // and one of a gap may be: behind it bytes are not known by their offset
+	leaps int64    // how many records of gaps there are
 	short bool     // data is lost that the index tells of
 }
 
@@ -29,16 +31,21 @@ func surveyIndex(f file, data int64) (s survey, err error) {
 		return s, err
 	}
 	s.boot = s.header.boot
-	if t, kind, ok := readTrailer(f, info.size); ok && t.size == data {
-		s.trailer, s.clean, s.whole = t, kind == recClosed, info.size
+	if t, kind, ok := readTrailer(f, info.size); ok && t.size == data && t.gaps+1 >= s.header.counted {
+		s.trailer, s.whole, s.leaps = t, info.size, t.gaps
+		s.clean = kind == recClosed && s.ended(t)
 		s.top = t.head
-		if kind == recSealed { // the run went on
+		if !s.clean { // the run went on, or another one did
 			s.top = max(t.head, t.reserve, s.header.reserve)
 		}
 		return s, nil
 	}
 	return s, s.walk(f, info.size, data)
 }
+
+// ended says whether nothing was reserved after the clean end that a trailer tells of:
+// what came behind it may have been cut.
+func (h header) ended(t trailer) bool { return h.counted == 0 || h.reserve <= t.head }
 
 // readTrailer reads the trailer at the end of an index of a given size.
 func readTrailer(f file, size int64) (t trailer, kind byte, ok bool) {
@@ -52,6 +59,15 @@ func readTrailer(f file, size int64) (t trailer, kind byte, ok bool) {
 	}
 	t, ok = parseTrailer(body)
 	return t, kind, ok
+}
+
+// gapsIn returns how many gaps the index of a sealed segment ends by telling of; -1: it
+// does not.
+func gapsIn(f file, size int64) int64 {
+	if t, kind, ok := readTrailer(f, size); ok && kind == recSealed {
+		return t.gaps
+	}
+	return -1
 }
 
 // walk reads all records.
@@ -107,13 +123,18 @@ func (s *survey) walk(f file, size, data int64) error {
 		s.hurt = s.hurt || n < 0 // not what a write that was cut short leaves
 	}
 	if last == recClosed {
-		if s.clean = s.size == data; s.clean {
+		if s.clean = s.size == data && s.ended(s.trailer); s.clean {
 			s.top = s.trailer.head
 		}
 		s.hurt = s.hurt || s.size < data // somebody wrote, and did not say so before
 		s.short = s.size > data
 	}
-	s.size, s.gaps = data, int64(len(runs)-1)
+	s.leaps = int64(len(runs) - 1)
+	if s.lost = s.leaps+1 < s.header.counted; s.header.counted == 0 {
+		s.lost = s.hurt
+	}
+	s.hurt = s.hurt || s.lost
+	s.size, s.gaps = data, s.leaps
 	for runs[len(runs)-1].pos > data {
 		runs, s.short = runs[:len(runs)-1], true
 	}

@@ -39,9 +39,6 @@ func (j *Journal) sync() error {
 		if s.synced {
 			break
 		}
-		if s == j.tail.seg && j.tail.flushed < headerSize {
-			continue // it is just being made, and its index does not tell yet whose it is
-		}
 		todo = append(todo, s)
 		names = names || s.stamp != (stamp{}) || s.base == j.segments[0].base
 	}

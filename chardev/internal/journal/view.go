@@ -106,10 +106,7 @@ func (j *Journal) viewSegment(p parts) (*segment, header, error) {
 		return nil, header{}, err
 	}
 	h, err := readHeader(f)
-	s := &segment{base: h.base, stamp: p.stamp, index: info.size, gaps: -1}
-	if err == nil && gapless(f, info.size) {
-		s.gaps = 0
-	}
+	s := &segment{base: h.base, stamp: p.stamp, index: info.size, gaps: gapsIn(f, info.size)}
 	if err != nil || !p.data && !p.zipped {
 		return s, h, err
 	}
@@ -153,7 +150,7 @@ func (j *Journal) surveyView(s *segment) (v survey, err error) {
 	defer idx.Close()
 	v, err = surveyIndex(idx, size)
 	if s.stamp == (stamp{}) {
-		s.gaps = v.gaps
+		s.gaps = max(v.gaps, v.header.counted-1)
 	}
 	return v, err
 }
