@@ -366,10 +366,11 @@ func (d *discovery) forget(now *Config, name string) (next *Config, ok bool, err
 	return d.over(now), true, nil
 }
 
-// handOver is what the daemon leaves of what is gone; what is there its successor finds.
+// handOver is what the daemon leaves of what it found; whether that is there yet its
+// successor sees.
 func (d *discovery) handOver() (left []foundHandover) {
 	for _, f := range d.found {
-		if f.config != nil && !f.gone.IsZero() {
+		if f.config != nil {
 			left = append(left, foundHandover{f.path, f.kind, f.gone, f.properties})
 		}
 	}

@@ -76,21 +76,27 @@ func newDiscoverRig(t *testing.T, text string) *discoverRig {
 	clearEnvironment(t)
 	r := &discoverRig{t: t, path: write(t, text, nil)}
 	r.dir = filepath.Dir(r.path)
-	r.begin()
+	r.begin(nil)
 	return r
 }
 
-func (r *discoverRig) begin() {
+// begin has a server run, until end or that of the test.
+func (r *discoverRig) begin(from *Handover) {
+	r.take(from)
+	r.end = sync.OnceFunc(begun(r.t, r.s))
+	r.t.Cleanup(r.end)
+}
+
+// take makes the server of the config, which goes on with what another one has left.
+func (r *discoverRig) take(from *Handover) {
 	cfg, err := Load(r.path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.s, err = NewServer(cfg, slog.New(slog.NewTextHandler(r, nil))); err != nil {
+	if r.s, err = TakeOver(cfg, slog.New(slog.NewTextHandler(r, nil)), from); err != nil {
 		r.t.Fatal(err)
 	}
 	r.s.discovery.udev = filepath.Join(r.dir, "udev")
-	r.end = sync.OnceFunc(begun(r.t, r.s))
-	r.t.Cleanup(r.end)
 }
 
 func (r *discoverRig) at(name string) string { return filepath.Join(r.dir, name) }
@@ -238,6 +244,47 @@ func TestDiscoveredLingers(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	r.has()
+}
+
+// A guest that goes while one daemon follows another is gone, as at any other time: its
+// chardev lingers, with what it said last, and whoever is attached stays.
+func TestDiscoveredGoesDuringAnUpgrade(t *testing.T) {
+	clearEnvironment(t)
+	r := &discoverRig{t: t, path: write(t, "[[discover]]\nglob = '*.serial'\nlog = false\nfrontends = ['unix:front.{name}']\n", nil)}
+	r.dir = filepath.Dir(r.path)
+	guest := r.sock("vm1.serial")
+	r.take(nil)
+	over := make(chan error, 1)
+	go func() { over <- r.s.Run(t.Context(), func() {}) }()
+	its, err := guest.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer its.Close()
+	client := r.dial("front.vm1")
+	await(t, "the client", func() bool { return len(r.s.console("vm1").hub.clientInfos()) == 1 })
+	r.s.Leave()
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	left := r.s.Left()
+	if err := r.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(its, "the end")
+	its.Close()
+	guest.Close()
+	r.begin(left)
+	if !slices.Equal(r.names(), []string{"vm1"}) {
+		t.Fatalf("there is %q", r.names())
+	}
+	if have := readN(t, client, 7); have != "the end" {
+		t.Errorf("%q", have)
+	}
+	await(t, "it to be gone", func() bool { return r.s.discovery.counts[1].Load() == 1 })
+	if n := len(r.s.console("vm1").hub.clientInfos()); n != 1 {
+		t.Errorf("%d clients", n)
+	}
 }
 
 // A reload keeps what was found and touches what is another; what is in the way of

@@ -31,7 +31,7 @@ type Handover struct {
 	Epoch     string             `json:"epoch"` // of chardevs without a journal
 	Listeners []parkedListener   `json:"listeners"`
 	Consoles  []*consoleHandover `json:"consoles"`
-	Found     []foundHandover    `json:"found,omitempty"` // and is gone, while its chardev is still there
+	Found     []foundHandover    `json:"found,omitempty"` // of which there are chardevs
 
 	Passed     []ChardevRequest `json:"passed,omitempty"` // chardevs whose devices were
 	LastPassed int              `json:"last_passed,omitempty"`
@@ -41,7 +41,7 @@ type Handover struct {
 type foundHandover struct {
 	Path       string            `json:"path"`
 	Kind       fs.FileMode       `json:"kind"`
-	Gone       time.Time         `json:"gone"`
+	Gone       time.Time         `json:"gone,omitzero"`
 	Properties map[string]string `json:"properties,omitempty"`
 }
 
