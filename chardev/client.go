@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"chardevd/channel"
@@ -238,8 +239,12 @@ func (c *client) awaitPump() {
 
 // reason is an end in words.
 func reason(err error) string {
-	if err == nil || err == io.EOF {
+	switch {
+	case err == nil || err == io.EOF:
 		return "end of input"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		// Which call it was is another one with each try.
+		return "too many open files: let the daemon have more (LimitNOFILE=, ulimit -n)"
 	}
 	return err.Error()
 }

@@ -2,12 +2,14 @@ package chardev
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +51,20 @@ func telling(a channel.Address) (s *supervisor, news func() []string) {
 		mu.Lock()
 		defer mu.Unlock()
 		return append([]string(nil), lines...)
+	}
+}
+
+// Where the daemon has no descriptor left each try fails in another call: that is told once.
+func TestTooManyOpenFilesIsToldOnce(t *testing.T) {
+	s, news := telling(channel.MustParseAddress("unix:/x"))
+	for _, call := range []string{"connect", "fcntl", "listen", "connect"} {
+		for _, err := range []error{syscall.EMFILE, syscall.ENFILE} {
+			s.set(StateOpening, nil)
+			s.set(StateDown, fmt.Errorf("unix:/x: %s: %w", call, err))
+		}
+	}
+	if have := news(); len(have) != 1 || !strings.Contains(have[0], "LimitNOFILE=") {
+		t.Errorf("told: %q", have)
 	}
 }
 
