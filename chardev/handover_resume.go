@@ -25,26 +25,7 @@ func (s *Server) history(con *console, cc *ChardevConfig, was *consoleHandover, 
 	if was == nil || was.Epoch != con.epoch || j != nil && start != was.Head {
 		return history.New(cc.History, start, spare)
 	}
-	return was.restored(cc.History, spare)
-}
-
-// restored is the history of a chardev that goes on where it was, of the size that its
-// config has now. If that is the same, so is what it holds: a client may want the oldest
-// byte, that of a block of which only the end is within the size.
-func (c *consoleHandover) restored(size int, spare *history.Spare) *history.History {
-	rest := c.window
-	hist := history.New(size, c.Head-int64(len(rest)), spare)
-	first := min(len(rest)-size+1, history.MaxBlock) // what is beyond the size is in one block
-	for len(rest) > 0 {
-		space := hist.Space()
-		if first > len(space) {
-			space = hist.Widen(nil, first)
-		}
-		n := copy(space, rest)
-		hist.Commit(n)
-		rest, first = rest[n:], 0
-	}
-	return hist
+	return history.Restore(cc.History, was.window, was.Head, spare)
 }
 
 // resume has the hub be as it was left. Nobody else knows it yet.

@@ -61,6 +61,22 @@ func New(size int, start int64, spare *Spare) *History {
 	return &History{size: size, start: start, spare: spare, keep: math.MaxInt64}
 }
 
+// Restore is New of a history that goes on where another one was: up to its head that had
+// held these bytes. It holds them all, as far as that one could, in blocks as small as if they
+// had come little by little.
+func Restore(size int, held []byte, head int64, spare *Spare) *History {
+	h := New(size, head-int64(len(held)), spare)
+	usual := max(minBlock, len(held)/8)
+	n := max(usual, len(held)-size+1) // what is beyond the size is in one block
+	for len(held) > 0 {
+		n = min(n, len(held), MaxBlock)
+		h.blocks = append(h.blocks, &block{at: h.head(), buf: slices.Clone(held[:n]), n: n})
+		held, n = held[n:], usual
+	}
+	h.drop(h.past(0))
+	return h
+}
+
 // SetSize changes how many bytes it holds. A smaller window lets go of the oldest at once.
 func (h *History) SetSize(size int) {
 	h.mu.Lock()

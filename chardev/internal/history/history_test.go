@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -207,5 +208,44 @@ func TestSpaceThatIsNotWritten(t *testing.T) {
 	}
 	if n := len(h.blocks); n > before+1 {
 		t.Errorf("%d blocks, were %d", n, before)
+	}
+}
+
+// One that goes on where another was holds what that held, as somebody may want the oldest
+// byte of it; a smaller one holds less. It takes little more memory than that, also when
+// more comes.
+func TestRestore(t *testing.T) {
+	all := func(h *History) []byte {
+		r := h.Reader()
+		defer r.Release()
+		bufs, _ := r.Next(h.Oldest(), int(h.Head()-h.Oldest()))
+		return slices.Concat(bufs...)
+	}
+	takes := func(h *History) (n int) {
+		for _, b := range h.blocks {
+			n += len(b.buf)
+		}
+		return n
+	}
+	for _, size := range []int{4 << 10, 32 << 10, 256 << 10, 1 << 20} {
+		for _, chunk := range []int{0, 1, 100, 7000, 64 << 10, MaxBlock} {
+			was := New(size, 1000, nil)
+			for n := 0; n < 3*size && chunk > 0 && n < 2000*chunk; n += chunk {
+				commit(was, chunk)
+			}
+			held := all(was)
+			now := Restore(size, held, was.Head(), nil)
+			if now.Head() != was.Head() || now.Oldest() != was.Oldest() || !bytes.Equal(all(now), held) {
+				t.Errorf("%d in chunks of %d: %d to %d were held, now %d to %d", size, chunk, was.Oldest(), was.Head(), now.Oldest(), now.Head())
+			}
+			now.Space()
+			if most := len(held) + max(minBlock, len(held)/8); takes(now) > most {
+				t.Errorf("%d in chunks of %d: %d bytes take %d", size, chunk, len(held), takes(now))
+			}
+			small := Restore(size/4, held, was.Head(), nil)
+			if small.Head() != was.Head() || len(all(small)) < min(size/4, len(held)) || len(all(small)) > size/4+MaxBlock {
+				t.Errorf("%d in chunks of %d: a smaller one holds %d to %d", size, chunk, small.Oldest(), small.Head())
+			}
+		}
 	}
 }
