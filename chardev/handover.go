@@ -35,6 +35,8 @@ type Handover struct {
 
 	Passed     []ChardevRequest `json:"passed,omitempty"` // chardevs whose devices were
 	LastPassed int              `json:"last_passed,omitempty"`
+
+	dir string // of relative addresses; "" to a successor, who knows that of its config
 }
 
 // A foundHandover is where a chardev was found.
@@ -49,6 +51,11 @@ type foundHandover struct {
 type parkedListener struct {
 	Address string          `json:"address"` // see keyOf
 	Parked  *channel.Parked `json:"parked"`
+	At      string          `json:"at"`
+}
+
+func newParkedListener(what string, at channel.Address, p *channel.Parked) parkedListener {
+	return parkedListener{keyOf(what, at), p, at.String()}
 }
 
 // keyOf is what a listener is found by that belongs to no chardev.

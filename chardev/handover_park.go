@@ -178,7 +178,7 @@ func parkControl(l channel.Listener, at channel.Address, log *slog.Logger) []par
 		log.Warn("the control socket is listened on anew: it could not be parked", "error", err)
 		return nil
 	}
-	return []parkedListener{{keyOf("control", at), parked}}
+	return []parkedListener{newParkedListener("control", at, parked)}
 }
 
 // endUnparked ends what can not be parked, while all else goes on. work is of what does
@@ -234,13 +234,13 @@ func (s *Server) handOver() {
 	for _, d := range s.httpDoors() {
 		<-d.shut
 		if d.parked != nil {
-			s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("http", d.ep.Address), d.parked})
+			s.left.Listeners = append(s.left.Listeners, newParkedListener("http", d.ep.Address, d.parked))
 		}
 	}
 	for _, st := range s.allStreams() {
 		for _, d := range st.doors {
 			if d.parked != nil {
-				s.left.Listeners = append(s.left.Listeners, parkedListener{keyOf("stream "+st.name, d.ep.Address), d.parked})
+				s.left.Listeners = append(s.left.Listeners, newParkedListener("stream "+st.name, d.ep.Address, d.parked))
 			}
 		}
 	}

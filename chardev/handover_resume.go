@@ -193,12 +193,33 @@ func (con *console) takeOver(c *consoleHandover) {
 // end closes what is left of an endpoint that is there no more. A command is ended as
 // when it is closed, which may take a moment.
 func (e endpointHandover) end(env *channel.Env) {
+	if e.Listener != nil {
+		endListener(env, e.Address, e.Listener)
+	}
 	if a, err := channel.ParseAddress(e.Address); err == nil && e.Channel != nil && e.Channel.PID != 0 {
 		if ch, err := env.Adopt(a, e.Channel); err == nil {
 			ch.Close()
 		}
 	}
 	(&Handover{Consoles: []*consoleHandover{{Device: e}}}).Drop()
+}
+
+// endListener closes what is listened on at an address: its name goes with it.
+func endListener(env *channel.Env, at string, p *channel.Parked) {
+	a, err := channel.ParseAddress(at)
+	if err != nil {
+		p.Drop()
+		return
+	}
+	a.Layers = nil // nobody comes any more
+	l, session, err := env.AdoptListener(a, p)
+	if err != nil {
+		return // it is dropped
+	}
+	if session != nil {
+		session.Close()
+	}
+	l.Close()
 }
 
 // regain is the device's channel that was parked; nil: there is none.
@@ -239,8 +260,10 @@ func (h *Handover) endRest(env *channel.Env) {
 			e.end(env)
 		}
 	}
-	h.Consoles = nil
-	h.Drop()
+	for _, l := range h.Listeners {
+		endListener(env, l.At, l.Parked)
+	}
+	h.Consoles, h.Listeners = nil, nil
 }
 
 // listenControl listens on the control socket, or goes on with that.

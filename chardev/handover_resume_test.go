@@ -1,6 +1,9 @@
 package chardev
 
 import (
+	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"chardevd/channel"
@@ -30,4 +33,74 @@ func TestASuccessorGoesOnCounting(t *testing.T) {
 			t.Errorf("dropped as %d: %d", i, n)
 		}
 	}
+}
+
+// What nobody goes on listening on is gone from the disk, too: because the config has it no
+// more, or because there is no successor.
+func TestNamesGoWithWhatNobodyGoesOnWith(t *testing.T) {
+	for name, ends := range map[string]func(*testing.T, *Handover, string){
+		"another config": func(t *testing.T, left *Handover, path string) {
+			if err := os.WriteFile(path, []byte("[[chardev]]\nname = 'b'\ndevice = 'null:'\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			begun(t, leftTo(t, path, left))()
+		},
+		"no successor": func(_ *testing.T, left *Handover, _ string) { left.End() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			clearEnvironment(t)
+			path := write(t, `
+http.listen = ["unix:http"]
+[[chardev]]
+name = "a"
+device = { listen = "unix:guest" }
+log = false
+frontends = ["unix:front", "tls+unix:tls", "pty:pty"]
+[[stream]]
+name = "s"
+listen = "unix:stream"
+connect = "unix:nobody"
+`, nil)
+			names := []string{"http", "guest", "front", "tls", "pty", "stream"}
+			s := leftTo(t, path, nil)
+			over := make(chan error, 1)
+			go func() { over <- s.Run(t.Context(), func() { s.Leave() }) }()
+			if err := <-over; err != nil {
+				t.Fatal(err)
+			}
+			left := s.Left()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			there := func(name string) bool {
+				_, err := os.Lstat(filepath.Join(filepath.Dir(path), name))
+				return err == nil
+			}
+			for _, name := range names {
+				if !there(name) {
+					t.Errorf("%s is not there for the successor", name)
+				}
+			}
+			ends(t, left, path)
+			for _, name := range names {
+				if there(name) {
+					t.Errorf("%s is there yet", name)
+				}
+			}
+		})
+	}
+}
+
+// leftTo is a server of a config file that goes on with what another one has left.
+func leftTo(t *testing.T, path string, from *Handover) *Server {
+	t.Helper()
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := TakeOver(cfg, slog.New(slog.DiscardHandler), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

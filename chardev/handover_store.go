@@ -94,7 +94,7 @@ func FromStore(stored map[string]int) (*Handover, error) {
 // everything is closed.
 func (h *Handover) End() {
 	h.settle()
-	h.Drop()
+	h.endRest(&channel.Env{Dir: h.dir})
 }
 
 // settle makes what is parked ready for an end that may be the last.

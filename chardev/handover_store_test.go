@@ -110,7 +110,7 @@ func TestWhatAStoreHasRoomFor(t *testing.T) {
 			}
 			return p
 		}
-		h := &Handover{Version: handoverVersion, Listeners: []parkedListener{{"control unix:/c", parked(1)}}, Consoles: []*consoleHandover{{
+		h := &Handover{Version: handoverVersion, Listeners: []parkedListener{{Address: "control unix:/c", Parked: parked(1)}}, Consoles: []*consoleHandover{{
 			Name:   "a",
 			Device: endpointHandover{Address: "unix:/d", Channel: parked(1)},
 			Frontends: []endpointHandover{

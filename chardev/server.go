@@ -355,7 +355,7 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 		s.endUnparked(&run.work)
 		s.parkDevices()
 		run.front.ask(errHandover)
-		s.left = &Handover{Version: handoverVersion, Epoch: s.epoch, Listeners: control}
+		s.left = &Handover{Version: handoverVersion, Epoch: s.epoch, Listeners: control, dir: filepath.Dir(s.file)}
 	}
 	run.work.Wait()
 	for _, c := range s.all() { // clients first: they get what the devices said
