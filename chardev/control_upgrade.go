@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"chardevd/chardev/internal/access"
@@ -22,7 +23,8 @@ type Successor struct {
 	Check func() error // says why the program can not follow; it may take seconds
 }
 
-// Upgrade asks whether the successor can follow, and then leaves for it (see Leave).
+// Upgrade asks whether the successor can follow, and then leaves for it (see Leave). It does
+// not where a disk takes nothing and bytes wait for it.
 func (s *Server) Upgrade() error { return s.upgrade(theDaemon{}) }
 
 func (s *Server) upgrade(by actor) error {
@@ -35,8 +37,26 @@ func (s *Server) upgrade(by actor) error {
 		s.log.Error("no upgrade: the program that is to follow can not", "error", err)
 		return err
 	}
+	if err := s.unwritten(); err != nil {
+		s.log.Error("no upgrade: what is not written down would be lost", "error", err)
+		return err
+	}
 	s.audit.did(by, audit.Upgrade, s.file)
 	s.Leave()
+	return nil
+}
+
+// unwritten tells of a chardev whose disk does not take what waits for it in memory, which a
+// successor would not have.
+func (s *Server) unwritten() error {
+	for _, con := range s.all() {
+		if con.hub.scribe == nil {
+			continue
+		}
+		if behind, err := con.hub.scribe.state(); err != nil && behind > 0 {
+			return fmt.Errorf("chardev %s: %d bytes are not written down yet, and would be lost: %w", con.name, behind, err)
+		}
+	}
 	return nil
 }
 

@@ -1,9 +1,11 @@
 package chardev
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"chardevd/channel"
@@ -88,6 +90,34 @@ connect = "unix:nobody"
 				}
 			}
 		})
+	}
+}
+
+// What a disk does not take waits in memory, and no successor has it: there is none until
+// the disk takes it.
+func TestNoUpgradeWhileTheDiskTakesNothing(t *testing.T) {
+	clearEnvironment(t)
+	s := leftTo(t, write(t, "[[chardev]]\nname = 'a'\ndevice = 'null:'\n", nil), nil)
+	t.Cleanup(func() { s.Close() })
+	s.Successor = &Successor{Check: func() error { return nil }}
+	h := s.console("a").hub
+	full := errors.New("the disk is full")
+	h.scribe.setError(full)
+	if err := s.Upgrade(); err != nil {
+		t.Errorf("nothing waits: %v", err)
+	}
+	<-s.leaving
+	h.hist.Commit(copy(h.hist.Space(), "text"))
+	err := s.Upgrade()
+	if !errors.Is(err, full) || !strings.Contains(err.Error(), "chardev a: 4 bytes") {
+		t.Errorf("%v", err)
+	}
+	if len(s.leaving) != 0 {
+		t.Error("it leaves")
+	}
+	h.scribe.setError(nil)
+	if err := s.Upgrade(); err != nil || len(s.leaving) != 1 {
+		t.Errorf("written: %v", err)
 	}
 }
 
