@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,11 +77,27 @@ func answer(w http.ResponseWriter, v any) {
 }
 
 func (c *control) list(w http.ResponseWriter, r *http.Request, cons []*console) {
+	page, err := c.server.listPage(r.Context(), cons)
+	if err != nil {
+		problem(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	page.WriteTo(w) // a reader who is gone needs none
+}
+
+// listPage is what list answers. It waits for its turn, or for the end of ctx.
+func (s *Server) listPage(ctx context.Context, cons []*console) (*bytes.Buffer, error) {
+	if err := s.listing.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.listing.leave()
 	all := []Info{}
 	for _, con := range cons {
 		all = append(all, con.info(false))
 	}
-	answer(w, all)
+	page := new(bytes.Buffer)
+	return page, json.NewEncoder(page).Encode(all)
 }
 
 func (c *control) show(w http.ResponseWriter, r *http.Request, con *console) {

@@ -48,10 +48,14 @@ type overview struct {
 func (v *overview) run() error {
 	var list []due
 	for {
+		if err := v.out.keptAlive(v.server.listing.enter); err != nil {
+			return err
+		}
 		began := time.Now()
+		var text []byte
 		var wait time.Duration
-		list, wait = v.take(list[:0], began)
-		if err := v.tell(list); err != nil {
+		list, text, wait = v.look(list[:0], began)
+		if err := v.tell(text); err != nil {
 			return err
 		}
 		if err := v.out.keptAlive(func(ctx context.Context) error { return v.await(ctx, wait) }); err != nil {
@@ -92,18 +96,32 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tell tells of consoles: the first time of all in one event, later of each in its
-// own.
-func (v *overview) tell(list []due) error {
-	first := v.shown == nil
-	if len(list) == 0 && !first {
+// look is what there is to tell now, and when to look again. It ends the caller's turn.
+func (v *overview) look(list []due, at time.Time) (_ []due, text []byte, wait time.Duration) {
+	defer v.server.listing.leave()
+	list, wait = v.take(list, at)
+	return list, v.text(list), wait
+}
+
+// tell sends events, if there are any.
+func (v *overview) tell(text []byte) error {
+	if len(text) == 0 {
 		return nil
 	}
+	if _, err := v.out.Write(text); err != nil {
+		return err
+	}
+	return v.out.Flush()
+}
+
+// text is what is told of consoles: the first time of all in one event, later of each in
+// its own.
+func (v *overview) text(list []due) (buf []byte) {
+	first := v.shown == nil
 	if first {
 		v.shown = map[*sign]bool{}
 	}
 	all := []Summary{}
-	var buf []byte
 	for _, d := range list {
 		con, before := d.con, v.shown[d.sign]
 		delete(v.shown, d.sign)
@@ -122,10 +140,7 @@ func (v *overview) tell(list []due) error {
 	if first {
 		buf = appendSSE(buf, "snapshot", all)
 	}
-	if _, err := v.out.Write(buf); err != nil {
-		return err
-	}
-	return v.out.Flush()
+	return buf
 }
 
 // attachedMost is how many of a console's clients a summary names.

@@ -40,7 +40,7 @@ const scrapesMost = 16
 // being sent.
 type scraping struct {
 	process prometheus.Gatherer
-	turn    chan struct{} // has a token while a page is made; capacity 1
+	turn    oneByOne
 	sending waitingConns
 
 	size int // of the last page; owned by who has the turn
@@ -49,7 +49,7 @@ type scraping struct {
 func newScraping() *scraping {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &scraping{process: r, turn: make(chan struct{}, 1), sending: waitingConns{most: scrapesMost}}
+	return &scraping{process: r, turn: newOneByOne(), sending: waitingConns{most: scrapesMost}}
 }
 
 // A scrape is what somebody is told.
@@ -93,12 +93,10 @@ func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*consol
 
 // metricsPage is what metrics answers. It waits for its turn, or for the end of ctx.
 func (s *Server) metricsPage(ctx context.Context, what scrape, zipped bool) (*bytes.Buffer, error) {
-	select {
-	case s.scraping.turn <- struct{}{}:
-		defer func() { <-s.scraping.turn }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := s.scraping.turn.enter(ctx); err != nil {
+		return nil, err
 	}
+	defer s.scraping.turn.leave()
 	var page bytes.Buffer
 	page.Grow(s.scraping.size)
 	to := io.Writer(&page)
