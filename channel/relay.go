@@ -217,8 +217,7 @@ func (f *relayWay) move() error {
 	}
 	looks := f == &f.relay.there && f.relay.Look != nil && !f.lookedOut
 	if f.src != nil && f.dst != nil && !f.noSplice && !looks {
-		err := f.splice()
-		if !f.noSplice {
+		if moved, err := f.splice(); moved {
 			return err
 		}
 	}
@@ -299,37 +298,39 @@ func (p *splicePipe) close() {
 	unix.Close(p.w)
 }
 
-// splice moves what comes next without a copy. Where the kernel can not, noSplice is set
-// and nothing was moved.
-func (f *relayWay) splice() error {
+// splice moves what comes next without a copy. It returns false where the kernel can not,
+// and nothing was moved: if it never can, noSplice is set.
+//
+// splice(2) does not get past a byte that TCP's peer sent as urgent: it says that there is
+// nothing to read, or behind the peer's FIN that this is the end. So read(2) is to tell both.
+func (f *relayWay) splice() (moved bool, err error) {
 	if f.pipe == nil {
 		p, err := newSplicePipe()
 		if err != nil { // no descriptor is left
 			f.noSplice = true
-			return nil
+			return false, nil
 		}
 		f.pipe = p
 	}
 	if err := f.dst.dead.check(); err != nil {
-		return err
+		return true, err
 	}
 	var n int64
-	var err error
 	if werr := f.src.f.Read(func(fd uintptr) bool {
 		n, err = spliceOnce(int(fd), f.pipe.w, relaySize)
-		return err != unix.EAGAIN
+		return err != unix.EAGAIN || unread(int(fd))
 	}); werr != nil {
-		return plain("read", werr)
+		return true, plain("read", werr)
 	}
 	switch {
 	case err == unix.EINVAL || err == unix.ENOSYS || err == unix.EPERM:
 		f.noSplice = true
 		f.drop()
-		return nil
+		return false, nil
+	case err == unix.EAGAIN || err == nil && n == 0:
+		return false, nil
 	case err != nil:
-		return plain("read", err)
-	case n == 0:
-		return io.EOF
+		return true, plain("read", err)
 	}
 	werr := f.dst.f.Write(func(fd uintptr) bool {
 		for n > 0 {
@@ -351,7 +352,13 @@ func (f *relayWay) splice() error {
 		f.pipe.close()
 		f.pipe = nil
 	}
-	return f.dst.dead.note(plain("write", werr))
+	return true, f.dst.dead.note(plain("write", werr))
+}
+
+// unread says whether a socket has bytes that nobody has read.
+func unread(fd int) bool {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // SIOCINQ of tcp(7) and unix(7)
+	return err == nil && n > 0
 }
 
 func spliceOnce(from, to, most int) (int64, error) {

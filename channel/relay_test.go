@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // relayed is a relay between two connections of the given kinds, of which the test has the
@@ -132,6 +134,29 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 				t.Fatalf("counted %d and %d", a, b)
 			}
 		})
+	}
+}
+
+// A byte that is sent as urgent (MSG_OOB of tcp(7)) is one like others: it comes, and what
+// stands behind it.
+func TestRelayCarriesUrgentBytes(t *testing.T) {
+	for _, end := range []bool{false, true} { // whether the end stands behind it at once
+		user, server, _, _ := relayed(t, "tcp", "tcp")
+		must(t, server.SetReadDeadline(time.Now().Add(watchdog)))
+		must(t, user.(*socket).handle.do(func(fd int) error { return unix.Send(fd, []byte("before!"), unix.MSG_OOB) }))
+		_, err := user.Write([]byte("behind"))
+		must(t, err)
+		got := make([]byte, len("before!behind"))
+		if end {
+			must(t, user.CloseWrite())
+		}
+		if _, err := io.ReadFull(server, got); err != nil || string(got) != "before!behind" {
+			t.Errorf("there came %q, %v", got, err)
+		}
+		must(t, user.CloseWrite())
+		if n, err := server.Read(got); n != 0 || err != io.EOF {
+			t.Errorf("the end came as %d, %v", n, err)
+		}
 	}
 }
 

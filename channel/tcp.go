@@ -29,13 +29,15 @@ const Segment = 62 << 10
 
 // tcpOptions are those of each connection. A peer that is gone without a FIN is noticed
 // after 30 s: by probes where nothing is under way, by TCP_USER_TIMEOUT (tcp(7)), which
-// newTCPOf sets, where something is.
+// newTCPOf sets, where something is. What a peer sends as urgent, as telnet does the half of
+// its Synch, is in the stream where it stands.
 var tcpOptions = []struct{ level, name, value int }{
 	{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 5},
 	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
 	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	{unix.SOL_SOCKET, unix.SO_OOBINLINE, 1},
 }
 
 func setTCPOptions(fd int) error {

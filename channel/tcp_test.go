@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"io"
 	"net"
 	"testing"
 
@@ -37,6 +38,30 @@ func TestEachTCPConnectionIsProbed(t *testing.T) {
 	must(t, err)
 	defer adopted.Close()
 	probed("adopted", adopted)
+}
+
+// The byte that telnet's Synch sends as urgent (RFC 854) is in the stream: without it the IAC
+// or the DM is missing, and the other one is taken for data, or swallows what is typed next.
+func TestUrgentBytesAreInTheStream(t *testing.T) {
+	at := MustParseAddress("telnet+tcp://127.0.0.1:0")
+	l, err := Listen(inTime(t), at)
+	must(t, err)
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer far.Close()
+	raw, err := far.(*net.TCPConn).SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(fd uintptr) { err = unix.Send(int(fd), []byte("a\xff"), unix.MSG_OOB) }))
+	must(t, err)
+	_, err = far.Write([]byte("\xf2b"))
+	must(t, err)
+	near := accept(t, l)
+	defer near.Close()
+	got := make([]byte, 2)
+	if _, err := io.ReadFull(near, got); err != nil || string(got) != "ab" {
+		t.Errorf("%q came, %v", got, err)
+	}
 }
 
 // A client that speaks MPTCP, of whose connection the kernel takes fewer options, is let
