@@ -21,6 +21,7 @@ func TestImportOfQEMUsThatRun(t *testing.T) {
 		{name: "unix-dials", backend: "socket,path=@dir@/c,reconnect=1"},
 		{name: "tcp", backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off"},
 		{name: "telnet", backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,telnet=on"},
+		{name: "telnet-dials", backend: "socket,host=127.0.0.1,port=@port@,reconnect=1,telnet=on"},
 		{name: "websocket", backend: "socket,host=127.0.0.1,port=@port@,server=on,wait=off,websocket=on"},
 		{name: "tls", backend: "socket,host=localhost,port=@port@,server=on,wait=off,tls-creds=tls0", more: []string{"-object", "tls-creds-x509,id=tls0,endpoint=server,dir=" + ca.dir}},
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -242,6 +243,10 @@ const (
 // tcp is a TCP socket. What there is to know about it goes into the console's comments.
 func (g *guestImporter) tcp(c *console, t tcpEnd) (Endpoint, bool) {
 	listen := g.role(t.serves)
+	if i := slices.Index(t.layers, "telnet"); i >= 0 && !t.serves {
+		t.layers = slices.Delete(slices.Clone(t.layers), i, i+1)
+		c.comments = append(c.comments, "telnet: QEMU speaks it where it listens alone; where it connects the bytes go as they are")
+	}
 	port, ok := g.port(t.portAt, c.what, "tcp", t.port)
 	if !ok {
 		return Endpoint{}, false

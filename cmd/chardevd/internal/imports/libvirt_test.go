@@ -15,6 +15,7 @@ var domains = []struct{ text, peer, same, word string }{
 	{`<serial type='tcp'><source mode='connect' host='0.0.0.0' service='2445'/><protocol type='raw'/></serial>`, `{ listen = "tcp://127.0.0.1:2445" }`, `connect = "tcp://127.0.0.1:2445"`, ""},
 	{`<serial type='tcp'><source mode='connect' host='192.0.2.7' service='2445'/></serial>`, `{ listen = "tcp://192.0.2.7:2445?insecure=true" }`, `connect = "tcp://192.0.2.7:2445?insecure=true"`, ""},
 	{`<console type='tcp'><source mode='bind' host='127.0.0.1' service='2445'/><protocol type='telnet'/></console>`, `"telnet://127.0.0.1:2445"`, `frontends = ["telnet://127.0.0.1:2445"]`, ""},
+	{`<serial type='tcp'><source mode='connect' host='127.0.0.1' service='2445'/><protocol type='telnet'/></serial>`, `{ listen = "tcp://127.0.0.1:2445" }`, `connect = "tcp://127.0.0.1:2445"`, ""},
 	{`<serial type='tcp'><source mode='bind' host='192.0.2.7' service='2445' tls='yes'/><protocol type='raw'/></serial>`, `"tls://192.0.2.7:2445?credentials=libvirt-chardev"`, `frontends = ["tls://192.0.2.7:2445?credentials=libvirt-chardev"]`, ""},
 	{`<serial type='tcp'><source mode='bind' host='192.0.2.7' service='2445'/><protocol type='tls'/></serial>`, `"tls://192.0.2.7:2445?credentials=libvirt-chardev"`, `frontends = ["tls://192.0.2.7:2445?credentials=libvirt-chardev"]`, ""},
 	{`<serial type='tcp'><source mode='bind' host='192.0.2.7' service='2445'/><protocol type='telnets'/></serial>`, `"telnet+tls://192.0.2.7:2445?credentials=libvirt-chardev"`, `frontends = ["telnet+tls://192.0.2.7:2445?credentials=libvirt-chardev"]`, ""},

@@ -46,7 +46,7 @@ var qemuForms = []struct{ text, peer, same string }{
 	{"-chardev socket,id=c0,host=localhost,port=telnet", `{ listen = "tcp://localhost:23" }`, `connect = "tcp://localhost:23"`},
 	{"-chardev socket,id=c0,host=vm.example,port=4444,nodelay", `{ listen = "tcp://vm.example:4444?insecure=true" }`, `connect = "tcp://vm.example:4444?insecure=true"`},
 	{"-chardev socket,id=c0,host=::1,port=4444,telnet=on,server=on", `"telnet://[::1]:4444"`, `frontends = ["telnet://[::1]:4444"]`},
-	{"-chardev socket,id=c0,host=127.0.0.1,port=4444,telnet=on", `{ listen = "telnet://127.0.0.1:4444" }`, `connect = "telnet://127.0.0.1:4444"`},
+	{"-chardev socket,id=c0,host=127.0.0.1,port=4444,telnet=on", `{ listen = "tcp://127.0.0.1:4444" }`, `connect = "tcp://127.0.0.1:4444"`},
 	{"-chardev socket,id=c0,host=127.0.0.1,port=4444,websocket=on,server=on", `"ws://127.0.0.1:4444"`, `frontends = ["ws://127.0.0.1:4444"]`},
 	{"-chardev socket,id=c0,host=127.0.0.1,port=4444,websocket=on,telnet=on,server=on", `"telnet+ws://127.0.0.1:4444"`, `frontends = ["telnet+ws://127.0.0.1:4444"]`},
 	{"-chardev socket,id=c0,host=127.0.0.1,port=4444,tn3270=on,server=on", "", ""},
