@@ -136,9 +136,13 @@ func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
 	return err
 }
 
+// Purge throws away nothing that others have a part in: what the device has said is for the
+// log and for everybody, and what was typed is that one's alone who has the input. (Programs
+// purge both whenever they open a port.)
 func (p clientPort) Purge(ctx context.Context, which channel.Purge) error {
 	b, err := lineOf[channel.Purger](p.c.hub)
-	if err != nil {
+	which &^= channel.PurgeReceive
+	if err != nil || which == 0 || p.c.hub.inputMode() != "exclusive" {
 		return err
 	}
 	return b.Purge(ctx, which)

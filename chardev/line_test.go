@@ -24,6 +24,7 @@ type port struct {
 	line   channel.LineConfig
 	modem  channel.ModemLines
 	breaks int
+	purged channel.Purge
 	refuse []int // numbers of data bits
 	want   channel.EventKind
 	notify func(channel.Event)
@@ -69,7 +70,12 @@ func (p *port) SendBreak(context.Context, time.Duration) error {
 	return nil
 }
 
-func (p *port) Purge(context.Context, channel.Purge) error { return nil }
+func (p *port) Purge(_ context.Context, which channel.Purge) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.purged |= which
+	return nil
+}
 
 func (p *port) Notify(want channel.EventKind, f func(channel.Event)) {
 	p.mu.Lock()
@@ -273,6 +279,23 @@ func TestABreakThatTheDeviceDoesNotHaveIsToldOnce(t *testing.T) {
 	await(t, "what is behind the breaks", func() bool { return r.hub.bytesIn.Load() == 1 })
 	if got := r.events("refused"); len(got) != 1 || !strings.Contains(got[0], "no break was sent") {
 		t.Errorf("events %q, want one", got)
+	}
+}
+
+// What the device has said is not one client's to throw away, and what was typed is so where
+// nobody else can have typed it.
+func TestAPurgeTakesNothingFromOthers(t *testing.T) {
+	for input, want := range map[string]channel.Purge{"shared": 0, "exclusive": channel.PurgeTransmit} {
+		r := newLineRig(t, "rfc2217+", fmt.Sprintf("input = %q\nfrontends = [\"rfc2217+unix:a\"]\n", input))
+		p, _ := channel.As[channel.Purger](r.dial("rfc2217+unix:a"))
+		if err := p.Purge(t.Context(), channel.PurgeReceive|channel.PurgeTransmit); err != nil { // the answer comes when it is done
+			t.Fatal(err)
+		}
+		r.port.mu.Lock()
+		if r.port.purged != want {
+			t.Errorf("with %s input %b is thrown away, want %b", input, r.port.purged, want)
+		}
+		r.port.mu.Unlock()
 	}
 }
 
