@@ -20,8 +20,10 @@ var rfc2217Layer = &layerDef{
 	},
 }
 
-// comPatience is how long a server may take for an answer.
-const comPatience = 3 * time.Second
+// comPatience is how long a server may take for an answer. It is less than the 3 s that
+// pyserial waits: its question may be what is asked here (ser2net says nothing about DTR and
+// RTS of a port without them), and what holds is an answer that it takes.
+const comPatience = 2 * time.Second
 
 // usualBreak is how long a break lasts that is to be of the usual length.
 const usualBreak = 250 * time.Millisecond
@@ -33,7 +35,7 @@ var (
 
 // A comClient is the client's end: a Line, Breaker, Purger and Notifier whose port
 // the server has. Answers come with what Read reads, so somebody has to read. A
-// question that ctx does not end is given up after 3 s. What the server has said
+// question that ctx does not end is given up after 2 s. What the server has said
 // once is not asked again: it tells of changes itself, and of settings only this
 // client's.
 type comClient struct {

@@ -357,6 +357,23 @@ func TestRFC2217ClientGivesUp(t *testing.T) {
 	}
 }
 
+// Who asks through this client, over a console's RFC 2217 frontend, has an answer before he
+// gives up himself, also where the server has none.
+func TestRFC2217ClientGivesUpBeforePyserial(t *testing.T) {
+	client, _ := testStack(t, "rfc2217")
+	c, p := telnetAgainst(t, client, "\xff\xfd\x2c\xff\xfb\x03\xff\xfd\x00\xff\xfb\x00")
+	p.want(comClientOpening + "\xff\xfa\x2c\x0a\x00\xff\xf0\xff\xfa\x2c\x05\x07\xff\xf0\xff\xfa\x2c\x05\x0a\xff\xf0")
+	l, _ := As[Line](c)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second) // serial/rfc2217.py: _network_timeout
+	defer cancel()
+	if err := l.SetModem(ctx, DTR, 0); !errors.Is(err, errComSilent) {
+		t.Errorf("DTR on, which is not answered: %v", err)
+	}
+	if m, err := l.Modem(ctx); m&DTR == 0 {
+		t.Errorf("the lines that hold are %v, %v", m, err)
+	}
+}
+
 // What was asked at the beginning may be answered when something else is asked.
 func TestRFC2217ClientTakesLateAnswers(t *testing.T) {
 	client, _ := testStack(t, "rfc2217")
