@@ -111,3 +111,27 @@ func TestBrowserFindsNothing(t *testing.T) {
 	b.is("history.back()") // the page as it was is no page that loads
 	b.stands("live")
 }
+
+// More tabs than a browser has connections to one daemon (six, over HTTP/1.1) have each
+// its console: one that is not looked at holds none.
+func TestBrowserHasManyTabs(t *testing.T) {
+	port := freePort(t)
+	d := newDaemon(t, folder(t), pagesConfig, map[string]any{"port": port, "device": "exec:echo ready; cat"})
+	d.makes("a good secret\n", "user", "add", "alice")
+	d.serve()
+	site := fmt.Sprintf("http://127.0.0.1:%d", port)
+	first := startBrowser(t)
+	first.logsIn(site, "alice", "a good secret", "")
+	const here = "document.querySelector('.list .people:not(.columns *)')?.textContent"
+	first.until(here + " === ''")
+	first.seen(false)
+	for range 7 {
+		b := first.tab()
+		b.do(chromedp.Navigate(site + "/c/vm"))
+		b.stands("live")
+		b.until("!document.querySelector('[popovertarget=people]').hidden") // what the daemon tells of all consoles came, too
+		b.seen(false)
+	}
+	first.seen(true) // and comes again where somebody looks again
+	first.until(here + " === '7 people'")
+}

@@ -29,6 +29,13 @@ func (b *browser) front() {
 	}
 }
 
+// seen tells the page that somebody looks at it, or that another tab is before it: each
+// of this browser's tabs is in a window of its own.
+func (b *browser) seen(is bool) {
+	b.t.Helper()
+	b.is(fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %t, configurable: true}); document.dispatchEvent(new Event("visibilitychange"))`, !is))
+}
+
 // clicks presses a button by what it says, when that is there and enabled.
 func (b *browser) clicks(within, text string) {
 	b.t.Helper()

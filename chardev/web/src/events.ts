@@ -29,12 +29,14 @@ export interface Watcher {
 
 const again = 2000; // ms after which a connection that the browser gave up is made anew
 
-// watch tells until the returned function is called. A browser makes a connection that
-// broke anew by itself, but gives up where it got an answer that is an error, and says
-// to nobody what that was.
+// watch tells until the returned function is called, while the page can be seen: a
+// browser has six connections to a daemon for all its tabs, and this one holds its place
+// for as long as it is there, so that some tabs more would wait for theirs for ever. A
+// browser makes a connection that broke anew by itself, but gives up where it got an
+// answer that is an error, and says to nobody what that was.
 export function watch(watcher: Watcher): () => void {
   const over = new AbortController();
-  let source: EventSource;
+  let source: EventSource | undefined;
   let timer = 0;
 
   const why = async (): Promise<void> => {
@@ -46,20 +48,29 @@ export function watch(watcher: Watcher): () => void {
     }
   };
   const connect = (): void => {
-    source = new EventSource(url("events"));
-    source.addEventListener("open", () => watcher.lost(undefined));
-    source.addEventListener("snapshot", (e) => watcher.all(JSON.parse(e.data)));
-    source.addEventListener("chardev", (e) => watcher.one(JSON.parse(e.data)));
-    source.addEventListener("gone", (e) => watcher.gone(JSON.parse(e.data).name));
-    source.addEventListener("error", () => {
+    const mine = (source = new EventSource(url("events")));
+    mine.addEventListener("open", () => watcher.lost(undefined));
+    mine.addEventListener("snapshot", (e) => watcher.all(JSON.parse(e.data)));
+    mine.addEventListener("chardev", (e) => watcher.one(JSON.parse(e.data)));
+    mine.addEventListener("gone", (e) => watcher.gone(JSON.parse(e.data).name));
+    mine.addEventListener("error", () => {
       void why();
-      if (source.readyState === EventSource.CLOSED) timer = window.setTimeout(connect, again);
+      if (mine.readyState === EventSource.CLOSED) timer = window.setTimeout(connect, again);
     });
   };
-  connect();
+  const rest = (): void => {
+    clearTimeout(timer);
+    source?.close();
+    source = undefined;
+  };
+  const look = (): void => {
+    rest();
+    if (!document.hidden) connect();
+  };
+  document.addEventListener("visibilitychange", look, { signal: over.signal });
+  look();
   return () => {
     over.abort();
-    clearTimeout(timer);
-    source.close();
+    rest();
   };
 }
