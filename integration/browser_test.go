@@ -200,6 +200,13 @@ func TestBrowserLists(t *testing.T) {
 	b.do(chromedp.NavigateBack())
 	b.until(fmt.Sprintf("document.querySelectorAll('.list li').length === %d", consoles+1))
 
+	// Who moves up sees where he is: the header stays at the top, and covers nothing of it.
+	b.is("document.querySelectorAll('.list li a')[60].focus()")
+	for range 40 {
+		b.presses("k")
+		b.until("document.activeElement.getBoundingClientRect().top >= document.querySelector('.list > header').getBoundingClientRect().bottom")
+	}
+
 	// It lives: who attaches is seen.
 	u := startCmd(t, d.command("attach", "talker", "--control", "unix:"+d.path("control")))
 	b.until("[...document.querySelectorAll('.list li')].some((e) => e.textContent.includes('talker') && e.textContent.includes('1 person'))")
