@@ -48,6 +48,14 @@ func TestBrowserMenu(t *testing.T) {
 	}
 	size("132x43", "43")
 	size("80x24", "24")
+	b.phone(true) // which is too small for it: the last lines are in sight, and each line from its beginning on
+	size("132x43", "43")
+	b.until(`(() => {
+		const s = document.querySelector(".screen");
+		return s.scrollHeight > s.clientHeight && s.scrollTop + s.clientHeight >= s.scrollHeight - 1
+			&& s.scrollLeft === 0 && s.querySelector(".xterm").getBoundingClientRect().left >= 0;
+	})()`)
+	b.phone(false)
 	size("fit", "")
 
 	// A file goes line after line.

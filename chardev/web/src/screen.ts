@@ -291,7 +291,10 @@ export class Screen {
   }
 
   fit(): void {
-    if (this.size !== "fit") return;
+    if (this.size !== "fit") {
+      requestAnimationFrame(() => (this.host.scrollTop = this.host.scrollHeight)); // the newest line is the last
+      return;
+    }
     const { viewportY, baseY, cursorY } = this.term.buffer.active;
     const top = this.atBottom ? undefined : this.term.registerMarker(viewportY - baseY - cursorY);
     this.fitting.fit();
