@@ -32,7 +32,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   const trouble = (text: string) => bar.trouble(text.startsWith(name + ": ") ? text.slice(name.length + 2) : text);
   const at = query.get("at");
   let client = "";
-  let device: { state: string; why: string; since: Date } = { state: "up", why: "", since: new Date() };
+  let device: { state: string; why: string; since: Date | undefined } = { state: "up", why: "", since: undefined };
   let info: Info | undefined;
   let who: Session | undefined;
 
@@ -103,7 +103,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       case "hello":
         client = m.client ?? "";
         people.paint();
-        if (m.state) device = { state: m.state, why: "", since: device.since };
+        if (m.state && m.state !== device.state) device = { state: m.state, why: "", since: undefined }; // begun learns it
         changed();
         if (m.text) trouble(m.text);
         void begun();
@@ -149,7 +149,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         return { kind: "warn", text: "connecting…" };
     }
     if (device.state !== "up") {
-      const what = "the device is down since " + clock(device.since) + (device.state === "opening" ? "; it is being opened" : "");
+      const what = "the device is down" + (device.since ? " since " + clock(device.since) : "") + (device.state === "opening" ? "; it is being opened" : "");
       return { kind: "warn", text: what + (device.why ? ": " + device.why : "") };
     }
     if (reader.loading) return { kind: "calm", text: "reading the log…" };
