@@ -40,8 +40,8 @@ export class People {
   private one(c: Client): HTMLElement {
     const me = c.id === this.me();
     const facts = [nameOf(c) === c.peer ? "" : c.peer, c.mode === "read-only" ? "looks" : "may type", c.frontend === "attach" ? "" : "on " + c.frontend, ago(Date.parse(c.since)), c.lag > 0 ? size(c.lag) + " behind" : ""];
-    if (c.writer === "has") facts.unshift("has the keyboard");
-    if (c.writer === "asked") facts.unshift("asks for the keyboard");
+    if (c.writer === "has") facts.unshift((me ? "have" : "has") + " the keyboard");
+    if (c.writer === "asked") facts.unshift((me ? "ask" : "asks") + " for the keyboard");
     return h("li", {},
       h("span", {}, h("b", {}, me ? "You" : nameOf(c)), " ", h("span", { class: "muted" }, facts.filter(Boolean).join(" · "))),
       me ? null : h("button", { class: "quiet", onclick: () => void this.cut(c) }, "Disconnect"));
