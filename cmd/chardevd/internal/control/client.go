@@ -139,8 +139,11 @@ func (c *Client) refused(resp *http.Response, answer []byte) *Refused {
 		json.Unmarshal(answer, r) // without words the status still tells
 	} else { // a proxy's, or somebody else's
 		r.Detail = fmt.Sprintf("daemon on %v: the answer is %s", c.Place, resp.Status)
-		if resp.StatusCode == http.StatusNotFound {
+		switch resp.StatusCode {
+		case http.StatusNotFound:
 			r.Detail += "; chardevd is not at this path"
+		case http.StatusBadRequest: // as a console's websocket says it
+			r.Detail += c.Place.doubt()
 		}
 	}
 	r.Status = resp.StatusCode

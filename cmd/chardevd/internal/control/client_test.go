@@ -84,6 +84,10 @@ func TestWhatIsNoDaemon(t *testing.T) {
 			io.WriteString(w, "<html>")
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/ws/") {
+			http.Error(w, "this is a websocket", http.StatusBadRequest)
+			return
+		}
 		http.NotFound(w, r)
 	}))
 	defer page.Close()
@@ -108,6 +112,7 @@ func TestWhatIsNoDaemon(t *testing.T) {
 	for _, c := range []struct{ named, prints, want string }{
 		{page.URL + "/wrong", "", "daemon on " + page.URL + "/wrong (from --control): the answer is 404 Not Found; chardevd is not at this path"},
 		{page.URL + "/page", "", "an answer that is not of this API: invalid character '<' looking for beginning of value" + frontend},
+		{page.URL + "/ws", "", "the answer is 400 Bad Request" + frontend},
 		{"tcp://" + console.Addr().String(), "HTTP/1.1 no\r\n", frontend},
 		{"tcp://" + console.Addr().String(), "", frontend},
 	} {
