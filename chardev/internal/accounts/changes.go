@@ -89,7 +89,7 @@ func isNew(list []User, u User) error {
 	if index(list, u.called()) < 0 {
 		return nil
 	}
-	return fmt.Errorf("there is a user %q already: \"user passwd\" gives another password, \"user remove\" removes the user", u.Name)
+	return fmt.Errorf("there is a user %q already: \"chardevd user passwd\" gives another password, \"chardevd user remove\" removes the user", u.Name)
 }
 
 // CheckUser returns the error that SetPassword and RemoveUser have for a name that is
