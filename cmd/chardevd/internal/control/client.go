@@ -147,6 +147,9 @@ func (c *Client) refused(resp *http.Response, answer []byte) *Refused {
 		}
 	}
 	r.Status = resp.StatusCode
+	if r.Status == http.StatusUnauthorized {
+		r.Detail = r.Error() + c.Place.shows()
+	}
 	return r
 }
 
@@ -290,6 +293,9 @@ type Unknown struct {
 func (u *Unknown) Error() string {
 	if near := channel.Nearest(u.Name, u.Names); near != "" {
 		return fmt.Sprintf("no chardev %q; did you mean %q?", u.Name, near)
+	}
+	if len(u.Names) == 0 {
+		return fmt.Sprintf("no chardev %q; there is none at all that you may read", u.Name)
 	}
 	if len(u.Names) <= 10 {
 		return fmt.Sprintf("no chardev %q; there is %s", u.Name, strings.Join(u.Names, ", "))

@@ -70,6 +70,14 @@ func (p Place) doubt() string {
 	return "; is that a console's frontend? " + p.From + " wants the daemon's control socket, or an address of its [http]"
 }
 
+// shows is what is added to an error of who is not known there: what is shown, or would be.
+func (p Place) shows() string {
+	if p.Token != "" {
+		return "; the token in $" + EnvToken + " was shown"
+	}
+	return "; a token in $" + EnvToken + " would be shown"
+}
+
 // Find finds the control socket: by the address or path named, else by
 // $CHARDEVD_CONTROL, else by the config file (the named one, else the default
 // ones). A config file with mistakes is good enough if it tells the socket.
