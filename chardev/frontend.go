@@ -63,7 +63,7 @@ func (f *frontend) start(within context.Context) (read []func()) {
 	}
 	f.listen(func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if rawToPages(f.ep.Address) && f.wanted().as == nil {
+		if typedByPages(f.ep.Address) && f.wanted().as == nil {
 			a.guard = new(requestGuard)
 		}
 		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {

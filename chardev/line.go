@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -317,4 +318,13 @@ func rawToPages(a channel.Address) bool {
 		}
 	}
 	return (a.Transport == "tcp" || a.Transport == "fd") && a.Get("http") != "allow"
+}
+
+// typedByPages says whether a console at a listening address has to be on its guard against
+// web pages: behind TLS as well, which keeps out no browser that trusts the certificate, and
+// has one of its own that it shows if that is asked for. (A stream may carry what it likes
+// there.)
+func typedByPages(a channel.Address) bool {
+	a.Layers = slices.DeleteFunc(slices.Clone(a.Layers), func(l string) bool { return l == "tls" })
+	return rawToPages(a)
 }

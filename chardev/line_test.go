@@ -457,4 +457,12 @@ func TestTelnetIsRawToPages(t *testing.T) {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
+	for address, want := range map[string]bool{
+		"tcp://127.0.0.1:1": true, "tls://127.0.0.1:1": true, "telnet+tls://127.0.0.1:1": true,
+		"tls://127.0.0.1:1?http=allow": false, "wss://127.0.0.1:1": false, "tls+unix:/x": false,
+	} {
+		if got := typedByPages(channel.MustParseAddress(address)); got != want {
+			t.Errorf("a console at %s: %v", address, got)
+		}
+	}
 }

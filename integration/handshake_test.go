@@ -1,9 +1,13 @@
 package integration
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -168,17 +172,17 @@ func TestWebsocketHandshake(t *testing.T) {
 }
 
 // A web page can make a browser POST to any port. On a raw TCP frontend that is
-// cut, and nothing of it is typed at the guest; http=allow permits it.
+// cut, behind TLS too, and nothing of it is typed at the guest; http=allow permits it.
 func TestWebPageAtRawPort(t *testing.T) {
-	guarded, open := freePort(t), freePort(t)
+	guarded, open, secured := freePort(t), freePort(t), freePort(t)
 	dir := folder(t)
 	g := unixGuest(t, echoImage(t), dir+"/guest")
 	d := newDaemon(t, dir, `
 [[chardev]]
 name = "vm"
 device = "unix:guest"
-frontends = ["unix:front", "tcp://127.0.0.1:@guarded@", "tcp://127.0.0.1:@open@?http=allow"]
-`, map[string]any{"guarded": guarded, "open": open})
+frontends = ["unix:front", "tcp://127.0.0.1:@guarded@", "tcp://127.0.0.1:@open@?http=allow", "tls://127.0.0.1:@tls@"]
+`, map[string]any{"guarded": guarded, "open": open, "tls": secured})
 	d.serve()
 	d.is("vm", "up")
 	watcher := dial(t, "unix", d.path("front"))
@@ -192,6 +196,16 @@ frontends = ["unix:front", "tcp://127.0.0.1:@guarded@", "tcp://127.0.0.1:@open@?
 		w := dial(t, "tcp", port(guarded))
 		w.types(t, post(method))
 		w.isCut(t, patience)
+		c, err := tls.Dial("tcp", port(secured), &tls.Config{InsecureSkipVerify: true}) // a browser that trusts it
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, post(method))
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s over TLS is not cut", method)
+		}
 	}
 	watcher.echoes(t, "k")
 	if said := watcher.out.text(); said != "ECHO READY\r\nk" {
