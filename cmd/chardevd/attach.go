@@ -42,7 +42,8 @@ are dropped with a bell.
 
 Without a terminal on stdin, what comes from there is sent as it is, and its end
 ends attach when the console has had it and a second to answer; if it was not
-taken (nobody may type, the device is away) that is a failure. With --read-only
+taken (nobody may type, the device is away) that is a failure, as it is if the
+daemon went away and is not back after 10 s. With --read-only
 stdin is not touched, so only a signal ends attach, or that nobody reads its
 stdout any more. Only the console's bytes go to stdout; what chardevd has to say
 goes to stderr.`,
@@ -87,6 +88,10 @@ type attachOptions struct {
 // the answer to the last line comes behind it, and nothing tells where it ends.
 const answerTime = time.Second
 
+// returnTime is how long a daemon that went away then may stay away: a restart is over by
+// then.
+const returnTime = 10 * time.Second
+
 // runAttach joins this process's terminal, or whatever its stdin and stdout
 // are, with a chardev.
 func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() (<-chan struct{}, func()), o attachOptions) error {
@@ -102,7 +107,7 @@ func runAttach(ctx context.Context, name string, dial attach.Dial, watch func() 
 	s := &attach.Session{
 		Name: name, Dial: dial, Watch: watch, Since: string(o.since),
 		Out: os.Stdout, Notices: os.Stderr, EOL: "\n",
-		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly, Answer: answerTime,
+		Interactive: term.IsTerminal(stdin), ReadOnly: o.readOnly, Answer: answerTime, Return: returnTime,
 		Together: term.IsTerminal(stdout) && term.IsTerminal(stderr),
 	}
 	if err := s.Connect(ctx, time.Duration(o.wait)); err != nil {

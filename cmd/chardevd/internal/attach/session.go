@@ -56,6 +56,7 @@ type Session struct {
 	Together    bool          // Out and Notices are the same screen
 	Escape      *Scanner      // nil: no escapes
 	Answer      time.Duration // how long the console may go on printing when the input has ended
+	Return      time.Duration // how long a daemon that went away may stay away when a script's input has ended
 	ReadOnly    bool          // what is typed is not sent, escapes work
 	Size        func() [2]int // columns and rows of the terminal, 0 if unknown; nil: no terminal
 	Resized     <-chan os.Signal
@@ -254,11 +255,21 @@ func ended(ctx context.Context) error {
 	}
 }
 
-// reconnect dials until the stream is there again, or the session is over.
+// reconnect dials until the stream is there again, or the session is over. A person, and
+// who has more to send, waits for as long as it takes; a script that waits for nothing but
+// an answer does not.
 func (s *Session) reconnect(ctx context.Context, p *pace) (over bool, err error) {
 	appeared, stop := s.watch()
 	defer stop()
+	var until time.Time
 	for p.pause(ctx.Done(), appeared) {
+		switch {
+		case s.Interactive || !s.queue.ended():
+		case until.IsZero():
+			until = time.Now().Add(s.Return)
+		case time.Now().After(until):
+			return true, fmt.Errorf("the daemon went away, and was not back within %v: the console may not have had all of the input", s.Return)
+		}
 		if s.stream, err = s.Dial(ctx, s.at, s.message); err == nil {
 			return false, nil
 		}

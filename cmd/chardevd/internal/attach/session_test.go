@@ -385,9 +385,25 @@ func TestSessionWhoseInputIsNotTaken(t *testing.T) {
 	}
 }
 
+// A script that waits only for the answer does not wait for ever for a daemon that is gone.
+func TestSessionOfAScriptWhoseDaemonIsGone(t *testing.T) {
+	r := newRig(t)
+	r.Interactive, r.Escape, r.Return = false, nil, time.Millisecond
+	st := r.start(t)
+	st.say(t, hello)
+	r.keys.typed("uptime\r")
+	r.keys.w.Close()
+	st.expect(t, "uptime\r<eof>")
+	st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeStopping, Text: "chardevd is going down"}, io.EOF)
+	r.daemon.refuse(errors.New("connection refused"))
+	if _, err := r.ended(t); err == nil || !strings.Contains(err.Error(), "not back") {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
 func TestSessionHoldsAScriptsInputWhileAway(t *testing.T) {
 	r := newRig(t)
-	r.Interactive, r.Escape = false, nil
+	r.Interactive, r.Escape, r.Return = false, nil, watchdog
 	st := r.start(t)
 	st.say(t, hello, io.ErrUnexpectedEOF)
 	recv(t, st.closed, "close of the stream")
