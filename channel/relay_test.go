@@ -140,10 +140,16 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 // A byte that is sent as urgent (MSG_OOB of tcp(7)) is one like others: it comes, and what
 // stands behind it.
 func TestRelayCarriesUrgentBytes(t *testing.T) {
+	for _, kind := range []string{"tcp", "unix"} {
+		t.Run(kind, func(t *testing.T) { carriesUrgentBytes(t, kind) })
+	}
+}
+
+func carriesUrgentBytes(t *testing.T, kind string) {
 	for _, end := range []bool{false, true} { // whether the end stands behind it at once
-		user, server, _, _ := relayed(t, "tcp", "tcp")
+		user, server, _, _ := relayed(t, kind, kind)
 		must(t, server.SetReadDeadline(time.Now().Add(watchdog)))
-		must(t, user.(*socket).handle.do(func(fd int) error { return unix.Send(fd, []byte("before!"), unix.MSG_OOB) }))
+		must(t, plainSocket(user).handle.do(func(fd int) error { return unix.Send(fd, []byte("before!"), unix.MSG_OOB) }))
 		_, err := user.Write([]byte("behind"))
 		must(t, err)
 		got := make([]byte, len("before!behind"))

@@ -57,7 +57,14 @@ func newUnix(c conn, known string) (Channel, error) {
 	if err := u.take(c, known); err != nil {
 		return nil, err
 	}
-	return u, nil
+	return u.inline(), nil
+}
+
+// inline has what the peer sends as urgent stand in the stream, as with TCP. A kernel that
+// knows nothing of that for UNIX sockets (before 5.15) does not have it sent either.
+func (c *unixChannel) inline() *unixChannel {
+	_ = c.handle.do(func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_OOBINLINE, 1) })
+	return c
 }
 
 // PeerCred is who made the connection, or, when dialled, who listens.
@@ -248,7 +255,7 @@ func (l *unixListener) Accept() (Channel, error) {
 	}
 	u := new(unixChannel)
 	u.have(newHandle(conn), at)
-	return u, nil
+	return u.inline(), nil
 }
 
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.at, Net: "unix"} }
