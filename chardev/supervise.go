@@ -317,6 +317,9 @@ func (o *opener) ended(err error) {
 		o.short = 0
 	}
 	if o.Err() == nil {
+		if o.ep.Address.Numbered() {
+			err = o.byHand(err)
+		}
 		text := reason(err)
 		if o.status.set(StateDown, err) && (told || !sameReason(text, o.last)) {
 			if o.short == shortTold {
@@ -329,6 +332,14 @@ func (o *opener) ended(err error) {
 	if o.again() {
 		go o.run() // not from within use
 	}
+}
+
+// byHand has the endpoint not be opened again but when it is asked for, and says so: what its
+// address names from now on may be the terminal that somebody works at.
+func (o *opener) byHand(err error) error {
+	o.retry.limits.Store(&Reconnect{Min: never, Max: never})
+	o.node.none = true
+	return fmt.Errorf("%s; the next program that wants a terminal may get its number, so it is opened again only when you have it so (a device: from its page, or POST …/reconnect): a link or a socket would stay the guest's", reason(err))
 }
 
 // failed notes why a try to open the endpoint failed; its result is that of again.

@@ -1,6 +1,7 @@
 package chardev
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/creack/pty"
 
 	"chardevd/channel"
 )
@@ -165,4 +168,55 @@ func TestNumbersAreNoNews(t *testing.T) {
 			t.Errorf("try %d: the status is %q", i+1, text)
 		}
 	}
+}
+
+// A terminal that is named by its number is not opened again by itself when it has hung up:
+// the number is the next program's.
+func TestANumberedTerminalIsOpenedAgainByHand(t *testing.T) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	name := tty.Name()
+	tty.Close()
+	s, news := telling(channel.MustParseAddress("pty:" + name))
+	s.begin(t.Context())
+	defer s.stop(nil)
+	opened := make(chan struct{}, 9)
+	s.work.Add(1)
+	s.open(func(ch channel.Channel, ended func(error)) {
+		opened <- struct{}{}
+		go func() {
+			stop := context.AfterFunc(&s.life, func() { ch.Close() })
+			io.Copy(io.Discard, ch)
+			stop()
+			ch.Close()
+			ended(io.EOF)
+		}()
+	}, s.work.Done)
+	await(t, "the terminal to be open", func() bool { return len(opened) == 1 })
+	master.Close()
+	await(t, "it to be down", func() bool { return len(news()) == 2 })
+	if said := news()[1]; !strings.Contains(said, "only when you have it so") {
+		t.Errorf("told: %s", said)
+	}
+	await(t, "the number to be somebody's", func() bool {
+		master, tty, err = pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tty.Name() != name { // a program beside us was first
+			master.Close()
+			tty.Close()
+		}
+		return tty.Name() == name
+	})
+	defer master.Close()
+	defer tty.Close()
+	if len(opened) > 1 {
+		t.Error("it was opened again")
+	}
+	s.retry.soon()
+	await(t, "it to be open again", func() bool { return len(opened) == 2 })
 }
