@@ -169,6 +169,7 @@ func (s *session) read() {
 	for {
 		switch err := s.hub.readDevice(s); err {
 		case errSilent:
+			s.hub.hist.Rest()
 		case errTakenOver:
 			return
 		default:

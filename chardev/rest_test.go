@@ -116,6 +116,41 @@ func TestAnIdleConsoleCostsNoGoroutine(t *testing.T) {
 	}
 }
 
+// A console that has had a burst keeps its window, and a block or two, but not the blocks that
+// the burst went through.
+func TestABurstIsNotKept(t *testing.T) {
+	const consoles, burst = 8, 4 << 20
+	h := newQuietHouse(t, consoles, "unix:")
+	h.awaitSilence()
+	before := heap()
+	for i, guest := range h.guests {
+		done := make(chan error, 1)
+		go func() {
+			_, err := io.CopyN(io.Discard, h.clients[i], burst)
+			done <- err
+		}()
+		if _, err := guest.Write(make([]byte, burst)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.awaitSilence()
+	if kept := int(heap()-before) / consoles; kept > 5*history.MaxBlock/2 {
+		t.Errorf("%d bytes are kept for each console, of which the window is %d", kept, h.hubs[0].hist.Size())
+	}
+}
+
+// heap is how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // what lay in pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
 // A plain channel is attended to: its owner is called only for what attend does not do, and
 // reads what attend has given back, and then the rest.
 func TestAttendedReading(t *testing.T) {

@@ -38,7 +38,7 @@ type block struct {
 
 func (b *block) end() int64 { return b.at + int64(b.n) }
 
-// A History is the window. Space and Commit belong to the one writer; all else
+// A History is the window. Space, Commit and Rest belong to the one writer; all else
 // may be called from anywhere.
 type History struct {
 	start int64  // offset of the first byte
@@ -185,6 +185,14 @@ func (h *History) recycle(b *block) {
 	if b.pins == 0 && len(h.free) < 4 {
 		h.free = append(h.free, b)
 	}
+}
+
+// Rest lets go of the blocks that are kept for Space: the writer will have nothing for a while.
+// After a burst they would be twice what a window of 256 KiB is.
+func (h *History) Rest() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.free = nil
 }
 
 func (h *History) head() int64 {
