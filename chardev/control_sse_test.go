@@ -116,10 +116,13 @@ func TestTailsEnd(t *testing.T) {
 		defer r.hub.mu.Unlock()
 		return len(r.hub.requests)
 	}
+	printed := r.hub.hist.Head()
 	flood := func(ctx context.Context) {
 		chunk := make([]byte, 64<<10)
 		for ctx.Err() == nil {
-			if _, err := r.guest.Write(chunk); err != nil {
+			n, err := r.guest.Write(chunk)
+			printed += int64(n)
+			if err != nil {
 				return
 			}
 		}
@@ -133,6 +136,7 @@ func TestTailsEnd(t *testing.T) {
 
 	cancel()
 	<-flooding
+	await(t, "all that was printed", func() bool { return r.hub.hist.Head() == printed })
 	waiting := r.get(t.Context(), "since=end&follow")
 	await(t, "another one", func() bool { return requests() == 1 })
 	r.hub.gate.rules.Store(access.Nobody("of a test"))
