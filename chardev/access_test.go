@@ -185,7 +185,7 @@ func (l *passerby) Flush() {
 // serverOf is a server for the API's handlers.
 func serverOf(cons ...*console) *Server {
 	s := &Server{
-		log: slog.New(slog.DiscardHandler), sessions: newWebSessions(), scraping: newScraping(), listing: newOneByOne(), keyring: newKeyring(nil, nil),
+		log: slog.New(slog.DiscardHandler), sessions: newWebSessions(), scraping: newScraping(), listing: newBulk(listsMost), keyring: newKeyring(nil, nil),
 		accounts: &accountKeeper{store: accounts.NewStore("", nil)},
 	}
 	for _, con := range cons {

@@ -83,15 +83,18 @@ func (c *control) list(w http.ResponseWriter, r *http.Request, cons []*console) 
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	page.WriteTo(w) // a reader who is gone needs none
+	c.server.listing.send(w, r, page)
 }
+
+// listsMost is how many lists are being sent at once. Programs ask for many at a time.
+const listsMost = 64
 
 // listPage is what list answers. It waits for its turn, or for the end of ctx.
 func (s *Server) listPage(ctx context.Context, cons []*console) (*bytes.Buffer, error) {
-	if err := s.listing.enter(ctx); err != nil {
+	if err := s.listing.turn.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.listing.leave()
+	defer s.listing.turn.leave()
 	all := []Info{}
 	for _, con := range cons {
 		all = append(all, con.info(false))

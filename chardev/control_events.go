@@ -48,7 +48,7 @@ type overview struct {
 func (v *overview) run() error {
 	var list []due
 	for {
-		if err := v.out.keptAlive(v.server.listing.enter); err != nil {
+		if err := v.out.keptAlive(v.server.listing.turn.enter); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -98,7 +98,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // look is what there is to tell now, and when to look again. It ends the caller's turn.
 func (v *overview) look(list []due, at time.Time) (_ []due, text []byte, wait time.Duration) {
-	defer v.server.listing.leave()
+	defer v.server.listing.turn.leave()
 	list, wait = v.take(list, at)
 	return list, v.text(list), wait
 }

@@ -31,17 +31,13 @@ const metricsPath = "/metrics"
 // metricsType is the text format of Prometheus, which everything that scrapes reads.
 const metricsType = "text/plain; version=0.0.4; charset=utf-8"
 
-// scrapesMost is how many answers with metrics are being sent at once. Each holds a
-// page in memory, of some MB where there are thousands of chardevs, until its reader
-// has taken it; for one more the one that is at it for the longest is cut.
+// scrapesMost is how many answers with metrics are being sent at once.
 const scrapesMost = 16
 
-// A scraping makes pages of metrics, one at a time, and watches over those that are
-// being sent.
+// A scraping makes pages of metrics.
 type scraping struct {
+	*bulk
 	process prometheus.Gatherer
-	turn    oneByOne
-	sending waitingConns
 
 	size int // of the last page; owned by who has the turn
 }
@@ -49,7 +45,7 @@ type scraping struct {
 func newScraping() *scraping {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &scraping{process: r, turn: newOneByOne(), sending: waitingConns{most: scrapesMost}}
+	return &scraping{bulk: newBulk(scrapesMost), process: r}
 }
 
 // A scrape is what somebody is told.
@@ -79,16 +75,9 @@ func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*consol
 		problem(w, http.StatusInternalServerError, "metrics: "+err.Error())
 		return
 	}
-	if p, ok := r.Context().Value(peerKey{}).(peer); ok {
-		sending := &c.server.scraping.sending
-		if cut := sending.add(p.ch); cut != nil {
-			cut.Close()
-		}
-		defer sending.remove(p.ch)
-	}
 	h.Set("Content-Type", metricsType)
 	h.Set("Content-Length", strconv.Itoa(page.Len()))
-	page.WriteTo(w) // a reader who is gone needs none
+	c.server.scraping.send(w, r, page)
 }
 
 // metricsPage is what metrics answers. It waits for its turn, or for the end of ctx.

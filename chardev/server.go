@@ -47,7 +47,7 @@ type Server struct {
 	wrongs   flood // of secrets
 	logins   [len(loginResults)]atomic.Int64
 	scraping *scraping
-	listing  oneByOne    // of lists and events; another one than that of scraping, as it may wait for a disk
+	listing  *bulk       // of lists and events; another one than that of scraping, as it may wait for a disk
 	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
@@ -129,7 +129,7 @@ func takeOver(cfg *Config, log *slog.Logger, from *Handover) (*Server, error) {
 
 		sessions: newWebSessions(),
 		scraping: newScraping(),
-		listing:  newOneByOne(),
+		listing:  newBulk(listsMost),
 
 		keyring: newKeyring(cfg.Credentials, log),
 

@@ -16,7 +16,7 @@ import (
 // stream of events stays alive meanwhile, and holds up nobody while it is sent or waits.
 func TestListsAreMadeOneByOne(t *testing.T) {
 	s := newEventRig(t).control.server
-	if err := s.listing.enter(t.Context()); err != nil {
+	if err := s.listing.turn.enter(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,7 +48,7 @@ func TestListsAreMadeOneByOne(t *testing.T) {
 	if _, err := s.listPage(gone, s.all()); !errors.Is(err, context.Canceled) {
 		t.Errorf("a list was made: %v", err)
 	}
-	s.listing.leave()
+	s.listing.turn.leave()
 	for line := ""; !strings.HasPrefix(line, "event: snapshot"); {
 		if line, err = events.ReadString('\n'); err != nil {
 			t.Fatal(err)
