@@ -139,24 +139,22 @@ func TestWhatIsNoDaemon(t *testing.T) {
 // Who is not known is told where the token comes from, and who sees no console that there is
 // none for him.
 func TestNobodyIsTold(t *testing.T) {
-	list := "[]"
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if list == "" {
-			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, `{"status": 401, "detail": "who are you?"}`)
-			return
-		}
-		io.WriteString(w, list)
-	}))
-	defer s.Close()
 	for _, c := range []struct{ token, list, want string }{
 		{"", "[]", `no chardev "vm"; there is none at all that you may read`},
 		{"", "", "who are you?; a token in $CHARDEVD_TOKEN would be shown"},
 		{"cdt_wrong", "", "who are you?; the token in $CHARDEVD_TOKEN was shown"},
 	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c.list == "" {
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusUnauthorized)
+				io.WriteString(w, `{"status": 401, "detail": "who are you?"}`)
+				return
+			}
+			io.WriteString(w, c.list)
+		}))
+		defer s.Close()
 		t.Setenv(EnvToken, c.token)
-		list = c.list
 		p, err := Find(s.URL, "")
 		if err != nil {
 			t.Fatal(err)
