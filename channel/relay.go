@@ -318,7 +318,11 @@ func (f *relayWay) splice() (moved bool, err error) {
 	var n int64
 	if werr := f.src.f.Read(func(fd uintptr) bool {
 		n, err = spliceOnce(int(fd), f.pipe.w, relaySize)
-		return err != unix.EAGAIN || unread(int(fd))
+		if err != unix.EAGAIN || !unread(int(fd)) {
+			return err != unix.EAGAIN
+		}
+		n, err = spliceOnce(int(fd), f.pipe.w, relaySize) // it may just have come
+		return true
 	}); werr != nil {
 		return true, plain("read", werr)
 	}
