@@ -70,6 +70,12 @@ func (j *Journal) prepare() (header, error) {
 	return h, f.Truncate(headerSize)
 }
 
+// briefSegment is, in ms, how soon a segment must be full for the index of the next one to
+// come to the disk only with what is due. Measured: of a device at full rate with segments of
+// 4 MiB, 250 a second, to sync each costs a fifth of the rate. What the power takes then is
+// the epoch.
+const briefSegment = 1000
+
 // begin makes a new current segment, whose first byte is the one at End.
 func (j *Journal) begin() error {
 	w := &j.w
@@ -95,6 +101,7 @@ func (j *Journal) begin() error {
 		return err
 	}
 	w.idx, w.data = idx, data
+	brief := h.made-w.made < briefSegment
 	w.made = h.made
 	w.first, w.size, w.gaps = w.last, 0, 0
 	j.size.Store(0)
@@ -109,8 +116,10 @@ func (j *Journal) begin() error {
 	many := len(j.segments) > 1
 	j.mu.Unlock()
 	j.grew(headerSize)
-	j.keeper.syncSoon(j) // that it is there is all that says how far offsets were given out
-	if many {            // there is one that was sealed
+	if !brief { // that it is there is all that says how far offsets were given out
+		j.keeper.syncSoon(j)
+	}
+	if many { // there is one that was sealed
 		j.keeper.sealed(j)
 		j.trimSome()
 	}
