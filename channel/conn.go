@@ -54,8 +54,7 @@ func (c *connChannel) Read(p []byte) (int, error) {
 }
 
 func (c *connChannel) Write(p []byte) (int, error) {
-	n, err := c.Writev([][]byte{p})
-	return int(n), err
+	return writeOne(c, p)
 }
 
 // Writev is one writev(2) where c is a socket of package net, and else one Write of

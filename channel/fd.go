@@ -148,28 +148,14 @@ func (c *fdChannel) Buffered() (n int) {
 	return n
 }
 
-func (c *fdChannel) Write(p []byte) (int, error) {
-	op := writeOps.Get().(*writeOp)
-	op.one[0] = p // elsewhere it would be garbage
-	n, err := c.write(op, op.one[:], true)
-	op.one[0] = nil
-	writeOps.Put(op)
-	return int(n), err
-}
+func (c *fdChannel) Write(p []byte) (int, error) { return writeOne(c, p) }
 
 func (c *fdChannel) Writev(bufs [][]byte) (int64, error)    { return c.writev(bufs, true) }
 func (c *fdChannel) TryWritev(bufs [][]byte) (int64, error) { return c.writev(bufs, false) }
 
-func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
-	op := writeOps.Get().(*writeOp)
-	n, err := c.write(op, bufs, wait)
-	writeOps.Put(op)
-	return n, err
-}
-
-// write writes bufs; if wait is false, only what is taken at once, or within the
+// writev writes bufs; if wait is false, only what is taken at once, or within the
 // channel's patience.
-func (c *fdChannel) write(op *writeOp, bufs [][]byte, wait bool) (int64, error) {
+func (c *fdChannel) writev(bufs [][]byte, wait bool) (int64, error) {
 	if err := c.dead.check(); err != nil {
 		return 0, err
 	}
@@ -177,7 +163,9 @@ func (c *fdChannel) write(op *writeOp, bufs [][]byte, wait bool) (int64, error) 
 	if total == 0 {
 		return 0, nil
 	}
+	op := writeOps.Get().(*writeOp)
 	done, err := op.run(c, bufs, total, wait)
+	writeOps.Put(op)
 	if done > 0 {
 		c.sent()
 	}

@@ -112,7 +112,6 @@ type writeOp struct {
 	until time.Time // the end of its patience; zero: not begun
 	err   error
 	iov   [iovFew][]byte
-	one   [1][]byte // what Write writes
 	try   func(fd uintptr) bool
 }
 

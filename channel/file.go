@@ -102,8 +102,7 @@ func (w *writtenFile) LocalAddr() net.Addr               { return w.at }
 func (w *writtenFile) RemoteAddr() net.Addr              { return w.at }
 
 func (w *writtenFile) Write(p []byte) (int, error) {
-	n, err := w.Writev([][]byte{p})
-	return int(n), err
+	return writeOne(w, p)
 }
 
 // Writev appends to the file: others who append to it, too, come before or behind, as long

@@ -58,10 +58,7 @@ func (o *Outbox) Unwrap() Channel { return o.under }
 
 func (o *Outbox) Read(p []byte) (int, error) { return o.under.Read(p) }
 
-func (o *Outbox) Write(p []byte) (int, error) {
-	n, err := o.Writev([][]byte{p})
-	return int(n), err
-}
+func (o *Outbox) Write(p []byte) (int, error) { return writeOne(o, p) }
 
 // Writev never waits. A nil error means that all of bufs is on its way.
 func (o *Outbox) Writev(bufs [][]byte) (int64, error) { return o.WriteUnits(bufs, SizeOf(bufs)) }

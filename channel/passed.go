@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // Passed are descriptors that somebody hands over while the process runs, each under a
@@ -105,17 +102,6 @@ func isPassed(name string) bool { return strings.HasPrefix(name, PassedPrefix) }
 // trying again.
 func (a Address) Once() bool {
 	return a.Transport == "fd" && (isPassed(a.Where) || isNumber(a.Where))
-}
-
-// Numbered says whether what the address names is a terminal by its number on devpts. When who
-// holds its master is gone, so is the terminal, and the next program that wants one gets the
-// number (pts(4)).
-func (a Address) Numbered() bool {
-	if a.Transport != "pty" && a.Transport != "serial" {
-		return false
-	}
-	var st unix.Statfs_t
-	return unix.Statfs(filepath.Dir(a.Where), &st) == nil && st.Type == unix.DEVPTS_SUPER_MAGIC
 }
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,17 @@ func dialPty(ctx context.Context, _ *Env, a Address) (Channel, error) {
 		return nil, err
 	}
 	return newPty(fd, a), nil
+}
+
+// Numbered says whether what the address names is a terminal by its number on devpts. When who
+// holds its master is gone, so is the terminal, and the next program that wants one gets the
+// number (pts(4)).
+func (a Address) Numbered() bool {
+	if a.Transport != "pty" && a.Transport != "serial" {
+		return false
+	}
+	var st unix.Statfs_t
+	return unix.Statfs(filepath.Dir(a.Where), &st) == nil && st.Type == unix.DEVPTS_SUPER_MAGIC
 }
 
 // A ptyChannel is the tty of a pty, over a handle: a guest's console, which is read as a
