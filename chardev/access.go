@@ -95,7 +95,7 @@ func (h *hub) review() int {
 				silenced = append(silenced, c)
 			}
 			if wrote != c.may(access.Write) {
-				h.owe(c) // what it may have of the input
+				h.oweWriter(c) // what it may have of the input
 			}
 			if !c.may(access.Read | access.Write) {
 				if was := h.dropWriter(c, c.String()+" may no longer write"); was.by != nil {

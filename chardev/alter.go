@@ -59,7 +59,7 @@ func (f *frontend) alter(cfg *FrontendConfig) {
 					let = was // one at most has it
 				}
 			}
-			h.owe(c) // what it may have of the input
+			h.oweWriter(c) // what it may have of the input
 		}
 		return let
 	})

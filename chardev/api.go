@@ -370,8 +370,9 @@ type TicketInfo struct {
 
 // Message is a text frame of attach, JSON.
 //
-// From the daemon: "hello" (Chardev, Client, Epoch, Offset, State, Mode, Writer, You;
-// Text is set when since= could not be honoured),
+// From the daemon: "hello" (Chardev, Client, Clients, Epoch, Offset, State, Mode, Writer,
+// You; Text is set when since= could not be honoured),
+// "clients" (Clients: how many are attached, soon after that has changed),
 // "gap" (Size bytes before Offset are lost to this client; if Text tells why, at most so
 // many, and mostly none: see Info.Holes), "device" (State, Text why),
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
@@ -386,6 +387,7 @@ type Message struct {
 	Type    string `json:"type"`
 	Chardev string `json:"chardev,omitempty"`
 	Client  string `json:"client,omitempty"`
+	Clients int    `json:"clients,omitempty"`
 	Epoch   string `json:"epoch,omitempty"`
 	Offset  int64  `json:"offset,omitempty"`
 	Size    int64  `json:"size,omitempty"`

@@ -89,7 +89,8 @@ func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.Load().state()
-		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
+		cl.counted = con.hub.attached()
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: cl.counted, Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
 		return con.hub.addWriter(m, cl)
 	}
 }

@@ -51,16 +51,17 @@ type client struct {
 	refused  atomic.Int64  // bytes of its input that nobody took
 	readOnly atomic.Bool   // by its frontend; changed under hub.mu
 	rights   atomic.Uint32 // access.Permissions; changed under hub.mu
-	owed     atomic.Bool   // it is to be told how the input is (hub.owe)
+	owed     atomic.Uint32 // what it is to be told of (hub.owe): owedWriter, owedCount
 
 	onLag string // changed with mu and hub.mu held
 
-	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
-	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
-	reader *history.Reader
-	untold int64 // bytes it missed since told
-	told   moment
-	undone string // what was last told of that is not done beside the bytes
+	mu      sync.Mutex // the output; held over writes, which do not wait beyond patience
+	pumped  bool       // its pump has the cursor, and may be waiting for room or a disk
+	reader  *history.Reader
+	untold  int64 // bytes it missed since told
+	told    moment
+	undone  string // what was last told of that is not done beside the bytes
+	counted int    // how many it was last told are attached
 
 	// owned by read
 	in         reading
@@ -408,7 +409,7 @@ func (c *client) step(old *recall) (done bool, gap string) {
 func (c *client) stepOn() (missing int64, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hub.payWriter(c)
+	c.hub.pay(c)
 	bufs, missing := c.reader.Next(c.cursor.Load(), chunkMax)
 	more := len(bufs) > 0
 	if more {

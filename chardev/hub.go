@@ -74,20 +74,21 @@ type hub struct {
 	apart   bool      // it serves no other device
 	mixed   bool      // some have a goroutine that reads, and are not attended to
 
-	mu       sync.Mutex            // never held over a system call
-	clients  []*client             // all that are attached
-	requests map[*request]struct{} // requests that are being served
-	retired  error                 // why nobody comes any more; nil: who may does
-	live     []*client             // those that keep up
-	changed  bool                  // live is not writing any more
-	lagging  int32                 // how many lag
-	pace     *pace                 // nil: nobody lagged yet
-	nextID   int
-	events   []Event       // the newest last
-	happened int           // events in all
-	grown    chan struct{} // closed when there is more; nil: nobody waits for it
-	times    times
-	gone     map[string]traffic // of clients that are gone, by their frontend
+	mu        sync.Mutex            // never held over a system call
+	clients   []*client             // all that are attached
+	requests  map[*request]struct{} // requests that are being served
+	retired   error                 // why nobody comes any more; nil: who may does
+	live      []*client             // those that keep up
+	changed   bool                  // live is not writing any more
+	lagging   int32                 // how many lag
+	pace      *pace                 // nil: nobody lagged yet
+	nextID    int
+	events    []Event       // the newest last
+	happened  int           // events in all
+	grown     chan struct{} // closed when there is more; nil: nobody waits for it
+	times     times
+	gone      map[string]traffic // of clients that are gone, by their frontend
+	headcount headcount
 }
 
 // maxEvents is how many events are kept for whoever asks.
@@ -151,6 +152,7 @@ func (h *hub) attach(c *client, replay int, from int64) error {
 		c.since = time.Now()
 	}
 	h.clients = append(h.clients, c)
+	h.recount(c, 1)
 	h.lag(c, lagging)
 	h.mu.Unlock()
 	h.sign.raise(happened)
@@ -199,7 +201,7 @@ func (h *hub) joined(c *client) bool {
 		return true
 	case c.state == leaving:
 		return at >= c.finishAt
-	case at < h.hist.Head(), c.owed.Load():
+	case at < h.hist.Head(), c.owed.Load() != 0:
 		return false
 	}
 	h.setState(c, live)
@@ -253,11 +255,42 @@ func (h *hub) detach(c *client) {
 	h.setState(c, detached)
 	if i := slices.Index(h.clients, c); i >= 0 {
 		h.clients = slices.Delete(h.clients, i, i+1)
+		h.recount(c, -1)
 		h.remain(c)
 	}
 	h.mu.Unlock()
 	h.sign.raise(happened)
 	h.moved()
+}
+
+// What a client can be owed.
+const (
+	owedWriter = 1 << iota // how the input is
+	owedCount              // how many are attached
+)
+
+// owe has c told something, if it is a person: by its pump, when it takes something.
+// However often that changes meanwhile, it is one message, so nobody's goodbye is that
+// others fight for the keyboard. Called with mu held.
+func (h *hub) owe(c *client, what uint32) {
+	if c.person == nil {
+		return
+	}
+	c.owed.Or(what)
+	if c.state == live {
+		h.toPump(c, lagging)
+	}
+}
+
+// pay tells c what it is owed. Called by c's pump with c.mu held.
+func (h *hub) pay(c *client) {
+	owed := c.owed.Swap(0)
+	if owed&owedWriter != 0 {
+		c.tell(h.addWriter(Message{Type: "writer"}, c))
+	}
+	if owed&owedCount != 0 {
+		h.payCount(c)
+	}
 }
 
 // note keeps an event and logs it.

@@ -248,30 +248,17 @@ func (w *writer) text() string {
 	return text
 }
 
-// owe has c told how the input is, if it is a person: by its pump, when it takes
-// something. However often the input changes hands meanwhile, that is one message, so
-// nobody's goodbye is that others fight for the keyboard. Called with mu held.
-func (h *hub) owe(c *client) {
-	if c.person == nil || h.inputMode() != "exclusive" {
-		return
-	}
-	c.owed.Store(true)
-	if c.state == live {
-		h.toPump(c, lagging)
+// oweWriter has c told how the input is, if it is exclusive. Called with mu held.
+func (h *hub) oweWriter(c *client) {
+	if h.inputMode() == "exclusive" {
+		h.owe(c, owedWriter)
 	}
 }
 
-// oweAll is owe for everybody. Called with mu held.
+// oweAll is oweWriter for everybody. Called with mu held.
 func (h *hub) oweAll() {
 	for _, c := range h.clients {
-		h.owe(c)
-	}
-}
-
-// payWriter tells c how the input is if that is owed. Called by c's pump with c.mu held.
-func (h *hub) payWriter(c *client) {
-	if c.owed.CompareAndSwap(true, false) {
-		c.tell(h.addWriter(Message{Type: "writer"}, c))
+		h.oweWriter(c)
 	}
 }
 

@@ -60,7 +60,7 @@ func (h *hub) writerOp(c *client, op, to string) error {
 				op, WriterTake, WriterRequest, WriterGrant, WriterRelease, WriterForce)
 		}
 		if err == nil {
-			h.owe(c)
+			h.oweWriter(c)
 		}
 		return event, err
 	})

@@ -1,5 +1,5 @@
 // How all consoles are, as the daemon tells it when something changes (server-sent
-// events): one connection for the whole page.
+// events): one connection for the list.
 
 import { Refused, get, url } from "./api";
 
@@ -31,7 +31,8 @@ const again = 2000; // ms after which a connection that the browser gave up is m
 
 // watch tells until the returned function is called, while the page can be seen: a
 // browser has six connections to a daemon for all its tabs, and this one holds its place
-// for as long as it is there, so that some tabs more would wait for theirs for ever. A
+// for as long as it is there, so that some tabs more would wait for theirs for ever. (A
+// console has a websocket, which does not count, and all that it shows comes by that.) A
 // browser makes a connection that broke anew by itself, but gives up where it got an
 // answer that is an error, and says to nobody what that was.
 export function watch(watcher: Watcher): () => void {

@@ -8,6 +8,7 @@ import { type Refused, chardev, request, root, url } from "./api";
 export interface Message {
   type: string;
   client?: string;
+  clients?: number;
   epoch?: string;
   offset?: number;
   size?: number;

@@ -4,7 +4,6 @@
 import { type Info, chardev, get, root } from "./api";
 import { Bar, type State } from "./bar";
 import { Until, type View, h, say } from "./dom";
-import { type Summary, watch } from "./events";
 import { Find } from "./find";
 import { Keyboard } from "./keyboard";
 import { Keys } from "./keys";
@@ -102,11 +101,14 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     switch (m.type) {
       case "hello":
         client = m.client ?? "";
-        people.paint();
+        people.told(m.clients ?? 0);
         if (m.state && m.state !== device.state) device = { state: m.state, why: "", since: undefined }; // begun learns it
         changed();
         if (m.text) trouble(m.text);
         void begun();
+        break;
+      case "clients":
+        people.told(m.clients ?? 0);
         break;
       case "device": {
         const back = m.state === "up" && device.state !== "up";
@@ -225,17 +227,6 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     }
     e.preventDefault();
     e.stopPropagation();
-  }
-
-  until.do(watch({
-    all: (all) => all.forEach(heard),
-    one: heard,
-    gone: () => {},
-    lost: () => {},
-  }));
-  function heard(s: Summary): void {
-    if (s.name !== name) return;
-    people.told(s.clients);
   }
 
   until.do(() => {
