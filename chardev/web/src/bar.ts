@@ -16,8 +16,10 @@ export class Bar {
   private readonly text = h("span", { class: "text", role: "status", "aria-live": "polite" });
   private readonly said = h("span", { class: "said", role: "status", "aria-live": "polite" });
   private readonly action = h("button", { class: "quiet", hidden: true, onclick: () => { this.does?.(); this.left(); } });
+  // leaving tells how the keyboard gets out of the terminal; what is typed into is described by it.
+  private readonly leaving = h("span", { id: "leaving", class: "leaving" });
   private readonly right = h("span", { class: "right" });
-  readonly element = h("footer", { class: "bar" }, h("span", { class: "dot", "aria-hidden": "true" }), this.text, this.said, this.action, this.right);
+  readonly element = h("footer", { class: "bar" }, h("span", { class: "dot", "aria-hidden": "true" }), h("span", { class: "words" }, this.text, this.said), this.action, this.leaving, this.right);
   private does: (() => void) | undefined;
   private timer = 0;
 
@@ -50,6 +52,11 @@ export class Bar {
 
   note(text: string): void {
     say(this.right, text);
+  }
+
+  // traps says whether Tab is the console's, so that another way leads out of the terminal.
+  traps(tab: boolean): void {
+    say(this.leaving, tab ? "Ctrl+Shift+F, then Shift+Tab, leaves the terminal" : "");
   }
 
   close(): void {

@@ -82,6 +82,7 @@ export class Screen {
     this.host.append(place);
     this.term.open(place);
     this.term.textarea?.setAttribute("aria-label", "Type into the console");
+    this.term.textarea?.setAttribute("aria-describedby", "leaving");
     this.fit();
     dark.addEventListener("change", this.repaint);
     void this.accelerate();

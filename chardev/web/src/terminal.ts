@@ -173,6 +173,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     if (up !== element.dataset["state"]) bar.hush();
     element.dataset["state"] = up;
     keys.element.hidden = !keyboard.mayType;
+    bar.traps(keyboard.why === "");
     say(state, up === "up" ? "" : up === "down" ? "down" : "reconnecting");
     say(pause, past ? "Live" : reader.paused ? "Go on" : "Pause");
     pause.setAttribute("aria-pressed", String(reader.paused));
@@ -183,6 +184,8 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
     screen.open();
     screen.resize(preferences.size);
     const { term } = screen;
+    // Where nothing is typed Tab is the page's: to the login, or to take the keyboard.
+    term.attachCustomKeyEventHandler((e) => e.key !== "Tab" || keyboard.why === "");
     term.onData((text) => type(keys.through(text)));
     term.onBinary((text) => type(Uint8Array.from(text, (c) => c.charCodeAt(0))));
     term.onResize(changed);
