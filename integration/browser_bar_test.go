@@ -104,6 +104,8 @@ func TestBrowserFindsNothing(t *testing.T) {
 		b.is("document.querySelector('a').click()")
 		b.until("location.pathname === '/' && document.querySelectorAll('.list li').length === 1")
 	}
+	b.do(chromedp.Navigate(site + "/c/nope"))
+	b.until("document.querySelector('.missing .hint')?.textContent === 'Or you may not read it.'")
 	b.do(chromedp.Navigate(site + "/c/vm"))
 	b.stands("live")
 	b.do(chromedp.Navigate(site + "/"))

@@ -156,4 +156,15 @@ on = "*"
 	b.do(chromedp.Navigate(site + "/"))
 	b.until("document.querySelectorAll('.list li').length === 1")
 	clean("the list")
+
+	// Who is nobody has no such console, and a way to be somebody.
+	b.clicks(".account button", "Log out")
+	b.until("location.pathname === '/login'")
+	b.do(chromedp.Navigate(site + "/c/vm"))
+	b.until("document.querySelector('h1')?.textContent === 'There is no console vm'")
+	b.clicks(".missing a", "Log in")
+	b.until("location.pathname === '/login'")
+	b.looks("the login")
+	b.do(chromedp.SendKeys("#user", "alice"), chromedp.SendKeys("#password", "a good secret\r"))
+	b.shows("the end")
 }

@@ -5,7 +5,7 @@ import { root, unauthorized } from "./api";
 import { type View, h } from "./dom";
 import { list } from "./list";
 import { login } from "./login";
-import { missing } from "./missing";
+import { missing, missingConsole } from "./missing";
 
 let view: View | undefined;
 let shown = 0; // how often a view was asked for: the last one counts
@@ -24,7 +24,7 @@ async function make(): Promise<View> {
   const name = /^c\/([^/]+)$/.exec(path)?.[1];
   if (name) {
     const { terminal } = await import("./terminal"); // it is most of the weight
-    return terminal(name, new URLSearchParams(location.search), go, () => put(missing(`There is no console ${name}`)));
+    return terminal(name, new URLSearchParams(location.search), go, () => put(missingConsole(name)));
   }
   return path === "" ? list(go) : missing(`There is nothing at /${path}`);
 }
