@@ -44,11 +44,20 @@ func TestBrowserTellsHowItIs(t *testing.T) {
 	b.is("document.querySelector('textarea').focus()")
 	b.types("x")
 	b.until("document.querySelector('.bar .said.trouble')?.textContent === 'not sent'")
+	b.is("document.querySelector('#people').showPopover()")
+	b.until("document.querySelector('#people .wrong')?.textContent === 'the daemon does not answer'")
+	b.is("document.querySelector('#people').hidePopover()")
 	d.serve()
 	b.until("document.querySelector('.bar .text').textContent === 'live'")
 	if said := b.is("document.querySelector('.bar .said').textContent"); said != "" {
 		t.Errorf("connected again, the bar says %q", said)
 	}
+
+	d.stops() // and so it is with the list: what it could not ask it asks then
+	b.is("document.querySelector('.back').click()")
+	b.until("document.querySelector('.list .summary')?.textContent === 'the daemon does not answer; trying again…'")
+	d.serve()
+	b.until("document.querySelector('.account button')?.textContent === 'Log out'")
 }
 
 // Who sees something that is past is told so, and has a way back, with a wheel and with

@@ -2,7 +2,7 @@
 
 import { Until, type View, h, say } from "./dom";
 import { type Summary, watch } from "./events";
-import { account } from "./session";
+import { Account } from "./session";
 import { ago, count, minute, person } from "./words";
 
 // A Row is a console in the list.
@@ -33,11 +33,12 @@ export function list(go: (path: string) => void): View {
 
   const filter = h("input", { type: "search", id: "filter", placeholder: "Filter", "aria-label": "Filter the consoles", autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
   const summary = h("p", { class: "summary", role: "status" }, "…");
+  const account = new Account(until.signal, go);
   const groups = h("div", { class: "groups" });
   const columns = h("p", { class: "columns", hidden: true }, ...[["name", "Console"], ["state", "State"], ["last", "Last line"], ["when", "Printed"], ["people", "Who is there"]].map(([column, label]) => h("span", { class: column! }, label!)));
   const notice = h("p", { class: "notice", role: "status", hidden: true });
   const element = h("main", { class: "list" },
-    h("header", {}, h("h1", {}, "Consoles"), summary, account(until.signal, go), filter),
+    h("header", {}, h("h1", {}, "Consoles"), summary, account.element, filter),
     notice, columns, groups,
     h("footer", {}, h("span", {}, h("kbd", {}, "/"), " filter"), h("span", {}, h("kbd", {}, "j"), " ", h("kbd", {}, "k"), " move"), h("span", {}, h("kbd", {}, "Enter"), " open")));
 
@@ -156,6 +157,7 @@ export function list(go: (path: string) => void): View {
 
   until.do(watch({
     all(infos) {
+      account.load();
       const now = Date.now();
       const names = new Set(infos.map((i) => i.name));
       for (const name of rows.keys()) if (!names.has(name)) rows.delete(name);

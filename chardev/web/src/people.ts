@@ -33,7 +33,7 @@ export class People {
       const clients = await get<Client[]>(chardev(this.name, "clients"));
       this.panel.replaceChildren(h("h2", {}, "Who is here"), h("ul", {}, ...clients.map((c) => this.one(c))));
     } catch (e) {
-      if (!isGone(e)) this.trouble((e as Error).message);
+      if (!isGone(e)) this.panel.replaceChildren(h("h2", {}, "Who is here"), h("p", { class: "wrong", role: "alert" }, (e as Error).message));
     }
   }
 

@@ -25,17 +25,24 @@ export function loginLink(label: string): HTMLAnchorElement {
   return h("a", { class: "login-link", href: new URL("login?" + new URLSearchParams({ next }), root).href }, label);
 }
 
-// account shows who one is, and a way to be another one.
-export function account(signal: AbortSignal, go: (path: string) => void): HTMLElement {
-  const place = h("span", { class: "account" });
-  session(signal).then((s) => {
-    if (!known(s)) place.replaceChildren(loginLink("Log in"));
-    else {
+// An Account shows who one is, and a way to be another one, once load was told.
+export class Account {
+  readonly element = h("span", { class: "account" });
+
+  constructor(private readonly signal: AbortSignal, private readonly go: (path: string) => void) {}
+
+  // load asks the daemon, if it has not answered yet.
+  load(): void {
+    if (this.element.childElementCount) return;
+    session(this.signal).then((s) => {
+      if (!known(s)) {
+        this.element.replaceChildren(loginLink("Log in"));
+        return;
+      }
       const name = h("span", { class: "muted", title: s.names.join(", ") });
       say(name, person(s.who));
-      place.replaceChildren(name);
-      if (s.ends) place.append(h("button", { class: "quiet", onclick: () => void request("DELETE", url("session")).then(() => go("login")) }, "Log out"));
-    }
-  }, () => {});
-  return place;
+      this.element.replaceChildren(name);
+      if (s.ends) this.element.append(h("button", { class: "quiet", onclick: () => void request("DELETE", url("session")).then(() => this.go("login")) }, "Log out"));
+    }, () => {}); // the list tells
+  }
 }
