@@ -36,6 +36,8 @@ func TestBrowserIsLeftByKeys(t *testing.T) {
 	inTerminal(true)
 	b.do(chromedp.KeyEvent("f", chromedp.KeyModifiers(chromedp.ModifierCtrl, chromedp.ModifierShift)))
 	b.until(`document.activeElement.matches(".find input")`)
+	b.types("ready") // where it is found is another place than all others where it is
+	b.until(`[...document.querySelectorAll(".xterm-rows span")].some((e) => getComputedStyle(e).backgroundColor === "rgb(240, 169, 46)")`)
 	tab(shift)
 	b.until(`document.activeElement.matches(".top button")`)
 

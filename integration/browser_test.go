@@ -199,6 +199,7 @@ func TestBrowserLists(t *testing.T) {
 	b.until("location.pathname === '/c/rack3-node121'")
 	b.do(chromedp.NavigateBack())
 	b.until(fmt.Sprintf("document.querySelectorAll('.list li').length === %d", consoles+1))
+	b.until("document.activeElement.getAttribute('href') === 'c/rack3-node121'")
 
 	// Who moves up sees where he is: the header stays at the top, and covers nothing of it.
 	b.is("document.querySelectorAll('.list li a')[60].focus()")

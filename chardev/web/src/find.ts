@@ -3,6 +3,7 @@
 
 import { chardev, isGone, request, url } from "./api";
 import { h, say } from "./dom";
+import { match } from "./palette";
 import type { Screen } from "./screen";
 import { clock, count, plain } from "./words";
 
@@ -59,7 +60,7 @@ export class Find {
   // step goes to the next place that is shown: upwards first, as consoles are read.
   private step(by: number, incremental = false): void {
     this.found.replaceChildren();
-    const options = { incremental, decorations: { matchBackground: "#8a6d1f", activeMatchBackground: "#c8871a", matchOverviewRuler: "#c8871a", activeMatchColorOverviewRuler: "#e0a030" } };
+    const options = { incremental, decorations: { matchBackground: "#8a6d1f", activeMatchBackground: match, matchOverviewRuler: "#c8871a", activeMatchColorOverviewRuler: match } };
     if (!this.input.value) {
       this.screen.search.clearDecorations();
       say(this.result, "");

@@ -26,7 +26,8 @@ export function prefix(name: string): string {
 
 const order = new Intl.Collator(undefined, { numeric: true });
 
-export function list(go: (path: string) => void): View {
+// list shows them; who comes from one of them goes on there with the keyboard.
+export function list(go: (path: string) => void, from: string): View {
   document.title = "Consoles";
   const until = new Until();
   const rows = new Map<string, Row>();
@@ -168,6 +169,8 @@ export function list(go: (path: string) => void): View {
       }
       arrange();
       sift();
+      if (document.activeElement === document.body) rows.get(from)?.link.focus();
+      from = "";
     },
     one(info) {
       const row = rows.get(info.name);

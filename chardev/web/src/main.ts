@@ -8,6 +8,7 @@ import { login } from "./login";
 import { missing, missingConsole } from "./missing";
 
 let view: View | undefined;
+let was = ""; // the console that was shown last
 let shown = 0; // how often a view was asked for: the last one counts
 
 // go shows another address of the page, relative to root.
@@ -23,10 +24,11 @@ async function make(): Promise<View> {
   if (path === "login") return login(go);
   const name = /^c\/([^/]+)$/.exec(path)?.[1];
   if (name) {
+    was = name;
     const { terminal } = await import("./terminal"); // it is most of the weight
     return terminal(name, new URLSearchParams(location.search), go, () => put(missingConsole(name)));
   }
-  return path === "" ? list(go) : missing(`There is nothing at /${path}`);
+  return path === "" ? list(go, was) : missing(`There is nothing at /${path}`);
 }
 
 async function show(): Promise<void> {
