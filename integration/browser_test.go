@@ -217,4 +217,8 @@ func TestBrowserLists(t *testing.T) {
 	b.do(chromedp.Navigate(site + "/login"))
 	b.until("document.querySelector('.login') !== null")
 	b.axe("the login")
+	b.do(chromedp.SendKeys("#user", "alice\r")) // nothing is asked of the daemon, which would count it as a guess
+	b.until("document.activeElement.id === 'password' && document.querySelector('.wrong').textContent === ''")
+	b.do(chromedp.SendKeys("#password", "a wrong secret\r"))
+	b.until("document.querySelector('.wrong').textContent.startsWith('User and password do not fit')")
 }

@@ -7,7 +7,7 @@ import { type View, h, say } from "./dom";
 export function login(go: (path: string, how?: "push" | "replace") => void): View {
   document.title = "Log in · chardevd";
   const user = h("input", { id: "user", name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false" });
-  const password = h("input", { id: "password", name: "password", type: "password", autocomplete: "current-password" });
+  const password = h("input", { id: "password", name: "password", type: "password", autocomplete: "current-password", required: true });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const button = h("button", { class: "main" }, "Log in");
 
@@ -21,7 +21,7 @@ export function login(go: (path: string, how?: "push" | "replace") => void): Vie
       go(next(), "replace");
     } catch (error) {
       const r = error as Refused;
-      say(wrong, r.status === 401 ? "That is not right. Nothing more is told about what was wrong." : r.message);
+      say(wrong, r.status === 401 ? "User and password do not fit, or the token is not valid." : r.message);
       password.select();
     } finally {
       button.disabled = false;
@@ -35,6 +35,7 @@ export function login(go: (path: string, how?: "push" | "replace") => void): Vie
       h("label", { for: "user" }, "User"), user,
       h("label", { for: "password" }, "Password"), password,
       h("p", { class: "hint" }, "Have a token instead? Leave the user empty and paste it as the password."),
+      h("p", { class: "hint" }, "No user yet? ", h("code", {}, "chardevd user add NAME"), " makes one, where the daemon runs."),
       wrong, button));
   return { element, entered: () => user.focus(), leave: () => {} };
 }
