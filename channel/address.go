@@ -188,20 +188,32 @@ func (a Address) check(t *transport) error {
 	return errors.Join(errs...)
 }
 
-// unknown is the error for a name that is not in a table, with the nearest one.
-func unknown(what, name string, known []string) error {
-	if near := Nearest(name, known); near != "" {
-		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
-	}
-	return fmt.Errorf("unknown %s %q", what, name)
+// An UnknownError is about a name that is none of those which are known, as of a layer, a
+// transport or an option.
+type UnknownError struct {
+	What, Name string
+	Known      []string
 }
 
-// Nearest returns the one of known that name was probably meant to be, or "".
+// Error tells the nearest name, or all that there are.
+func (e *UnknownError) Error() string {
+	text := fmt.Sprintf("unknown %s %q", e.What, e.Name)
+	if near := Nearest(e.Name, e.Known); near != "" {
+		return fmt.Sprintf("%s; did you mean %q?", text, near)
+	}
+	known := slices.Compact(slices.Sorted(slices.Values(e.Known)))
+	return text + "; want one of " + strings.Join(known, ", ")
+}
+
+func unknown(what, name string, known []string) error { return &UnknownError{what, name, known} }
+
+// Nearest returns the one of known that name was probably meant to be, or "": of two or
+// three letters one may be wrong, of many three.
 func Nearest(name string, known []string) string {
 	if len(name) > 64 {
 		return ""
 	}
-	best, at := "", 1+len(name)/3
+	best, at := "", 1+len(name)/4
 	if at > 3 {
 		at = 3
 	}

@@ -173,7 +173,7 @@ func TestNearest(t *testing.T) {
 	known := []string{"history", "input", "log", "max_clients", ""}
 	for name, want := range map[string]string{
 		"histroy": "history", "History": "history", "imput": "input", "lg": "log", "maxclients": "max_clients", "max-client": "max_clients",
-		"": "", "x": "", "frontend": "", strings.Repeat("history", 1<<16): "",
+		"": "", "x": "", "lab": "", "frontend": "", strings.Repeat("history", 1<<16): "",
 	} {
 		if got := Nearest(name, known); got != want {
 			t.Errorf("nearest to %.20q is %q, want %q", name, got, want)

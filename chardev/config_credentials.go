@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,7 +54,7 @@ func (l *loader) readCredentials(v *value) {
 // loadCredentials reads one [credentials.NAME] and its files. A mistake in a file
 // is told at the file's key, or, where a key is missing, at the table's header.
 func (l *loader) loadCredentials(t *table) (*credentials, *CredentialsConfig) {
-	parts := map[string]*value{}
+	parts, paths := map[string]*value{}, map[*value]string{}
 	right := true
 	part := func(key, what string, to *string) {
 		v, ok := t.get(key)
@@ -71,8 +72,9 @@ func (l *loader) loadCredentials(t *table) (*credentials, *CredentialsConfig) {
 		}
 		if *to, ok = v.credentialPath(path, t.src); !ok {
 			right = false
+			return
 		}
-		parts[key] = v
+		parts[key], paths[v] = v, *to
 	}
 	const pem = `a PEM file, like "server.pem"`
 	config := new(CredentialsConfig)
@@ -85,7 +87,12 @@ func (l *loader) loadCredentials(t *table) (*credentials, *CredentialsConfig) {
 	part("passphrase_file", `a file, like "passphrase"`, &f.Passphrase)
 	part("dir", `a folder, like "/etc/pki/qemu"`, &f.Dir)
 	t.done()
-	if !right {
+	if !right { // what can be told without the rest is told now
+		for v, path := range paths {
+			if _, err := os.Stat(path); err != nil {
+				v.failf("%s: %s", path, errors.Unwrap(err))
+			}
+		}
 		return new(credentials), config
 	}
 

@@ -1,6 +1,8 @@
 package chardev
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -35,7 +37,11 @@ func (l *loader) addressOr(v *value, what string) (channel.Address, bool) {
 	a, err := channel.ParseAddress(s)
 	if err != nil {
 		for _, err := range flatten(err) {
-			v.failf("%s: %s", describe(s), err)
+			text := err.Error()
+			if u, ok := errors.AsType[*channel.UnknownError](err); ok && u.What == "option" && ofTable(u.Name) {
+				text = fmt.Sprintf("unknown option %q: it belongs into %s", u.Name, misplaced[u.Name])
+			}
+			v.failf("%s: %s", describe(s), text)
 		}
 		return a, false
 	}

@@ -73,6 +73,8 @@ func TestRules(t *testing.T) {
 		// words, sizes, durations
 		{"a word for input", dev + ">>>input = 'sahred'\n", []string{"sahred", "shared"}},
 		{"a word for on_lag", front + ">>>on_lag = 'wait'\n", []string{"wait", `"block"`}},
+		{"a key of a frontend in its address", dev + ">>>frontends = ['tcp://127.0.0.1:1?replay=1KiB']\n", []string{"replay", "belongs into [[chardev.frontend]]"}},
+		{"a transport like none", dev + ">>>frontends = ['ssh://127.0.0.1:1']\n", []string{"ssh", "want one of", "tcp, telnet"}},
 		{"a word for mode", front + ">>>mode = 'readonly'\n", []string{"readonly", "did you mean", "read-only"}},
 		{"a size in words", dev + ">>>history = '64 kilos'\n", []string{"64 kilos", "KiB"}},
 		{"a size in kB", dev + ">>>history = '64kB'\n", []string{"64kB", `"64KiB"`}},
@@ -321,7 +323,7 @@ func TestIncluded(t *testing.T) {
 	files := certificates(t)
 	files["b[1]/x.toml"] = "chardev = 5\n"
 	files["in/a.toml"] = good
-	files["in/b.toml"] = "[credentials.c]\nca = '../c.pem'\n[credentials.d]\nca = 'c.pem'\n"
+	files["in/b.toml"] = "[credentials.c]\nca = '../c.pem'\n[credentials.d]\nca = 'c.pem'\n[credentials.e]\ncert = 'd.pem'\nkey = 5\n"
 	files["in/c.toml"] = dev + "log = true\nfrontends = ['tls://127.0.0.1:1?credentials=c']\n"
 	odd := write(t, "", map[string]string{"[x]*/chardev.toml": "include = ['?.toml']\n", "[x]*/a.toml": good})
 	if cfg, err := Load(filepath.Join(filepath.Dir(odd), "[x]*", "chardev.toml")); err != nil || len(cfg.Chardevs) != 1 {
@@ -334,6 +336,8 @@ func TestIncluded(t *testing.T) {
 		{"in/a.toml:4:27", "listens there already (" + path + ":8:27)"},
 		{"in/b.toml:1:14", path + ":2:14"},
 		{"in/b.toml:4:6", "in/c.pem: no such file"},
+		{"in/b.toml:6:8", "in/d.pem: no such file"},
+		{"in/b.toml:7:7", "key: want a PEM file"},
 		{"b[1]/x.toml:1:11", "chardev"},
 	}
 	m := errorsOf(t, path)

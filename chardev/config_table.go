@@ -102,6 +102,11 @@ var misplaced = map[string]string{
 	"passphrase_file": "[credentials.NAME]",
 }
 
+// ofTable says whether a key is of a table, and of no address.
+func ofTable(key string) bool {
+	return misplaced[key] != "" && !strings.Contains(misplaced[key], "address")
+}
+
 // done reports the keys that nobody asked for.
 func (t *table) done() {
 	for key := range t.vals {
