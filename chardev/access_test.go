@@ -510,14 +510,29 @@ func TestExplain(t *testing.T) {
 
 func TestAccessWarnings(t *testing.T) {
 	clearEnvironment(t)
-	cfg, err := Load(write(t, good+"[[access]]\nwho = 'anyone'\nmay = 'write'\non = ['good', 'god', 'x*', 'elsewhere']\n", nil))
+	cfg, err := Load(write(t, good+`[[access]]
+who = 'anyone'
+may = 'write'
+on = ['good', 'god', 'x*', 'elsewhere']
+[[access]]
+who = ['user:bob', 'anyone']
+may = []
+on = '*'
+[[access]]
+who = 'user:alice'
+may = 'read'
+on = 'good'
+`, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{":7:", `:8:15: on: there is no chardev "god"; did you mean "good"?`, `"elsewhere"`} {
+	for i, want := range []string{":7:", `:8:15: on: there is no chardev "god"; did you mean "good"?`, `"elsewhere"`, ":13:1: [[access]] decides nothing: the rule at "} {
 		if i >= len(cfg.Warnings) || !strings.Contains(cfg.Warnings[i], want) {
 			t.Errorf("warning %d: want %q in %q", i, want, cfg.Warnings)
 		}
+	}
+	if len(cfg.Warnings) != 4 {
+		t.Errorf("warned is %q", cfg.Warnings)
 	}
 }
 

@@ -86,6 +86,9 @@ func (l *loader) rule(t *table) {
 		l.warn(at, "may: write without read lets nobody in: only who may read is attached; add read")
 	}
 	t.done()
+	if i := slices.IndexFunc(l.rules, access.Rule.ForAll); i >= 0 {
+		l.warn(t.header(), "[[access]] decides nothing: the rule at %s is for anyone and every chardev, and the first that fits decides; put it above that one", l.rules[i].Pos)
+	}
 	l.rules = append(l.rules, r)
 }
 

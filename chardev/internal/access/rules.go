@@ -2,6 +2,7 @@ package access
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -26,6 +27,12 @@ func (r *Rule) applies(who Identity, chardev string) (by Pattern, ok bool) {
 		}
 	}
 	return Pattern{}, false
+}
+
+// ForAll says whether the rule is for everybody on every chardev, so that none below it is
+// ever asked.
+func (r Rule) ForAll() bool {
+	return slices.Contains(r.On, "*") && slices.Contains(r.Who, Pattern{})
 }
 
 // Rules are what is in force. They are not changed once they are made, so many may
