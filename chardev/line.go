@@ -196,7 +196,7 @@ func (h *hub) setModem(ctx context.Context, by actor, set, clear channel.ModemLi
 	before, _ := l.Modem(ctx)
 	after := before&^clear | set
 	if err := l.SetModem(ctx, set, clear); err != nil {
-		return fmt.Errorf("the modem lines are not set to %v: %w", after, err)
+		return fmt.Errorf("the modem lines are not set: %w", err)
 	}
 	if after != before {
 		h.noteSome(&h.lineWatch().changes, "line", fmt.Sprintf("%s: the modem lines that are on: %v", by, after))

@@ -72,15 +72,16 @@ func (d *daemonFlags) completeNames(begun string) ([]string, cobra.ShellCompDire
 // wants makes a check for arguments that must all be there.
 func wants(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		command := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 		if len(args) < len(names) {
-			return fmt.Errorf("%s wants %s", cmd.Name(), strings.Join(names, " and "))
+			return fmt.Errorf("%s wants %s", command, strings.Join(names, " and "))
 		}
 		if len(args) > len(names) {
 			rest := args[len(names)]
 			if strings.HasSuffix(rest, ".toml") && cmd.Flags().Lookup("config") != nil {
-				return fmt.Errorf("%s does not know what to do with %q; did you mean -c %s?", cmd.Name(), rest, rest)
+				return fmt.Errorf("%s does not know what to do with %q; did you mean -c %s?", command, rest, rest)
 			}
-			return fmt.Errorf("%s does not know what to do with %q", cmd.Name(), rest)
+			return fmt.Errorf("%s does not know what to do with %q", command, rest)
 		}
 		return nil
 	}

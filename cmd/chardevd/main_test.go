@@ -183,6 +183,8 @@ func TestCommandLines(t *testing.T) {
 		{"list --jsn", 2, "", `chardevd: unknown flag "--jsn", did you mean "--json"? see "chardevd list --help"`},
 		{"list extra", 2, "", `chardevd: list does not know what to do with "extra"; see "chardevd list --help"`},
 		{"attach", 2, "", `chardevd: attach wants the NAME of a chardev; see "chardevd attach --help"`},
+		{"user add", 2, "", `chardevd: user add wants the NAME of a user; see "chardevd user add --help"`},
+		{"token list extra", 2, "", `chardevd: token list does not know what to do with "extra"; see "chardevd token list --help"`},
 		{"kick demo", 2, "", `chardevd: kick wants the NAME of a chardev and the ID of a client; see "chardevd kick --help"`},
 		{"attach demo -e ab", 2, "", `chardevd: invalid argument "ab" for "-e, --escape" flag: want one character, a control character like ^], or "none"; see "chardevd attach --help"`},
 		{"attach demo --since 64K", 2, "", `chardevd: invalid argument "64K" for "--since" flag: want ` + chardev.PlaceForms + `, have "64K"; see "chardevd attach --help"`},
