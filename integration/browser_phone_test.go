@@ -16,7 +16,7 @@ const unhandy = `(() => {
 		const {width, height} = e.getBoundingClientRect();
 		return width < 39.5 || height < 39.5;
 	});
-	const cut = seen(".list .name, .list .state, .bar .text, .bar .said, .panel *").filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0);
+	const cut = seen("button, .list .name, .list .state, .bar .text, .bar .said, .panel *").filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0);
 	const wide = document.documentElement.scrollWidth > innerWidth ? ["the page is too wide"] : [];
 	return [...small.map((e) => "too small: " + named(e)), ...cut.map((e) => "cut: " + named(e)), ...wide].join("; ");
 })()`
@@ -72,6 +72,13 @@ input = "exclusive"
 	b.is("document.querySelector('#more').showPopover()")
 	handy("the menu")
 	b.is("document.querySelector('#more').hidePopover()")
+	u := startCmd(t, d.command("attach", "turns", "--control", "unix:"+d.path("control")))
+	b.until("document.querySelector('[popovertarget=people]').textContent === '2 here'")
+	b.is("document.querySelector('#people').showPopover()")
+	b.until("document.querySelectorAll('#people button').length === 1")
+	handy("who is here")
+	b.is("document.querySelector('#people').hidePopover()")
+	u.stdin.Close()
 	b.clicks("header button", "Find")
 	b.types("ready")
 	b.clicks(".find button", "Whole log")
@@ -84,6 +91,9 @@ input = "exclusive"
 	b.do(chromedp.Navigate(site + "/c/rack1-node1-with-a-name-that-is-as-long-as-a-name-may-ever-be.64"))
 	b.until("document.querySelector('.bar .text')?.textContent.includes('no such file')")
 	handy("a device that is down")
+	b.width(320)
+	b.until("document.querySelector('.top').offsetHeight < 60") // one row
+	handy("a small phone")
 	d.stops()
 	b.until("document.querySelector('.bar .text').textContent.startsWith('reconnecting: ')")
 	handy("a daemon that is gone")
