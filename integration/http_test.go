@@ -254,7 +254,8 @@ func TestCommandsShowAToken(t *testing.T) {
 		says       string
 		code       int
 	}{
-		{"none", "", []string{"list", "--control", web}, "", 0},
+		{"none", "", []string{"list", "--control", web}, "none at all that you may read; a token in $CHARDEVD_TOKEN would be shown", 0},
+		{"none, to attach", "", []string{"attach", "vm", "--control", web}, `no chardev "vm"; there is none at all`, 1},
 		{"the token", d.token, []string{"list", "--control", web}, "vm ", 0},
 		{"the token, for the log", d.token, []string{"log", "vm", "--control", web}, secretText, 0},
 		{"the token, to attach", d.token, []string{"attach", "vm", "--control", web, "--since", "start"}, secretText, 0},
@@ -264,7 +265,7 @@ func TestCommandsShowAToken(t *testing.T) {
 		{"a wrong one at the control socket, which is not shown it", "x", []string{"list", "--control", "unix:" + d.path(d.control)}, "vm ", 0},
 	} {
 		stdout, stderr, code := run(c.token, c.args...)
-		if code != c.code || !strings.Contains(stdout+stderr, c.says) || c.says == "" && strings.Contains(stdout, "vm") {
+		if code != c.code || !strings.Contains(stdout+stderr, c.says) || c.token == "" && strings.Contains(stdout, "vm") {
 			t.Errorf("%s: exit %d: %s%s", c.why, code, stdout, stderr)
 		}
 	}

@@ -43,6 +43,9 @@ follow, if there are any; --json has the consoles only.`,
 			if err != nil {
 				return err
 			}
+			if len(infos) == 0 && len(streams) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "chardevd: "+c.Place.Nothing())
+			}
 			if len(infos) > 0 || len(streams) == 0 {
 				if err := printList(cmd.OutOrStdout(), time.Now(), infos, verbose); err != nil {
 					return err

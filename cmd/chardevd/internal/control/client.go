@@ -274,7 +274,7 @@ func (c *Client) Known(ctx context.Context, name string) error {
 			return &NotKept{Stream: s}
 		}
 	}
-	return &Unknown{name, names}
+	return &Unknown{name, names, c.Place}
 }
 
 // NotKept is the error of a stream, where a chardev is wanted.
@@ -288,6 +288,7 @@ func (n *NotKept) Error() string {
 type Unknown struct {
 	Name  string
 	Names []string // that it has
+	Place Place
 }
 
 func (u *Unknown) Error() string {
@@ -295,7 +296,7 @@ func (u *Unknown) Error() string {
 		return fmt.Sprintf("no chardev %q; did you mean %q?", u.Name, near)
 	}
 	if len(u.Names) == 0 {
-		return fmt.Sprintf("no chardev %q; there is none at all that you may read", u.Name)
+		return fmt.Sprintf("no chardev %q; %s", u.Name, u.Place.Nothing())
 	}
 	if len(u.Names) <= 10 {
 		return fmt.Sprintf("no chardev %q; there is %s", u.Name, strings.Join(u.Names, ", "))

@@ -140,7 +140,8 @@ func TestWhatIsNoDaemon(t *testing.T) {
 // none for him.
 func TestNobodyIsTold(t *testing.T) {
 	for _, c := range []struct{ token, list, want string }{
-		{"", "[]", `no chardev "vm"; there is none at all that you may read`},
+		{"", "[]", `no chardev "vm"; there is none at all that you may read; a token in $CHARDEVD_TOKEN would be shown`},
+		{"cdt_x", "[]", `no chardev "vm"; there is none at all that you may read; the token in $CHARDEVD_TOKEN was shown`},
 		{"", "", "who are you?; a token in $CHARDEVD_TOKEN would be shown"},
 		{"cdt_wrong", "", "who are you?; the token in $CHARDEVD_TOKEN was shown"},
 	} {

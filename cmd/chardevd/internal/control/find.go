@@ -61,6 +61,9 @@ func (p Place) String() string { return p.named() + " (from " + p.From + ")" }
 // named is the place as it was given.
 func (p Place) named() string { return cmp.Or(p.url, p.Address.String()) }
 
+// Nothing says that nothing is there that one may read.
+func (p Place) Nothing() string { return "there is none at all that you may read" + p.shows() }
+
 // doubt is what is added to an error that may be as no daemon's API is at the place: where
 // the config file says that there is, it is.
 func (p Place) doubt() string {
@@ -70,8 +73,12 @@ func (p Place) doubt() string {
 	return "; is that a console's frontend? " + p.From + " wants the daemon's control socket, or an address of its [http]"
 }
 
-// shows is what is added to an error of who is not known there: what is shown, or would be.
+// shows is what is added for who is not known there, or sees nothing: what is shown, or
+// would be.
 func (p Place) shows() string {
+	if p.Address.Transport == "unix" {
+		return "" // nothing is shown there: see takeToken
+	}
 	if p.Token != "" {
 		return "; the token in $" + EnvToken + " was shown"
 	}
