@@ -100,7 +100,7 @@ func (b *browser) until(expression string) {
 	b.t.Helper()
 	eventually(b.t, patience, func() error {
 		if value := b.is(expression); value != true {
-			return fmt.Errorf("in the page %s is %v; it shows: %v", expression, value, b.is("document.body.innerText.slice(0, 1500)"))
+			return fmt.Errorf("in the page %s is %v; it shows: %v", expression, value, b.is(`document.body?.innerText.slice(0, 1500) ?? "nothing yet"`))
 		}
 		return nil
 	})
