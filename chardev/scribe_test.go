@@ -196,6 +196,7 @@ func TestOnlyWhatRetentionTookIsAGap(t *testing.T) {
 	const total = 4 << 20
 	b.wg.Go(func() { b.print(total) })
 	readNumbers(t, quick, 0, total)
+	await(t, "retention to take what is old", func() bool { return b.hub.scribe.j.Oldest() > total/2 })
 	told := func() int64 {
 		mu.Lock()
 		defer mu.Unlock()
