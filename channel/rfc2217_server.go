@@ -28,6 +28,10 @@ type PortServer interface {
 	// which keeps what is set and does nothing. p's methods are called from within
 	// Read, one after the other; SendBreak, which takes its time, beside it.
 	SetPort(p Port)
+
+	// LookAgain tells the client of the modem lines if they are not those that it knows:
+	// the port is gone, or there again. It does not wait for the client.
+	LookAgain(ctx context.Context)
 }
 
 // comLongest is how long a break lasts that nobody ends.
@@ -49,6 +53,7 @@ type comServer struct {
 	spoken    bool // the client speaks RFC 2217
 	lineMask  byte
 	modemMask byte
+	told      ModemLines    // what the client knows of the modem lines
 	endBreak  func()        // ends the break that was begun and waits for it; nil: there is none
 	breakOver chan struct{} // closed when that is over, by itself maybe
 }
@@ -127,9 +132,24 @@ func (c *comServer) watch() {
 	port.Notify(want, c.tellEvent)
 }
 
+// LookAgain is that of PortServer.
+func (c *comServer) LookAgain(ctx context.Context) {
+	m, _ := c.thePort().Modem(ctx)
+	c.mu.Lock()
+	news := c.spoken && m != c.told
+	c.mu.Unlock()
+	if news {
+		c.tellEvent(Event{Kind: EventModem, Modem: m})
+	}
+}
+
 // tellEvent sends what happened on the line, as far as the masks let it through.
 func (c *comServer) tellEvent(e Event) {
 	c.mu.Lock()
+	if e.Kind == EventModem {
+		e.Changed |= e.Modem ^ c.told
+		c.told = e.Modem
+	}
 	modem, line := comModem(e.Modem, e.Changed)&c.modemMask, comLine(e)&c.lineMask
 	c.mu.Unlock()
 	// That it cannot be sent is told to who reads or writes.
@@ -145,6 +165,7 @@ func (c *comServer) tellEvent(e Event) {
 func (c *comServer) tellModem() {
 	m, _ := c.thePort().Modem(c.ctx)
 	c.mu.Lock()
+	c.told = m
 	v := comModem(m, 0) & c.modemMask
 	c.mu.Unlock()
 	c.reply(comNotifyModem, v)

@@ -218,6 +218,7 @@ func (con *console) closeDevice(why error) {
 
 // openDevice has a device at another address in place of the one that is closed.
 func (con *console) openDevice(run *running, ep *Endpoint) {
+	con.hub.line.Load().forget()
 	d := newDevice(con.hub, con.env, ep)
 	con.device.Store(d)
 	con.hub.sign.raise(happened)

@@ -97,6 +97,7 @@ func (c *control) setLine(w http.ResponseWriter, r *http.Request, con *console) 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lineTime)
 	defer cancel()
+	con.hub.line.Load().forget()
 	if line != (channel.LineConfig{}) {
 		err = con.hub.setLine(ctx, callerOf(r), line)
 	}

@@ -159,6 +159,7 @@ func (h *hub) begin(within context.Context, dev channel.Channel, since *time.Tim
 	h.sessions.Add(1)
 	h.sign.raise(happened)
 	h.watchLine()
+	h.lineCame()
 	h.tell(Message{Type: "device", State: StateUp})
 	return s
 }
@@ -257,6 +258,7 @@ func (s *session) end(err error) {
 	}
 	h.device.Store(nil)
 	h.sign.raise(happened)
+	h.lineGone()
 	s.endInput()
 	h.helpers.Wait()
 	if s.parkDevice(err) != nil {

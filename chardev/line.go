@@ -107,7 +107,11 @@ func (p clientPort) Line(ctx context.Context) (channel.LineConfig, error) {
 }
 
 func (p clientPort) SetLine(ctx context.Context, want channel.LineConfig) error {
-	return p.done(p.c.hub.setLine(ctx, p.c, want))
+	err := p.done(p.c.hub.setLine(ctx, p.c, want))
+	if err == nil {
+		p.c.hub.lineWatch().keep(p.c, lineSet{line: want})
+	}
+	return err
 }
 
 func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
@@ -119,7 +123,11 @@ func (p clientPort) Modem(ctx context.Context) (channel.ModemLines, error) {
 }
 
 func (p clientPort) SetModem(ctx context.Context, set, clear channel.ModemLines) error {
-	return p.done(p.c.hub.setModem(ctx, p.c, set, clear))
+	err := p.done(p.c.hub.setModem(ctx, p.c, set, clear))
+	if err == nil {
+		p.c.hub.lineWatch().keep(p.c, lineSet{raised: set, dropped: clear})
+	}
+	return err
 }
 
 func (p clientPort) SendBreak(ctx context.Context, d time.Duration) error {
@@ -208,8 +216,13 @@ func (h *hub) setModem(ctx context.Context, by actor, set, clear channel.ModemLi
 // A lineWatch is who wants to know what of the device's line, and what was noted
 // about it. nil: nobody does, and nothing was.
 type lineWatch struct {
-	mu sync.Mutex
-	by map[*client]lineWatcher
+	mu     sync.Mutex
+	by     map[*client]lineWatcher
+	setBy  *client // who has set the line last, and is there; nil: nobody
+	set    lineSet // what he has set
+	giveUp func()  // ends coming
+
+	coming sync.WaitGroup // of lineCame
 
 	received flood // breaks of the device
 	breaks   flood // those of clients
@@ -224,6 +237,38 @@ func (h *hub) lineWatch() *lineWatch {
 	}
 	h.line.CompareAndSwap(nil, new(lineWatch))
 	return h.line.Load()
+}
+
+// A lineSet is what somebody has set of a line.
+type lineSet struct {
+	line            channel.LineConfig
+	raised, dropped channel.ModemLines
+}
+
+// keep notes what c has set, for a device that is opened anew while c is there.
+func (w *lineWatch) keep(c *client, s lineSet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.setBy != c {
+		w.setBy, w.set = c, lineSet{}
+	}
+	w.set = lineSet{w.set.line.With(s.line), w.set.raised&^s.dropped | s.raised, w.set.dropped&^s.raised | s.dropped}
+}
+
+// forget has nothing set anew: somebody else has said how the line is to be.
+func (w *lineWatch) forget() {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.setBy, w.set = nil, lineSet{}
+}
+
+func (w *lineWatch) kept() (by *client, s lineSet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.setBy, w.set
 }
 
 type lineWatcher struct {
@@ -249,6 +294,9 @@ func (w *lineWatch) unwatch(c *client) bool {
 	defer w.mu.Unlock()
 	_, was := w.by[c]
 	delete(w.by, c)
+	if w.setBy == c {
+		w.setBy, w.set = nil, lineSet{}
+	}
 	return was
 }
 
@@ -296,6 +344,78 @@ func (h *hub) watchLine() {
 			return
 		}
 	}
+}
+
+// lineCame has the line of a device that has come set as it is for whoever has set it and is
+// still there, who knows nothing of another one, and tells the modem lines. It does not wait.
+func (h *hub) lineCame() {
+	w := h.line.Load()
+	if w == nil || len(w.ports()) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lineTime)
+	w.mu.Lock()
+	w.giveUp = cancel
+	w.mu.Unlock()
+	w.coming.Go(func() {
+		defer cancel()
+		for by, set := w.kept(); by != nil; {
+			h.setAnew(ctx, by, set)
+			now, its := w.kept()
+			if now == by && its == set { // else what was set meanwhile may have come first
+				break
+			}
+			by, set = now, its
+		}
+		h.tellPorts(ctx)
+	})
+}
+
+// setAnew sets what by has set before.
+func (h *hub) setAnew(ctx context.Context, by *client, set lineSet) {
+	port := clientPort{by}
+	if set.line != (channel.LineConfig{}) {
+		_ = port.done(h.setLine(ctx, by, set.line)) // which tells it
+	}
+	if set.raised|set.dropped != 0 {
+		_ = port.done(h.setModem(ctx, by, set.raised, set.dropped))
+	}
+}
+
+// lineGone tells that the modem lines went with the device.
+func (h *hub) lineGone() {
+	w := h.line.Load()
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	giveUp := w.giveUp
+	w.giveUp = nil
+	w.mu.Unlock()
+	if giveUp != nil {
+		giveUp()
+	}
+	w.coming.Wait()
+	h.tellPorts(context.Background())
+}
+
+// tellPorts has who serves the line (RFC 2217) look at it again.
+func (h *hub) tellPorts(ctx context.Context) {
+	for _, s := range h.line.Load().ports() {
+		s.LookAgain(ctx)
+	}
+}
+
+// ports are the channels of those who are served the line.
+func (w *lineWatch) ports() (all []channel.PortServer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.by {
+		if s, ok := channel.As[channel.PortServer](c.ch); ok {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // lineEvent is what the device's channel tells.

@@ -199,6 +199,76 @@ func (r *lineRig) events(kind string) (texts []string) {
 	return texts
 }
 
+// comeAgain has the device leave, and come again with another port.
+func (r *lineRig) comeAgain(gone func()) {
+	r.t.Helper()
+	r.guest.Close()
+	await(r.t, "the device to be gone", func() bool { return r.hub.device.Load() == nil })
+	gone()
+	var err error
+	if r.guest, err = r.wall.Accept(r.t.Context()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.port = &port{line: channel.LineConfig{Baud: 9600, DataBits: 8, Parity: channel.ParityNone, StopBits: channel.StopOne, Flow: channel.FlowNone},
+		modem: channel.DTR | channel.RTS | channel.CTS}
+	p, _ := channel.As[channel.PortServer](r.guest)
+	p.SetPort(r.port)
+	r.read(r.guest)
+}
+
+func TestTheLineIsSetAnewForWhoIsThere(t *testing.T) {
+	r := newLineRig(t, "rfc2217+", "frontends = [\"rfc2217+unix:a\"]\n")
+	c := r.dial("rfc2217+unix:a")
+	line, _ := channel.As[channel.Line](c)
+	ctx := t.Context()
+	if err := line.SetLine(ctx, channel.LineConfig{Baud: 57600}); err != nil {
+		t.Fatal(err)
+	}
+	if err := line.SetModem(ctx, 0, channel.DTR); err != nil {
+		t.Fatal(err)
+	}
+	modem := func(want channel.ModemLines, when string) {
+		t.Helper()
+		await(t, "CTS to be told as "+want.String()+when, func() bool {
+			m, err := line.Modem(ctx)
+			return err == nil && m&channel.CTS == want
+		})
+	}
+	modem(channel.CTS, "")
+	baud := func() int { l, _ := r.port.Line(ctx); return l.Baud }
+	r.comeAgain(func() { modem(0, " while the device is gone") })
+	await(t, "the line to be as the client has set it", func() bool {
+		m, _ := r.port.Modem(ctx)
+		return baud() == 57600 && m&channel.DTR == 0
+	})
+	modem(channel.CTS, " when it is there again")
+
+	// Who has left wants nothing any more.
+	c.Close()
+	await(t, "the client to be gone", func() bool { by, _ := r.hub.lineWatch().kept(); return by == nil })
+	looker := r.dial("rfc2217+unix:a")
+	line, _ = channel.As[channel.Line](looker)
+	modem(channel.CTS, " to the next one")
+	r.comeAgain(func() { modem(0, " while the device is gone") })
+	modem(channel.CTS, " when it is there again")
+	if baud() != 9600 {
+		t.Errorf("the line is at %d baud for a client who has left", baud())
+	}
+
+	// What an operator sets stands above it.
+	if err := line.SetLine(ctx, channel.LineConfig{Baud: 57600}); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := r.ask("PATCH", "/line", `{"baud":19200}`); status != 200 {
+		t.Fatal(status, text)
+	}
+	r.comeAgain(func() { modem(0, " while the device is gone") })
+	modem(channel.CTS, " when it is there again")
+	if baud() != 9600 {
+		t.Errorf("the line is at %d baud, which an operator has set otherwise since", baud())
+	}
+}
+
 func TestTheLineFollowsWhoMayType(t *testing.T) {
 	r := newLineRig(t, "rfc2217+", `input = "exclusive"
 frontends = ["rfc2217+unix:a"]
