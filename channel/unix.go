@@ -23,7 +23,7 @@ var unixTransport = &transport{
 	what:    "a path or @name",
 	file:    true,
 	notFile: func(where string) bool { return strings.HasPrefix(where, "@") },
-	options: fileOptions,
+	options: append([]optionDef{{name: "http", check: isOneOf("allow")}}, fileOptions...),
 	check:   func(a Address) error { return checkSocketPath(a.Where) },
 	dial:    dialUnix,
 	listen:  listenUnix,

@@ -431,20 +431,25 @@ func (h *hub) lineEvent(e channel.Event) {
 // rawToPages says whether what a web page can make a browser send to a listening
 // address would be taken for keys: there is no layer that keeps browsers out, and
 // telnet is none.
-func rawToPages(a channel.Address) bool {
+func rawToPages(a channel.Address) bool { return isRaw(a, "tcp", "fd") }
+
+// typedByPages says whether a console at a listening address has to be on its guard against
+// web pages: behind TLS as well, which keeps out no browser that trusts the certificate, and
+// has one of its own that it shows if that is asked for; and at a UNIX socket, to which
+// ssh -L leads from a port, and chardevd's own commands if they are given its name for that
+// of the control socket. (A stream may carry what it likes there.)
+func typedByPages(a channel.Address) bool {
+	a.Layers = slices.DeleteFunc(slices.Clone(a.Layers), func(l string) bool { return l == "tls" })
+	return isRaw(a, "tcp", "fd", "unix")
+}
+
+// isRaw says whether an address has one of the transports, nothing on it but telnet, and
+// is not said to let in HTTP.
+func isRaw(a channel.Address, transports ...string) bool {
 	for _, l := range a.Layers {
 		if l != "telnet" && l != "rfc2217" {
 			return false
 		}
 	}
-	return (a.Transport == "tcp" || a.Transport == "fd") && a.Get("http") != "allow"
-}
-
-// typedByPages says whether a console at a listening address has to be on its guard against
-// web pages: behind TLS as well, which keeps out no browser that trusts the certificate, and
-// has one of its own that it shows if that is asked for. (A stream may carry what it likes
-// there.)
-func typedByPages(a channel.Address) bool {
-	a.Layers = slices.DeleteFunc(slices.Clone(a.Layers), func(l string) bool { return l == "tls" })
-	return rawToPages(a)
+	return slices.Contains(transports, a.Transport) && a.Get("http") != "allow"
 }

@@ -521,7 +521,7 @@ func TestNoticesAreForPeople(t *testing.T) {
 func TestTelnetIsRawToPages(t *testing.T) {
 	for address, want := range map[string]bool{
 		"tcp://127.0.0.1:1": true, "telnet://127.0.0.1:1": true, "rfc2217://127.0.0.1:1": true, "telnet+tls://127.0.0.1:1": false,
-		"telnet://127.0.0.1:1?http=allow": false, "ws://127.0.0.1:1": false, "telnet+unix:/x": false,
+		"telnet://127.0.0.1:1?http=allow": false, "ws://127.0.0.1:1": false, "unix:/x": false, "telnet+unix:/x": false,
 	} {
 		if got := rawToPages(channel.MustParseAddress(address)); got != want {
 			t.Errorf("%s: %v", address, got)
@@ -529,7 +529,8 @@ func TestTelnetIsRawToPages(t *testing.T) {
 	}
 	for address, want := range map[string]bool{
 		"tcp://127.0.0.1:1": true, "tls://127.0.0.1:1": true, "telnet+tls://127.0.0.1:1": true,
-		"tls://127.0.0.1:1?http=allow": false, "wss://127.0.0.1:1": false, "tls+unix:/x": false,
+		"tls://127.0.0.1:1?http=allow": false, "wss://127.0.0.1:1": false, "tls+unix:/x": true,
+		"unix:/x": true, "telnet+unix:/x": true, "unix:/x?http=allow": false, "ws+unix:/x": false, "pty:/x": false,
 	} {
 		if got := typedByPages(channel.MustParseAddress(address)); got != want {
 			t.Errorf("a console at %s: %v", address, got)

@@ -171,8 +171,9 @@ func TestWebsocketHandshake(t *testing.T) {
 	})
 }
 
-// A web page can make a browser POST to any port. On a raw TCP frontend that is
-// cut, behind TLS too, and nothing of it is typed at the guest; http=allow permits it.
+// A web page can make a browser POST to any port, and ssh -L leads from one to a UNIX
+// socket. On a raw frontend that is cut, behind TLS too, and nothing of it is typed at the
+// guest, nor what chardevd's own commands ask of a daemon; http=allow permits it.
 func TestWebPageAtRawPort(t *testing.T) {
 	guarded, open, secured := freePort(t), freePort(t), freePort(t)
 	dir := folder(t)
@@ -196,6 +197,9 @@ frontends = ["unix:front", "tcp://127.0.0.1:@guarded@", "tcp://127.0.0.1:@open@?
 		w := dial(t, "tcp", port(guarded))
 		w.types(t, post(method))
 		w.isCut(t, patience)
+		u := dial(t, "unix", d.path("front"))
+		u.types(t, post(method))
+		u.isCut(t, patience)
 		c, err := tls.Dial("tcp", port(secured), &tls.Config{InsecureSkipVerify: true}) // a browser that trusts it
 		if err != nil {
 			t.Fatal(err)
@@ -206,6 +210,9 @@ frontends = ["unix:front", "tcp://127.0.0.1:@guarded@", "tcp://127.0.0.1:@open@?
 		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s over TLS is not cut", method)
 		}
+	}
+	if _, stderr, code := execute(t, d.command("list", "--control", "unix:"+d.path("front"))); code != 1 || !strings.Contains(stderr, "is that a console's frontend?") {
+		t.Errorf("list of a console's frontend: %d, %s", code, stderr)
 	}
 	watcher.echoes(t, "k")
 	if said := watcher.out.text(); said != "ECHO READY\r\nk" {
