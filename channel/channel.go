@@ -109,6 +109,13 @@ type Patient interface {
 	SetPatience(d time.Duration)
 }
 
+// An Untaken channel knows whether the other side takes what is written.
+type Untaken interface {
+	// Untaken says whether some of what was written has not been taken by the other side
+	// yet, or has not left, as far as this host's kernel knows.
+	Untaken() bool
+}
+
 // A Buffered channel knows how much has come.
 type Buffered interface {
 	// Buffered is about how many bytes of the medium a Read would find at once; 0 if that

@@ -148,6 +148,13 @@ func (c *fdChannel) Buffered() (n int) {
 	return n
 }
 
+// Untaken is that of an Untaken (TIOCOUTQ, which is SIOCOUTQ of unix(7) and tcp(7)).
+func (c *fdChannel) Untaken() bool {
+	var n int
+	err := c.f.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	return err == nil && n > 0
+}
+
 func (c *fdChannel) Write(p []byte) (int, error) { return writeOne(c, p) }
 
 func (c *fdChannel) Writev(bufs [][]byte) (int64, error)    { return c.writev(bufs, true) }

@@ -158,6 +158,7 @@ type Info struct {
 	From      string           `json:"from"`            // where the chardev comes from: file:line:column, or the path at which it was found and the [[discover]] that did
 	Input     string           `json:"input"`           // shared, exclusive, off
 	Writer    string           `json:"writer,omitempty"`
+	Waits     bool             `json:"input_waits,omitempty"` // the device has not taken all that was typed: it is stopped, or slow
 	Clients   int              `json:"clients"`
 	BytesIn   int64            `json:"bytes_in"`       // typed, and taken by the device
 	BytesOut  int64            `json:"bytes_out"`      // printed by the device since the daemon began, over upgrades

@@ -21,6 +21,9 @@ func (c *console) info(events bool) Info {
 	if l, err := lineOf[channel.LineKnower](h); err == nil {
 		i.Line = l.KnownLine().String()
 	}
+	if s := h.device.Load(); s != nil {
+		i.Waits = s.waits()
+	}
 	for why, name := range reasons {
 		i.Refused[name] = h.refused[why].Load()
 	}

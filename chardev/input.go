@@ -177,6 +177,12 @@ func (s *session) awaitTurn(c *client) error {
 	}
 }
 
+// waits says whether the device has not taken all that it was given.
+func (s *session) waits() bool {
+	u, ok := channel.As[channel.Untaken](s.in.ch)
+	return s.out.Kept() > 0 || ok && u.Untaken()
+}
+
 // endInput ends who gives something or wants to; it returns false if that was so
 // before.
 func (s *session) endInput() (first bool) { return s.gone.end() }

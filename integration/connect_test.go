@@ -79,7 +79,7 @@ device = "tls://localhost:@port@?credentials=test"
 }
 
 // A guest that is frozen (SIGSTOP: its socket is there and nothing comes) is no
-// break; what is typed meanwhile waits and gets there when it goes on.
+// break; what is typed meanwhile waits, which list tells, and gets there when it goes on.
 func TestFrozenGuest(t *testing.T) {
 	d, g := newEcho(t, `frontends = ["unix:front"]`, nil)
 	u := dial(t, "unix", d.path("front"))
@@ -91,9 +91,19 @@ func TestFrozenGuest(t *testing.T) {
 	if i := d.info("vm"); i.State != "up" {
 		t.Errorf("the device is %s", i.State)
 	}
+	const waits = "the device has not taken all that was typed"
+	eventually(t, patience, func() error {
+		if list, _, _ := d.cli("list"); !strings.Contains(list, waits) {
+			return fmt.Errorf("list tells nothing of it:\n%s", list)
+		}
+		return nil
+	})
 	g.signal(t, syscall.SIGCONT)
 	u.sees(t, "meanwhile")
 	late.sees(t, "meanwhile")
+	if list, _, _ := d.cli("list"); strings.Contains(list, waits) {
+		t.Errorf("list tells of a device that has taken all:\n%s", list)
+	}
 }
 
 // Clients must show a certificate where client_ca asks for one.

@@ -20,10 +20,11 @@ func newList() *cobra.Command {
 attached, how many bytes were typed into it (IN) and printed by it (OUT), and
 how long ago it printed last; and how its serial line is set, where there is one
 and as far as no server has to be asked for it ("chardevd line" asks). Below a
-console stand its frontends, if one of them or the device is not up or nothing
-is written to its journal, or with -v, which also says where the console comes
-from, and who has the input where one at a time types. Pass-through streams
-follow, if there are any; --json has the consoles only.`,
+console stand its frontends, if one of them or the device is not up, the device
+does not take what is typed or nothing is written to its journal, or with -v,
+which also says where the console comes from, and who has the input where one at
+a time types. Pass-through streams follow, if there are any; --json has the
+consoles only.`,
 		Example: `  chardevd list
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
 		Args: wants(),
@@ -116,7 +117,7 @@ func allUp(i chardev.Info) bool {
 			return false
 		}
 	}
-	return i.State == chardev.StateUp && (i.Journal == nil || i.Journal.Error == "")
+	return i.State == chardev.StateUp && !i.Waits && (i.Journal == nil || i.Journal.Error == "")
 }
 
 // printFrontends prints what stands below a chardev's line.
@@ -136,6 +137,9 @@ func printFrontends(w io.Writer, i chardev.Info, verbose bool) error {
 			has = i.Writer + " has it"
 		}
 		rows = append(rows, row{"  input", i.Input, has})
+	}
+	if i.Waits {
+		rows = append(rows, row{"  input", "waits", "the device has not taken all that was typed"})
 	}
 	for _, f := range i.Frontends {
 		what := f.Error
