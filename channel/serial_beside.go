@@ -36,6 +36,14 @@ type HangUpper interface {
 	HungUp() bool
 }
 
+// A PortSharer is a port that other programs can have open as well, without a lock: cat,
+// minicom. What comes is then had now by the one, now by the other.
+type PortSharer interface {
+	// OtherUser is one that has the port open, like "process 4711 (cat)"; "": none is found.
+	// It looks at all processes, as far as they may be looked at.
+	OtherUser() string
+}
+
 // modemBits are the bits of TIOCMGET.
 var modemBits = map[ModemLines]int{
 	DTR: unix.TIOCM_DTR, RTS: unix.TIOCM_RTS, CTS: unix.TIOCM_CTS, DSR: unix.TIOCM_DSR, RI: unix.TIOCM_RI, DCD: unix.TIOCM_CD,
@@ -101,6 +109,15 @@ func (p *serialPort) LineCounters() (LineCounters, error) {
 		Frame: int(c.Frame), Parity: int(c.Parity), Overrun: int(c.Overrun), BufferOverrun: int(c.BufOverrun), Break: int(c.Break),
 		Received: int(c.RX), Sent: int(c.TX), CTS: int(c.CTS), DSR: int(c.DSR), RI: int(c.RI), DCD: int(c.DCD),
 	}, plain("counters", err)
+}
+
+// OtherUser is that of PortSharer.
+func (p *serialPort) OtherUser() string {
+	pid := userOf(p.LocalAddr().String())
+	if pid == 0 {
+		return ""
+	}
+	return fmt.Sprintf("process %d%s", pid, commandOf(pid))
 }
 
 // Purge throws away what the kernel and the hardware have buffered.

@@ -137,7 +137,11 @@ func isPTY(fd int) bool {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false
 	}
-	major := unix.Major(uint64(st.Rdev))
+	return isPTYNumber(st.Rdev)
+}
+
+func isPTYNumber(rdev uint64) bool {
+	major := unix.Major(rdev)
 	return major >= 136 && major <= 143
 }
 
@@ -186,6 +190,9 @@ func userOf(device string) int {
 	for _, fd := range fds {
 		var st unix.Stat_t
 		if unix.Stat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != want.Rdev {
+			continue
+		}
+		if isPTYNumber(st.Rdev) && st.Dev != want.Dev { // that of a container, with the same number
 			continue
 		}
 		pid, _ := strconv.Atoi(strings.Split(fd, "/")[2])

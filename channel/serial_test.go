@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -221,6 +222,33 @@ func TestSerialIsExclusive(t *testing.T) {
 		t.Errorf("after the first one's Close: %v", err)
 	} else {
 		p.Close()
+	}
+}
+
+// A program that has the port open without a lock, as cat and minicom have, is told.
+func TestSerialIsShared(t *testing.T) {
+	p, pair := dialSerialPTY(t, "")
+	sharer := mustAs[PortSharer](t, p)
+	if got := sharer.OtherUser(); got != "" {
+		t.Errorf("nobody else has it, and %s has", got)
+	}
+	tty, err := os.OpenFile(pair.name, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	other := exec.Command("sleep", "1000")
+	other.Stdin = tty
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := sharer.OtherUser(), fmt.Sprintf("process %d (sleep)", other.Process.Pid); got != want {
+		t.Errorf("%q has it, want %s", got, want)
+	}
+	other.Process.Kill()
+	other.Wait()
+	if got := sharer.OtherUser(); got != "" {
+		t.Errorf("nobody else has it any more, and %s has", got)
 	}
 }
 

@@ -269,8 +269,9 @@ type LineSettings struct {
 // LineInfo is a serial line as the device tells it.
 type LineInfo struct {
 	LineSettings
-	Counters *LineCounters `json:"counters,omitempty"` // absent: the device does not count
-	Error    string        `json:"error,omitempty"`    // what the device did not tell, and why
+	Counters  *LineCounters `json:"counters,omitempty"`   // absent: the device does not count
+	OtherUser string        `json:"other_user,omitempty"` // another program that has the port open, like process 4711 (cat), and has some of its bytes
+	Error     string        `json:"error,omitempty"`      // what the device did not tell, and why
 }
 
 // LineCounters are what the device's driver counted since the port was found.

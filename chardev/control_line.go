@@ -150,6 +150,9 @@ func (h *hub) lineInfo(ctx context.Context) (LineInfo, error) {
 			info.Counters = (*LineCounters)(&n)
 		}
 	}
+	if sharer, err := lineOf[channel.PortSharer](h); err == nil {
+		info.OtherUser = sharer.OtherUser()
+	}
 	info.Error = strings.Join(untold, "; ")
 	return info, nil
 }

@@ -28,6 +28,7 @@ func (d *testDaemon) line(w http.ResponseWriter, r *http.Request) {
 		d.answer(w, chardev.LineInfo{
 			LineSettings: chardev.LineSettings{Baud: 9600, Mode: "8n1", Flow: "none", Modem: map[string]bool{"dtr": true, "rts": false, "cts": true}},
 			Counters:     &chardev.LineCounters{Frame: 1, Parity: 2, Overrun: 3, BufferOverrun: 4, Break: 5, Received: 6, Sent: 7, CTS: 8, DSR: 9, RI: 10, DCD: 11},
+			OtherUser:    "process 4711 (cat)",
 			Error:        "some\x1b",
 		})
 	}
@@ -42,6 +43,7 @@ received  bytes 6, breaks 5
 sent      bytes 7
 errors    framing 1, parity 2, overrun 3, buffer overrun 4
 changes   cts 8, dsr 9, ri 10, dcd 11
+shared    process 4711 (cat) has the port open, too, and has some of its bytes
 not told  some` + "\uFFFD\n"
 
 func TestLineAndBreak(t *testing.T) {
