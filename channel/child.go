@@ -22,8 +22,8 @@ type Exiter interface {
 
 // The patience of Close with a command that does not end by itself when it has lost
 // its terminal or its pipes, then by SIGTERM, then by SIGKILL. Together they bound
-// Close.
-const (
+// Close. Variables are for tests.
+var (
 	hangupGrace = 400 * time.Millisecond
 	termGrace   = 400 * time.Millisecond
 	killGrace   = 200 * time.Millisecond

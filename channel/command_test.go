@@ -119,38 +119,31 @@ func TestCommandEndsBeforeARest(t *testing.T) {
 // Close closes the pipes; what does not listen to that is told by SIGTERM and then by
 // SIGKILL, with all of its group, and is waited for.
 func TestCommandClose(t *testing.T) {
-	noLeaks(t)
-	for text, status := range map[string]string{
-		`echo; exec cat`:       "exit status 0",
-		`echo; exec sleep 100`: "signal: terminated",
-		`trap "" TERM; echo; sleep 100; exec sleep 100`:    "signal: killed",
-		`trap "exit 7" TERM; echo; sleep 100 & wait; true`: "exit status 7",
+	for _, c := range []struct {
+		command string
+		until   patience
+		status  string
+	}{
+		{`echo; exec cat`, untilHangup, "exit status 0"},
+		{`echo; exec sleep 100`, untilTerm, "signal: terminated"},
+		{`trap "" TERM; echo; sleep 100; exec sleep 100`, untilKill, "signal: killed"},
+		{`trap "exit 7" TERM; echo; while :; do sleep 0.05; done`, untilTerm, "exit status 7"},
 	} {
-		ch := runOnPipes(t, "", text)
-		want(t, ch, "\n")
-		ch.SetReadDeadline(time.Time{})
-		read := make(chan error, 1)
-		go func() { _, err := ch.Read(make([]byte, 1)); read <- err }()
-		start := time.Now()
-		if err := ch.Close(); err != nil {
-			t.Errorf("%s: Close: %v", text, err)
-		}
-		if d := time.Since(start); d > 3*time.Second {
-			t.Errorf("%s: Close took %v", text, d)
-		}
-		if err := <-read; err != net.ErrClosed {
-			t.Errorf("%s: %v; want net.ErrClosed", text, err)
-		}
-		if got, ok := mustAs[Exiter](t, ch).Exited(); !ok || got != status {
-			t.Errorf("%s: Exited: %q, %v; want %q", text, got, ok, status)
-		}
-		if err := unix.Kill(mustAs[*command](t, ch).pid, 0); err != unix.ESRCH {
-			t.Errorf("%s: the process is still there: %v", text, err)
-		}
-		ch.Close()
-	}
-	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
-		t.Errorf("wait4: %d, %v; want no child", pid, err)
+		t.Run(c.command, func(t *testing.T) {
+			noLeaks(t)
+			ch := runOnPipes(t, "", c.command)
+			want(t, ch, "\n")
+			ch.SetReadDeadline(time.Time{})
+			read := make(chan error, 1)
+			go func() { _, err := ch.Read(make([]byte, 1)); read <- err }()
+			closePatiently(t, ch, mustAs[*command](t, ch).pid, c.until, c.status)
+			if err := <-read; err != net.ErrClosed {
+				t.Errorf("%v; want net.ErrClosed", err)
+			}
+			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+				t.Errorf("wait4: %d, %v; want no child", pid, err)
+			}
+		})
 	}
 }
 
