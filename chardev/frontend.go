@@ -63,7 +63,7 @@ func (f *frontend) start(within context.Context) (read []func()) {
 	}
 	f.listen(func(ch channel.Channel) {
 		a := &arrival{ch: ch, shown: admitted(ch)}
-		if typedByPages(f.ep.Address) && f.wanted().as == nil {
+		if f.guards() {
 			a.guard = new(requestGuard)
 		}
 		if !f.cfg.Load().Login || len(a.shown.Names) > 0 {
@@ -79,6 +79,12 @@ func (f *frontend) start(within context.Context) (read []func()) {
 		})
 	}, f.work.Done)
 	return f.goOnAll()
+}
+
+// guards says whether who comes is cut if he speaks HTTP (requestGuard). No web page can have
+// a browser be at the other end of what the frontend opens, or of what was opened for a caller.
+func (f *frontend) guards() bool {
+	return f.ep.Listen && typedByPages(f.ep.Address) && f.wanted().as == nil
 }
 
 // startOpening is start of a frontend that does not listen.

@@ -96,21 +96,22 @@ type endpointHandover struct {
 
 // A clientHandover is what one client was.
 type clientHandover struct {
-	ID       int            `json:"id"`
-	Since    time.Time      `json:"since"`
-	Names    []access.Name  `json:"names,omitempty"` // its proven ones
-	Operator bool           `json:"operator,omitempty"`
-	Peer     string         `json:"peer"`
-	Cursor   int64          `json:"cursor"`
-	Typed    int64          `json:"typed"`
-	Got      int64          `json:"got"`
-	Missed   int64          `json:"missed"`
-	Refused  int64          `json:"refused"`
-	Input    []byte         `json:"input,omitempty"` // was read and not given to the device
-	Guard    []byte         `json:"guard,omitempty"` // what of its input a requestGuard has seen
-	LineEnd  bool           `json:"line_end,omitempty"`
-	Writer   bool           `json:"writer,omitempty"` // has an exclusive input
-	Parked   channel.Parked `json:"parked"`           // empty: it is the session of the listener's pty
+	ID        int            `json:"id"`
+	Since     time.Time      `json:"since"`
+	Names     []access.Name  `json:"names,omitempty"` // its proven ones
+	Operator  bool           `json:"operator,omitempty"`
+	Peer      string         `json:"peer"`
+	Cursor    int64          `json:"cursor"`
+	Typed     int64          `json:"typed"`
+	Got       int64          `json:"got"`
+	Missed    int64          `json:"missed"`
+	Refused   int64          `json:"refused"`
+	Input     []byte         `json:"input,omitempty"`     // was read and not given to the device
+	Guard     []byte         `json:"guard,omitempty"`     // what of its input a requestGuard has seen
+	Unguarded bool           `json:"unguarded,omitempty"` // there is none, whatever its frontend tells
+	LineEnd   bool           `json:"line_end,omitempty"`
+	Writer    bool           `json:"writer,omitempty"` // has an exclusive input
+	Parked    channel.Parked `json:"parked"`           // empty: it is the session of the listener's pty
 }
 
 // errHandover is why everything ends for a successor.

@@ -54,6 +54,7 @@ func (c *client) park() bool {
 		ID: c.id, Since: c.since, Names: c.who.Names, Operator: c.who.Operator, Peer: c.peer, Cursor: c.cursor.Load(),
 		Typed: c.typed.Load(), Got: c.got.Load(), Missed: c.missed.Load(), Refused: c.refused.Load(),
 		Input: c.unread, LineEnd: c.lineEnd, Writer: writer, Parked: *parked,
+		Unguarded: c.guard == nil,
 	}
 	if c.guard != nil {
 		left.Guard = c.guard.head[:c.guard.n]

@@ -73,7 +73,7 @@ func (f *frontend) resume(was *clientHandover, ch channel.Channel) *client {
 		halfClose: cfg.HalfClose,
 		lineEnd:   was.LineEnd, id: was.ID, since: was.Since, unread: was.Input,
 	}
-	if typedByPages(f.ep.Address) {
+	if f.guards() && !was.Unguarded {
 		c.guard = new(requestGuard)
 		c.guard.n = copy(c.guard.head[:], was.Guard)
 	}

@@ -2,13 +2,17 @@ package chardev
 
 import (
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 )
 
 // What was counted of a chardev's bytes goes on.
@@ -118,6 +122,74 @@ func TestNoUpgradeWhileTheDiskTakesNothing(t *testing.T) {
 	h.scribe.setError(nil)
 	if err := s.Upgrade(); err != nil || len(s.leaving) != 1 {
 		t.Errorf("written: %v", err)
+	}
+}
+
+// Who could be no web page before an upgrade is none after it: what has to be cut where people
+// come from anywhere is input like any other.
+func TestNobodyIsSuspectedBehindAnUpgrade(t *testing.T) {
+	clearEnvironment(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	path := write(t, `
+[[chardev]]
+name = "a"
+device = { listen = "unix:guest" }
+log = false
+[[chardev.frontend]]
+connect = "tcp://`+l.Addr().String()+`"
+`, nil)
+	s := leftTo(t, path, nil)
+	ready, over := make(chan struct{}), make(chan error, 1)
+	go func() { over <- s.Run(t.Context(), func() { close(ready) }) }()
+	<-ready
+	dialled, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dialled.Close()
+	ours, theirs, err := socketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.openFor(theDaemon{}, "a", wantedFrontend{as: &access.Identity{Operator: true}}, ours); err != nil {
+		t.Fatal(err)
+	}
+	opened, err := net.FileConn(theirs)
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer opened.Close()
+	guest, err := net.Dial("unix", filepath.Join(filepath.Dir(path), "guest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer guest.Close()
+	h := s.console("a").hub
+	await(t, "all to be there", func() bool { return h.device.Load() != nil && len(h.clientInfos()) == 2 })
+	s.Leave()
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	left := s.Left()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	defer begun(t, leftTo(t, path, left))()
+	for name, c := range map[string]net.Conn{"dialled": dialled, "opened": opened} {
+		const typed = "GET / HTTP/1.1\r\n"
+		if _, err := io.WriteString(c, typed); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(typed))
+		guest.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := io.ReadFull(guest, got); err != nil || string(got) != typed {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
 }
 
