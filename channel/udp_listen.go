@@ -24,8 +24,11 @@ type udpListener struct {
 	env  *Env
 	a    Address
 
-	arrived []*udpArrival // owned by Accept and Rest, which take turns
-	rest    rest
+	// owned by Accept and Rest, which take turns
+	arrived []*udpArrival
+	held    int // bytes of their datagrams, with udpLeast more for each
+
+	rest rest
 
 	mu    sync.Mutex
 	peers map[netip.AddrPort]bool // that have a channel
@@ -38,9 +41,16 @@ type udpArrival struct {
 	datagrams [][]byte
 }
 
-// udpArrivals is how many a listener knows of at once; what others send is dropped, as by a
-// queue that is full.
-const udpArrivals = 1024
+const (
+	// udpArrivals is how many a listener knows of at once, and udpHeld how much of what they
+	// have sent it holds, in bytes; what else is sent is dropped, as by a queue that is full.
+	udpArrivals = 1024
+	udpHeld     = 4 << 20
+
+	// udpLeast is less than the kernel's bookkeeping takes of a queue's room for each datagram
+	// (SO_RCVBUF of socket(7)), and about what it costs to hold one here.
+	udpLeast = 256
+)
 
 func listenUDP(ctx context.Context, e *Env, a Address) (accepter, error) {
 	c, err := new(net.ListenConfig).ListenPacket(ctx, "udp", a.Where)
@@ -91,11 +101,12 @@ func (l *udpListener) Accept() (Channel, error) {
 		next := l.arrived[0]
 		c, err := l.connect(next.sockaddr)
 		if err == nil {
-			// What has come from there before that is in the listener's queue.
-			for l.receive(l.once) == nil {
-			}
+			l.drain()
 		}
 		l.arrived = l.arrived[1:]
+		for _, b := range next.datagrams {
+			l.held -= len(b) + udpLeast
+		}
 		switch {
 		case err == nil:
 			return l.channel(c, next)
@@ -103,6 +114,18 @@ func (l *udpListener) Accept() (Channel, error) {
 			return nil, err
 		}
 		l.env.refused(l.addr, net.UDPAddrFromAddrPort(next.peer), err)
+	}
+}
+
+// drain takes from the queue what has come before a peer had a socket of its own, and maybe
+// more: it may be filled as fast as it is emptied, so no more is taken than it has room for.
+func (l *udpListener) drain() {
+	size := 0
+	l.rc.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) })
+	for range size/udpLeast + 1 {
+		if l.receive(l.once) != nil {
+			return
+		}
 	}
 }
 
@@ -149,8 +172,7 @@ func (l *udpListener) arrive(peer netip.AddrPort, from unix.Sockaddr, b []byte) 
 		return
 	}
 	if at := slices.IndexFunc(l.arrived, func(o *udpArrival) bool { return o.peer == peer }); at >= 0 {
-		o := l.arrived[at]
-		o.datagrams = append(o.datagrams, slices.Clone(b))
+		l.hold(l.arrived[at], b)
 		return
 	}
 	ip := peer.Addr().Unmap()
@@ -159,7 +181,17 @@ func (l *udpListener) arrive(peer netip.AddrPort, from unix.Sockaddr, b []byte) 
 		return
 	}
 	if len(l.arrived) < udpArrivals {
-		l.arrived = append(l.arrived, &udpArrival{peer, from, [][]byte{slices.Clone(b)}})
+		o := &udpArrival{peer: peer, sockaddr: from}
+		l.arrived = append(l.arrived, o)
+		l.hold(o, b)
+	}
+}
+
+// hold holds a datagram for the channel that o becomes. An empty one is no byte.
+func (l *udpListener) hold(o *udpArrival, b []byte) {
+	if room := len(b) + udpLeast; len(b) > 0 && l.held+room <= udpHeld {
+		o.datagrams = append(o.datagrams, slices.Clone(b))
+		l.held += room
 	}
 }
 
@@ -232,7 +264,7 @@ func (l *udpListener) channel(c *net.UDPConn, peer *udpArrival) (Channel, error)
 	l.mu.Lock()
 	l.peers[peer.peer] = true
 	l.mu.Unlock()
-	u.rest = slices.DeleteFunc(peer.datagrams, func(b []byte) bool { return len(b) == 0 })
+	u.rest = peer.datagrams
 	u.left = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

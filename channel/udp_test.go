@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -124,6 +125,42 @@ func TestUDPDatagrams(t *testing.T) {
 			t.Errorf("read %q, %v; want %q", got[:n], err, want)
 		}
 	}
+}
+
+// Who has no channel yet, and sends without end, takes no more memory than a queue has; what is
+// held is given to whoever sent it.
+func TestUDPHoldsNoFlood(t *testing.T) {
+	noLeaks(t)
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	l, err := newUDPListener(new(Env), MustParseAddress("udp://127.0.0.1:0"), c)
+	must(t, err)
+	defer l.Close()
+	first, second := netip.MustParseAddrPort("127.0.0.1:1001"), netip.MustParseAddrPort("127.0.0.1:1002")
+	from := func(p netip.AddrPort) unix.Sockaddr {
+		return &unix.SockaddrInet4{Addr: p.Addr().As4(), Port: int(p.Port())}
+	}
+	for range 2 * udpHeld / udpLeast {
+		l.arrive(first, from(first), []byte("flood"))
+		l.arrive(first, from(first), nil)
+	}
+	l.arrive(second, from(second), []byte("late"))
+	if n := len(l.arrived[0].datagrams); n == 0 || n*(udpLeast+len("flood")) > udpHeld {
+		t.Errorf("%d datagrams are held", n)
+	}
+	for range 2 {
+		ch, err := l.Accept()
+		must(t, err)
+		must(t, ch.Close())
+	}
+	if l.held != 0 {
+		t.Errorf("%d bytes are held of nobody", l.held)
+	}
+	l.arrive(second, from(second), []byte("again"))
+	ch, err := l.Accept()
+	must(t, err)
+	defer ch.Close()
+	want(t, ch, "again")
 }
 
 func equalInts(a, b []int) bool {
