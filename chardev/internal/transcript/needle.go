@@ -3,7 +3,9 @@ package transcript
 import (
 	"bytes"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // A needle is a text that is looked for.
@@ -68,8 +70,11 @@ const common = " 0123456789etaoinrdlucmfwypvbghqjxz"
 
 // literal is the needle of a literal. Where case makes no difference it is the
 // longest part in ASCII without k and s, which have relatives beyond (U+212A,
-// U+017F).
+// U+017F). There is none for U+FFFD, as which regexp reads any byte that is no UTF-8.
 func literal(re *syntax.Regexp) needle {
+	if slices.Contains(re.Rune, utf8.RuneError) {
+		return needle{}
+	}
 	text := string(re.Rune)
 	if re.Flags&syntax.FoldCase == 0 {
 		return needle{text: []byte(text)}

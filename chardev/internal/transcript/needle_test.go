@@ -29,6 +29,8 @@ func TestRequired(t *testing.T) {
 		"(?i)é\u0130xy":              "[xy/i]",
 		"(?i)error|(?-i)Oops":        "[error/i Oops]",
 		"^$":                         "[]",
+		"link \uFFFD up":             "[]",
+		"link \uFFFD+ up":            "[link ]",
 		"aa|bb|cc|dd|ee|ff|gg|hh|ii": "[]",
 	} {
 		var got []string
@@ -42,6 +44,13 @@ func TestRequired(t *testing.T) {
 		if fmt.Sprint(got) != want {
 			t.Errorf("%s requires %v, want %s", pattern, got, want)
 		}
+	}
+}
+
+// What is no UTF-8 is found as regexp reads it.
+func TestWhatIsNoUTF8IsFound(t *testing.T) {
+	if m := newMatcher(regexp.MustCompile("is \uFFFD up")); !m.matches([]byte("link is \xff up")) {
+		t.Error("it is not found")
 	}
 }
 
