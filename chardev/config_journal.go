@@ -94,6 +94,7 @@ func (l *loader) folders() {
 		filepath.Join(l.cfg.State, lockFile):               "the lock of the state folder",
 		filepath.Join(l.cfg.State, accounts.TokensFile):    "the file of the tokens",
 		filepath.Join(l.cfg.State, accounts.UsersFile):     "the file of the users",
+		filepath.Join(l.cfg.State, accounts.SessionsFile):  "the file of the sessions",
 		filepath.Join(l.cfg.State, channel.SelfSignedFile): "the self-signed certificate",
 	}
 	if l.cfg.Audit != "" {
