@@ -37,9 +37,7 @@ func (t *table) missingf(format string, args ...any) { t.l.mistake(t.header(), f
 // get returns the value of a key.
 func (t *table) get(key string) (*value, bool) {
 	if !slices.Contains(t.known, key) {
-		if !slices.Contains(t.known, key) {
-			t.known = append(t.known, key)
-		}
+		t.known = append(t.known, key)
 	}
 	v, ok := t.vals[key]
 	if !ok {
