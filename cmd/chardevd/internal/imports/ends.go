@@ -92,21 +92,28 @@ func (g *guestImporter) name(c *console) string {
 	if g.machine != "" {
 		name = g.machine + "-" + name
 	}
-	const others = "._-"
-	name = strings.Map(func(r rune) rune {
-		if r < utf8.RuneSelf && (r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune(others, r)) {
-			return r
-		}
-		return '_'
-	}, name)
+	name = nameOf(name)
 	if short := name[:min(len(name), maxName)]; short != name {
 		g.notice(c.at, "%s: its name would have %d letters, of at most %d: it is called %s", c.what, len(name), maxName, short)
 		name = short
 	}
-	if name == "" || strings.IndexByte(others, name[0]) >= 0 {
-		name = "x" + strings.TrimLeft(name, others)
+	if name == "" || strings.IndexByte(notFirst, name[0]) >= 0 {
+		name = "x" + strings.TrimLeft(name, notFirst)
 	}
 	return name
+}
+
+// notFirst is what a chardev's name may have but for its first letter.
+const notFirst = "._-"
+
+// nameOf is a text with _ in place of all that no chardev's name has.
+func nameOf(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune(notFirst, r) {
+			return r
+		}
+		return '_'
+	}, text)
 }
 
 // clashes tells of a chardev that can not be beside those before it.

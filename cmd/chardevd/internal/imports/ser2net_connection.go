@@ -328,13 +328,13 @@ func (r *ser2net) add(c *connection, device Endpoint, fronts []Frontend) bool {
 		first.Frontends = append(first.Frontends, fronts...)
 		return true
 	}
-	name := strings.TrimLeft(c.name, "_-")
+	name := strings.TrimLeft(nameOf(c.name), notFirst)
 	name = cmp.Or(name[:min(len(name), 60)], "console")
 	for i, base := 2, name; r.names[name]; i++ {
 		name = fmt.Sprintf("%s-%d", base, i)
 	}
 	if name != c.name {
-		r.notice(c.at, "connection %s is chardev %s: a name begins with a letter or a digit, has at most 64 of them, and is given once", c.name, name)
+		r.notice(c.at, "connection %s is chardev %s: a name begins with a letter or a digit, has at most 64 of them and of . _ -, and is given once", c.name, name)
 	}
 	r.names[name] = true
 	if device.Address.Transport == "serial" {

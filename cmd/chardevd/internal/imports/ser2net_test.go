@@ -290,6 +290,27 @@ connection: &a
 	}
 }
 
+// A connection has any name that YAML has for it, and its chardev one that a chardev has.
+func TestSer2netNames(t *testing.T) {
+	c, err := Ser2net("x.yaml", `
+connection: &my/port:1
+  accepter: tcp,localhost,2000
+  connector: serialdev,/dev/ttyS0
+connection: &.a
+  accepter: tcp,localhost,2001
+  connector: serialdev,/dev/ttyS1
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads(t, c)
+	for i, want := range []string{"my_port_1", "a"} {
+		if i >= len(c.Chardevs) || c.Chardevs[i].Name != want {
+			t.Errorf("want %s in %+v", want, c.Chardevs)
+		}
+	}
+}
+
 // What can not be had is refused, with its place, all at once.
 func TestSer2netMistakes(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
