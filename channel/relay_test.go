@@ -68,6 +68,21 @@ func relayed(t testing.TB, near, far string, prepare ...func(*Relay)) (user, ser
 	return user, server, relay, ended
 }
 
+// rests says whether a channel rests; one that can not counts as one that does.
+func rests(c Channel) bool {
+	var r *rest
+	if u, ok := As[*unixChannel](c); ok {
+		r = &u.rest
+	} else if s, ok := As[*socket](c); ok {
+		r = &s.rest
+	} else {
+		return true
+	}
+	sleepers.mu.Lock()
+	defer sleepers.mu.Unlock()
+	return r.in != nil
+}
+
 var relayPairs = [][2]string{{"tcp", "unix"}, {"unix", "tcp"}, {"unix", "unix"}, {"tcp", "ws"}, {"ws", "unix"}, {"pipe", "tcp"}}
 
 // Bytes of random sizes come whole and in order, both ways at once, with silences in
@@ -106,7 +121,11 @@ func TestRelayCarriesAllBothWays(t *testing.T) {
 			check(server, there)
 			check(user, back)
 
-			time.Sleep(3 * RestAfter) // both directions are to rest
+			for end := time.Now().Add(watchdog); !rests(relay.a) || !rests(relay.b); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("a silent relay does not rest")
+				}
+			}
 			user.Write([]byte("after a silence"))
 			check(server, []byte("after a silence"))
 
