@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -291,17 +292,21 @@ func (s *Session) converse(parent context.Context) error {
 		<-ctx.Done()
 		st.Close()
 	})
+	var lost int // of what was typed
 	s.spawn(&wg, func() {
 		defer cancel()
-		s.send(ctx, st)
+		lost = s.send(ctx, st)
 	})
 	err := s.receive(st)
 	cancel()
 	wg.Wait()
 	if s.Interactive {
-		if n := s.queue.close(); n > 0 {
-			s.say(fmt.Sprintf("%d typed bytes were not sent", n))
-		}
+		lost += s.queue.close()
+	} else if lost > 0 && parent.Err() == nil {
+		s.denied = cmp.Or(s.denied, "the connection broke")
+	}
+	if lost > 0 {
+		s.say(fmt.Sprintf("%d typed bytes were not sent", lost))
 	}
 	return err
 }
@@ -329,10 +334,11 @@ func (s *Session) receive(st Stream) error {
 }
 
 // send is the way from the queue to the stream. It returns when the stream
-// takes no more, or when ctx ends.
-func (s *Session) send(ctx context.Context, st Stream) {
+// takes no more, or when ctx ends: how many of the bytes that it took from the queue may not
+// be on their way.
+func (s *Session) send(ctx context.Context, st Stream) (lost int) {
 	if s.sendSize(st) != nil {
-		return
+		return 0
 	}
 	eof := time.NewTimer(0)
 	eof.Stop()
@@ -341,11 +347,11 @@ func (s *Session) send(ctx context.Context, st Stream) {
 		b := s.queue.take()
 		for range b.breaks {
 			if st.Send(chardev.Message{Type: "break", Millis: 250}) != nil {
-				return
+				return len(b.data)
 			}
 		}
-		if sendTyped(st, b) != nil {
-			return
+		if lost, err := sendTyped(st, b); err != nil {
+			return lost
 		}
 		if b.eof && !ended {
 			ended = true
@@ -353,31 +359,33 @@ func (s *Session) send(ctx context.Context, st Stream) {
 		}
 		if b.leave {
 			s.cancel(errLeft)
-			return
+			return 0
 		}
 		select {
 		case <-s.queue.ready:
 		case <-eof.C:
 			if st.Send(chardev.Message{Type: "eof"}) != nil {
-				return
+				return 0
 			}
 		case <-s.Resized:
 			if s.sendSize(st) != nil {
-				return
+				return 0
 			}
 		case <-ctx.Done():
-			return
+			return 0
 		}
 	}
+	return 0
 }
 
-// sendTyped sends a batch's data, and what is to be done about the input in its place.
-func sendTyped(st Stream, b batch) error {
+// sendTyped sends a batch's data, and what is to be done about the input in its place. lost
+// is as of send.
+func sendTyped(st Stream, b batch) (lost int, err error) {
 	at := 0
 	for _, o := range append(b.ops, inputOp{at: len(b.data)}) {
 		if at < o.at {
 			if _, err := st.Write(b.data[at:o.at]); err != nil {
-				return err
+				return len(b.data) - at, err
 			}
 			at = o.at
 		}
@@ -385,10 +393,10 @@ func sendTyped(st Stream, b batch) error {
 			continue
 		}
 		if err := st.Send(chardev.Message{Type: "writer", Text: o.op}); err != nil {
-			return err
+			return len(b.data) - at, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // sendSize tells the size of the terminal, where there is one and it may type.

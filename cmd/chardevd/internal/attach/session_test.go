@@ -48,6 +48,7 @@ type fakeStream struct {
 	closed    chan struct{}
 	once      sync.Once
 	rest      string
+	broken    error // of writes; nil: they go
 }
 
 func (f *fakeStream) Read(p []byte) (int, error) {
@@ -80,7 +81,13 @@ func (f *fakeStream) give(s string) error {
 	}
 }
 
-func (f *fakeStream) Write(p []byte) (int, error) { return len(p), f.give(string(p)) }
+func (f *fakeStream) Write(p []byte) (int, error) {
+	if f.broken != nil {
+		return 0, f.broken
+	}
+	return len(p), f.give(string(p))
+}
+
 func (f *fakeStream) Send(m chardev.Message) error {
 	if m.Type == "resize" {
 		return f.give(fmt.Sprintf("<resize %dx%d>", m.Cols, m.Rows))
@@ -373,6 +380,33 @@ func TestSessionWhoseInputIsNotTaken(t *testing.T) {
 		st.say(t, chardev.Message{Type: "notice", Code: "input_off", Text: "input not taken: input_off"})
 		if person {
 			r.screen.expect(t, "input_off")
+			r.keys.typed("~.")
+		} else {
+			r.keys.w.Close()
+			st.expect(t, "<eof>")
+			st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeEOF}, io.EOF)
+		}
+		if _, err := r.ended(t); (err == nil) != person {
+			t.Errorf("person: %v; it ends with %v", person, err)
+		}
+	}
+}
+
+// What was about to be sent when the connection broke is told, and to a script it is a failure,
+// though the connection comes back.
+func TestSessionTellsWhatABreakTook(t *testing.T) {
+	for _, person := range []bool{false, true} {
+		r := newRig(t)
+		if r.Interactive = person; !person {
+			r.Escape = nil
+		}
+		st := r.start(t)
+		st.say(t, hello)
+		st.broken = io.ErrClosedPipe
+		r.keys.typed("uptime\r")
+		st = r.daemon.accept(At{Epoch: "e1", Offset: 1000})
+		r.screen.expect(t, "7 typed bytes were not sent")
+		if person {
 			r.keys.typed("~.")
 		} else {
 			r.keys.w.Close()
