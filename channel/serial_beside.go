@@ -13,7 +13,8 @@ import (
 
 // What a serial port has beside the stream.
 
-// LineCounters are what the kernel counted on a port since it was found.
+// LineCounters are what the kernel counted on a port since it was found, in
+// 32 bits: what follows 1<<32 - 1 is 0.
 type LineCounters struct {
 	Frame, Parity     int // bytes that came with such an error
 	Overrun           int // bytes that were lost by the hardware

@@ -70,6 +70,17 @@ func TestDamageIsNamed(t *testing.T) {
 	}
 }
 
+// The kernel counts in 32 bits without a sign: 2 GiB are not less than nothing.
+func TestCountersHaveNoSign(t *testing.T) {
+	d := newFakeDriver()
+	p := mustFakeSerial(t, "", d)
+	count := serialCounters{RX: 1 << 31}
+	d.move(0, count)
+	if c, err := p.LineCounters(); err != nil || c.Received != int(count.RX) {
+		t.Errorf("%d bytes were received, %v", c.Received, err)
+	}
+}
+
 func TestBreakIsSent(t *testing.T) {
 	d := newFakeDriver()
 	p := mustFakeSerial(t, "", d)

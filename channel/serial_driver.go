@@ -32,11 +32,11 @@ type serialDriver interface {
 // serialCounters are those that the kernel keeps for a port since it was found
 // (struct serial_icounter_struct of linux/serial.h).
 type serialCounters struct {
-	CTS, DSR, RI, DCD int32 // changes of the line
-	RX, TX            int32 // bytes
-	Frame, Overrun    int32 // bytes with a framing error; lost by the hardware
-	Parity, Break     int32
-	BufOverrun        int32 // lost by the kernel, because nobody read
+	CTS, DSR, RI, DCD uint32 // changes of the line
+	RX, TX            uint32 // bytes
+	Frame, Overrun    uint32 // bytes with a framing error; lost by the hardware
+	Parity, Break     uint32
+	BufOverrun        uint32 // lost by the kernel, because nobody read
 	_                 [9]int32
 }
 
