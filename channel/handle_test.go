@@ -222,8 +222,11 @@ func TestWhoIsFastIsWaitedFor(t *testing.T) {
 	if n := c.fast.Load(); n != fastWaits {
 		t.Errorf("%d waits for one that is fast, want %d", n, fastWaits)
 	}
-	near.SetReadDeadline(time.Now().Add(10 * fastWait))
-	if _, err := near.Read(p); !errors.Is(err, os.ErrDeadlineExceeded) {
+	ended := make(chan error, 1)
+	go func() { _, err := near.Read(p); ended <- err }()
+	awaitGate(t, &handleOf(t, near).in)
+	near.SetReadDeadline(time.Unix(1, 0))
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a read of nothing: %v", err)
 	}
 	if n := c.fast.Load(); n != 0 {

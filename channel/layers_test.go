@@ -192,6 +192,17 @@ func TestStacksTellATruncatedStream(t *testing.T) {
 	}
 }
 
+// awaitFull waits until n bytes wait to be read, which is when a write of more waits in
+// a pipe of that size.
+func awaitFull(t *testing.T, p *PipeEnd, n int) {
+	t.Helper()
+	for end := time.Now().Add(limit); p.Buffered() < n; yield(t) {
+		if time.Now().After(end) {
+			t.Fatal("the pipe is never full")
+		}
+	}
+}
+
 func TestStacksCloseInTimeWhateverThePeerDoes(t *testing.T) {
 	for _, names := range stacks {
 		t.Run(names, func(t *testing.T) {
@@ -199,11 +210,7 @@ func TestStacksCloseInTimeWhateverThePeerDoes(t *testing.T) {
 			reads, writes := make(chan error, 1), make(chan error, 1)
 			go func() { _, err := a.Read(make([]byte, 10)); reads <- err }()
 			go func() { _, err := a.Write(make([]byte, 1<<20)); writes <- err }()
-			for from := time.Now(); peer.Buffered() < 512; yield(t) { // until the write waits
-				if time.Since(from) > limit {
-					t.Fatal("the pipe is never full")
-				}
-			}
+			awaitFull(t, peer, 512)
 			start := time.Now()
 			ends(t, 5*time.Second, "Close", func() { a.Close() })
 			if err := <-reads; err == nil || !isClosed(err) {
