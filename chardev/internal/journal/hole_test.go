@@ -91,6 +91,14 @@ func TestARunThatWasKilledLeavesAHole(t *testing.T) {
 	if got := readAll(t, j, 0); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	if err := j.Events(0, j.End(), func(e Event) bool {
+		if e.Kind == KindGap { // who looks is told by the hole
+			t.Errorf("%s is told twice", e.Text)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
 	v, err := View(j.dir, "vm1")
 	if err != nil {
 		t.Fatal(err)

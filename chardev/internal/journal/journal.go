@@ -36,7 +36,7 @@ type Event struct {
 
 // The kinds of the events that a journal makes by itself.
 const (
-	KindGap      = "gap"      // bytes are missing here
+	KindGap      = "gap"      // bytes are missing here; only told, as it is kept as a Hole
 	KindRotation = "rotation" // a segment begins here; the text is the name of the one that was sealed
 	KindJournal  = "journal"  // something was wrong with the journal's files, and what was done
 )

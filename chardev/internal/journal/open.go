@@ -23,7 +23,8 @@ func open(dir, name string, o Options, k *Keeper) (*Journal, error) {
 	if err := r.run(); err != nil {
 		return nil, advise(err)
 	}
-	j.own, j.found = r.events, slices.Clone(r.events)
+	j.found = r.events
+	j.own = slices.DeleteFunc(slices.Clone(r.events), func(e Event) bool { return e.Kind == KindGap }) // which Holes tell for ever
 	j.bytes.Store(j.w.size)
 	for _, s := range j.segments {
 		j.bytes.Add(s.data + s.index)
