@@ -5,11 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"chardevd/channel"
 	"chardevd/chardev/internal/access"
 )
 
@@ -129,7 +133,7 @@ func TestInputOfAStuckDevice(t *testing.T) {
 			done <- struct{}{}
 		}()
 	}
-	await(t, "all to wait", func() bool { return r.hub.posts.Load() == postsMost })
+	await(t, "all to wait", func() bool { return r.posts() == postsMost })
 	if status, p := r.post(t.Context(), strings.NewReader("x")); status != 503 {
 		t.Errorf("one too many: %d %+v", status, p)
 	}
@@ -138,12 +142,51 @@ func TestInputOfAStuckDevice(t *testing.T) {
 	if body, err := io.ReadAll(a.Body); string(body) != "still here" {
 		t.Errorf("the log is %q, %v", body, err)
 	}
-	await(t, "the others to wait for the device", func() bool { return r.hub.posts.Load() == postsMost })
+	await(t, "the others to wait for the device", func() bool { return r.posts() == postsMost })
 	cancel()
 	for range postsMost {
 		<-done
 	}
-	await(t, "nobody to wait", func() bool { return r.hub.posts.Load() == 0 })
+	await(t, "nobody to wait", func() bool { return r.posts() == 0 })
+}
+
+// posts are how many requests type.
+func (r *logRig) posts() (n int) {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	for _, of := range r.hub.posts {
+		n += of
+	}
+	return n
+}
+
+// Bodies that do not come keep out whose they are, and nobody else.
+func TestSlowBodiesKeepNobodyElseOut(t *testing.T) {
+	r := newLogRig(t)
+	body, slow := io.Pipe()
+	var gone sync.WaitGroup
+	defer gone.Wait()
+	defer slow.Close()
+	for range postsMost {
+		gone.Go(func() { r.post(t.Context(), body) })
+	}
+	await(t, "all to wait", func() bool { return r.posts() == postsMost })
+	if status, p := r.post(t.Context(), strings.NewReader("x")); status != 503 {
+		t.Errorf("one too many: %d %+v", status, p)
+	}
+	other := *r
+	other.server = httptest.NewUnstartedServer(r.control.handler())
+	_, end := channel.Pipe(1)
+	bob := access.Identity{Names: []access.Name{{Kind: access.Unix, Text: "bob"}}}
+	other.server.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, peer{ch: end, who: bob})
+	}
+	other.server.Start()
+	defer other.server.Close()
+	if status, p := other.post(t.Context(), strings.NewReader("y")); status != 204 {
+		t.Errorf("somebody else: %d %+v", status, p)
+	}
+	r.hears("y")
 }
 
 func TestInputIsRefused(t *testing.T) {

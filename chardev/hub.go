@@ -58,7 +58,6 @@ type hub struct {
 	left     flood                   // events of those that go
 	guests   atomic.Pointer[comings] // events of guests; nil: there was none
 	reopens  flood                   // events of who has the device opened anew
-	posts    atomic.Int32            // requests that type
 
 	parking     atomic.Bool     // input that is not given to the device is for the daemon's successor
 	parked      *channel.Parked // the device's channel; set by the end of the session
@@ -77,6 +76,7 @@ type hub struct {
 	mu        sync.Mutex            // never held over a system call
 	clients   []*client             // all that are attached
 	requests  map[*request]struct{} // requests that are being served
+	posts     map[string]int        // those of them that type, by who makes them
 	retired   error                 // why nobody comes any more; nil: who may does
 	live      []*client             // those that keep up
 	changed   bool                  // live is not writing any more
