@@ -159,6 +159,17 @@ func TestAddressLoopback(t *testing.T) {
 	}
 }
 
+func TestAddressNamed(t *testing.T) {
+	for a, want := range map[string]bool{
+		"tcp://h:1": true, "udp://h.example:1": true, "tcp://localhost:1": false, "tcp://127.0.0.1:1": false,
+		"tcp://[::1]:1": false, "tcp://:1": false, "vsock://any:1": false, "unix:/h": false,
+	} {
+		if got := MustParseAddress(a).Named(); got != want {
+			t.Errorf("%s: named is %v", a, got)
+		}
+	}
+}
+
 func TestAddressOptions(t *testing.T) {
 	a := MustParseAddress("tls://h:9?from=10.0.0.1&insecure=true&from=10.0.0.2")
 	if got := a.All("from"); !reflect.DeepEqual(got, []string{"10.0.0.1", "10.0.0.2"}) || a.Get("from") != "10.0.0.2" || a.Get("credentials") != "" {

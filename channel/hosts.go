@@ -92,6 +92,14 @@ func (a Address) Port() string { _, p, _ := net.SplitHostPort(a.Where); return p
 // names are not looked up; they count as beyond.
 func (a Address) Loopback() bool { return a.hosts().loopback(a.Host()) }
 
+// Named says whether the host of a network address is a name that has to be looked up, for
+// which a server may have to be waited for.
+func (a Address) Named() bool {
+	host := a.Host()
+	_, err := netip.ParseAddr(host)
+	return a.hosts().named && host != "" && err != nil && !a.Loopback()
+}
+
 // AllHosts says whether the host of a network address stands for all addresses of this
 // machine.
 func (a Address) AllHosts() bool { return a.Network() && a.hosts().canonical(a.Host()) == "" }

@@ -69,23 +69,33 @@ func (s *Server) change(by actor, how string, next func(now *Config) (*Config, e
 }
 
 // notListening tells of what should listen and does not, and why. A first try to listen takes but
-// a moment.
+// a moment; a name that takes longer to be looked up is not waited for.
 func (s *Server) notListening() (lines []string) {
+	moment := time.NewTimer(lookupTime)
+	defer moment.Stop()
 	for what, sv := range s.endpoints() {
 		if !sv.ep.Listen {
 			continue
 		}
 		select {
 		case <-sv.status.tried():
+		case <-moment.C:
+			moment.Reset(0) // the others have had their time too
 		case <-s.run.front.Done():
 			return lines
 		}
-		if state, why, _ := sv.status.get(); state == StateDown {
+		switch state, why, _ := sv.status.get(); {
+		case state != StateUp && why == "":
+			lines = append(lines, fmt.Sprintf("! %s %s does not listen yet: its name is being looked up", what, &sv.ep.Address))
+		case state == StateDown:
 			lines = append(lines, fmt.Sprintf("! %s %s does not listen: %s; it is tried again", what, &sv.ep.Address, why))
 		}
 	}
 	return lines
 }
+
+// lookupTime is how long who changes the config waits for names of addresses to be looked up.
+const lookupTime = time.Second
 
 // enforce is apply, and tells the log and the audit what was done.
 func (s *Server) enforce(next *Config, c *Changes, by actor, how string) error {

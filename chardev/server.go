@@ -432,14 +432,15 @@ func (s *Server) endpoints() iter.Seq2[string, *supervisor] {
 }
 
 // awaitFirst waits until every endpoint was tried once: those that listen for as
-// long as it takes, those that open only for a moment, as a network may be slow.
+// long as it takes, those that open, or listen by a name, only for a moment, as a network
+// may be slow.
 func (s *Server) awaitFirst(ctx context.Context) bool {
 	moment := time.NewTimer(2 * time.Second)
 	defer moment.Stop()
 	var patience <-chan time.Time = moment.C
 	await := func(sv *supervisor) bool {
 		timeout := patience
-		if sv.ep.Listen {
+		if sv.ep.Listen && !sv.ep.Address.Named() {
 			timeout = nil
 		}
 		select {

@@ -403,11 +403,12 @@ var errNoAnswer = fmt.Errorf("no answer within %v: is the other end there, and d
 const dialTimeout = 15 * time.Second
 
 // listen listens on the endpoint, and again when that fails, until the life ends; then
-// the listener is closed and done is called. It returns when that was tried once.
-// Each channel that comes is given to use, as by channel.Listener.
+// the listener is closed and done is called. It returns when that was tried once, but does
+// not wait for a name server. Each channel that comes is given to use, as by
+// channel.Listener.
 func (s *supervisor) listen(use func(channel.Channel), done func()) {
 	l := &listening{supervisor: s, use: use, done: s.over(done)}
-	if l.try() != nil {
+	if s.inherited == nil && s.ep.Address.Named() || l.try() != nil {
 		go l.run()
 	}
 }

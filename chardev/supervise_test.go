@@ -57,6 +57,28 @@ func telling(a channel.Address) (s *supervisor, news func() []string) {
 	}
 }
 
+// Who has something listened on does not wait for a name server, and the end of it neither.
+func TestANameThatIsLookedUpIsNotWaitedFor(t *testing.T) {
+	usual := net.DefaultResolver
+	defer func() { net.DefaultResolver = usual }()
+	asked, over := make(chan struct{}, 100), make(chan struct{}, 100)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		asked <- struct{}{}
+		<-ctx.Done()
+		over <- struct{}{}
+		return nil, ctx.Err()
+	}}
+	s, _ := telling(channel.MustParseAddress("tcp://slow.example:0"))
+	s.begin(t.Context())
+	s.work.Add(1)
+	s.listen(func(channel.Channel) {}, s.work.Done)
+	if len(over) > 0 {
+		t.Error("it was waited for")
+	}
+	<-asked
+	s.stop(nil)
+}
+
 // Where the daemon has no descriptor left each try fails in another call: that is told once.
 func TestTooManyOpenFilesIsToldOnce(t *testing.T) {
 	s, news := telling(channel.MustParseAddress("unix:/x"))
