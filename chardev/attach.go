@@ -35,7 +35,7 @@ func (c *control) attach(w http.ResponseWriter, r *http.Request, con *console) {
 			return
 		}
 	}
-	left := c.comes(w)
+	left := c.comes(w, caller.who)
 	if left == nil {
 		return
 	}

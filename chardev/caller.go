@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -102,6 +104,14 @@ func (c *control) identified(next http.Handler) http.Handler {
 		if !from.who.Guest && !logsIn(r) {
 			c.strangers.remove(p.ch)
 		}
+		who := from.who.String()
+		if !c.requests.take(who, cmp.Or(c.atOnce, math.MaxInt)) {
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Retry-After", "1")
+			problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d requests of %s are being served already", c.atOnce, who))
+			return
+		}
+		defer c.requests.give(who)
 		ctx := context.WithValue(r.Context(), callerKey{}, from)
 		if from.session != nil {
 			defer from.session.hold()()

@@ -2,6 +2,7 @@ package chardev
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"chardevd/channel"
+	"chardevd/chardev/internal/access"
 	"chardevd/chardev/internal/audit"
 	"chardevd/chardev/internal/transcript"
 )
@@ -26,8 +28,10 @@ import (
 type control struct {
 	server   *Server
 	sites    *atomic.Pointer[sites] // of [http]; nil: of the control socket, which has none
-	most     int64                  // how many may be attached, or read what goes on, at once; 0: any number
-	here     atomic.Int64
+	most     int                    // how often one person may be attached, or read what goes on, at once; 0: as often as he likes
+	here     shares                 // who does
+	atOnce   int                    // how many requests of one person are served at once; 0: any number
+	requests shares                 // of whom they are
 	attached sync.WaitGroup
 	ctx      context.Context // ends attached clients
 	stuck    time.Duration   // how long who reads an answer that goes on may take nothing; 0: stuckTime
@@ -36,27 +40,25 @@ type control struct {
 }
 
 // comes counts one more who is served for as long as he likes; left must be called when
-// he is gone. If there are too many already, or the daemon is going down, it answers
+// he is gone. If he is there too often already, or the daemon is going down, it answers
 // so and returns nil.
-func (c *control) comes(w http.ResponseWriter) (left func()) {
+func (c *control) comes(w http.ResponseWriter, by access.Identity) (left func()) {
+	who := by.String()
+	if !c.here.take(who, cmp.Or(c.most, math.MaxInt)) {
+		problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%s is here %d times already: max_clients", who, c.most))
+		return nil
+	}
 	c.attached.Add(1)
 	left = func() {
-		c.here.Add(-1)
+		c.here.give(who)
 		c.attached.Done()
 	}
-	here := c.here.Add(1)
-	var err error
-	switch {
-	case c.ctx.Err() != nil:
-		err = errShutdown
-	case here > c.most && c.most > 0:
-		err = errFull
-	default:
-		return left
+	if c.ctx.Err() != nil {
+		left()
+		problem(w, http.StatusServiceUnavailable, errShutdown.Error())
+		return nil
 	}
-	left()
-	problem(w, http.StatusServiceUnavailable, err.Error())
-	return nil
+	return left
 }
 
 // problem answers with an error.

@@ -17,7 +17,8 @@ import (
 // has changed, for as long as the caller reads. Who reads slowly is told less often,
 // and then how it is by then.
 func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
-	left := c.comes(w)
+	who := callerOf(r).who
+	left := c.comes(w, who)
 	if left == nil {
 		return
 	}
@@ -28,7 +29,7 @@ func (c *control) events(w http.ResponseWriter, r *http.Request, _ []*console) {
 		return
 	}
 	defer out.end()
-	v := &overview{control: c, who: callerOf(r).who, out: out, watcher: c.server.board.watch(printed)}
+	v := &overview{control: c, who: who, out: out, watcher: c.server.board.watch(printed)}
 	defer v.leave()
 	if err := v.run(); r.Context().Err() == nil {
 		c.server.log.Debug("events", "error", err)

@@ -31,12 +31,12 @@ const answerTime = 10 * time.Second
 // With an exclusive input the request has it until its end, if it was free.
 func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 	h, who := con.hub, callerOf(r).who.String()
-	if !h.beginPost(who) {
+	if !c.server.posts.take(con.name+" "+who, postsMost) {
 		w.Header().Set("Retry-After", "1")
 		problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%s: %d requests of %s type already: try again when the device has taken what they have", con.name, postsMost, who))
 		return
 	}
-	defer h.endPost(who)
+	defer c.server.posts.give(con.name + " " + who)
 	// The server's deadlines are for requests that are short and answered at once.
 	rc := http.NewResponseController(w)
 	if err := errors.Join(rc.SetReadDeadline(time.Now().Add(inputBodyTime)), rc.SetWriteDeadline(time.Time{})); err != nil {
@@ -67,29 +67,6 @@ func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 		p.Status, p.Detail = http.StatusServiceUnavailable, p.Detail+": "+errShutdown.Error()
 	}
 	p.answer(w)
-}
-
-// beginPost counts one more request of somebody that types, until endPost; it returns false
-// if there are as many as may be.
-func (h *hub) beginPost(who string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.posts[who] == postsMost {
-		return false
-	}
-	if h.posts == nil {
-		h.posts = map[string]int{}
-	}
-	h.posts[who]++
-	return true
-}
-
-func (h *hub) endPost(who string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.posts[who]--; h.posts[who] == 0 {
-		delete(h.posts, who)
-	}
 }
 
 // typed gives the device bytes as a client that is not attached, until something is

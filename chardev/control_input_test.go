@@ -152,9 +152,10 @@ func TestInputOfAStuckDevice(t *testing.T) {
 
 // posts are how many requests type.
 func (r *logRig) posts() (n int) {
-	r.hub.mu.Lock()
-	defer r.hub.mu.Unlock()
-	for _, of := range r.hub.posts {
+	s := &r.control.server.posts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, of := range s.of {
 		n += of
 	}
 	return n

@@ -40,7 +40,7 @@ var contentTypes = map[transcript.Format]string{
 // read it, unless that one reads nothing for long: nobody waits for that, and a client
 // that is gone, or the daemon's end, ends it.
 func (c *control) log(w http.ResponseWriter, r *http.Request, con *console) {
-	left := c.comes(w)
+	left := c.comes(w, callerOf(r).who)
 	if left == nil {
 		return
 	}

@@ -10,7 +10,6 @@ import (
 	urlpath "path"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"chardevd/channel"
 )
@@ -23,18 +22,17 @@ type httpDoor struct {
 	control *control
 	shut    chan struct{} // closed when it listens no more
 	conns   chan net.Conn // to the HTTP server
-	busy    atomic.Int64  // requests that are being served
 }
 
-// requestsMost is how many requests of an address of [http] are served at once, besides
-// those who are attached. One more is told to come again. Those of whom nothing is known
-// have waitingMost connections, so there is room besides what they do.
+// requestsMost is how many requests of one person an address of [http] serves at once,
+// besides those that are attached. One more is told to come again. Those of whom nothing is
+// known have waitingMost connections, so there is room for who logs in besides what they do.
 const requestsMost = waitingMost + 1024
 
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
-		control: &control{server: s, sites: &s.sites, most: mostClients(ep.Address)},
+		control: &control{server: s, sites: &s.sites, most: int(mostClients(ep.Address)), atOnce: requestsMost},
 		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
@@ -150,7 +148,7 @@ func (d *httpDoor) handler() http.Handler {
 	return d.guarded(d.below(mux))
 }
 
-// guarded refuses what is too much, and what a web page of somebody else can have a
+// guarded refuses what a web page of somebody else can have a
 // browser send: to a name of its own that leads here, or from a site that is not this
 // one (RFC 6454, and Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends
 // no Origin).
@@ -159,7 +157,6 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		site := r.Header.Get("Sec-Fetch-Site")
 		listed := len(r.Header.Values("Origin")) > 0
 		sites := d.control.sites.Load()
-		defer d.busy.Add(-1)
 		p, known := r.Context().Value(peerKey{}).(peer)
 		if known {
 			r.TLS = channel.TLSOf(p.ch)
@@ -170,11 +167,6 @@ func (d *httpDoor) guarded(next http.Handler) http.Handler {
 		}
 		why := ""
 		switch {
-		case d.busy.Add(1) > requestsMost:
-			w.Header().Set("Connection", "close")
-			w.Header().Set("Retry-After", "1")
-			problem(w, http.StatusServiceUnavailable, "as many requests as may be are being served already")
-			return
 		case !channel.HostAllowed(r.Host, sites.hosts):
 			why = fmt.Sprintf("host %q is not one of this server's names: [http] host = names them", r.Host)
 		case !channel.OriginAllowed(r, sites.origins):

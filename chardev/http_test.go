@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -366,23 +365,38 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Of requests that take long there are only so many at once.
-func TestARequestTooMany(t *testing.T) {
+// Who has as many requests served, or is there as often, as one may keeps out himself and
+// nobody else.
+func TestOneTooMany(t *testing.T) {
 	r := newWebRig(t, "")
-	begun, end := make(chan struct{}), make(chan struct{})
-	r.door.control.server.Pages = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end })
-	var all sync.WaitGroup
-	for range requestsMost {
-		all.Go(func() { r.ask("GET /", nil) })
-		<-begun
-	}
-	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 503 || w.Header().Get("Retry-After") == "" {
-		t.Errorf("one more: %d, %v", w.Code, w.Header())
-	}
-	close(end)
-	all.Wait()
-	if w := r.ask("GET /api/v1/chardevs", nil); w.Code != 200 {
-		t.Errorf("later: %d", w.Code)
+	c := r.door.control
+	c.most, c.atOnce = 2, 5
+	known := map[string]string{"Authorization": "Bearer " + r.token}
+	for _, who := range []struct {
+		name           string
+		header, others map[string]string
+	}{{"anonymous", nil, known}, {"token:ci", known, nil}} {
+		for _, one := range []struct {
+			what string
+			of   *shares
+			most int
+		}{{"GET /api/v1/chardevs", &c.requests, c.atOnce}, {"GET /api/v1/chardevs/vm1/log", &c.here, c.most}} {
+			for range one.most {
+				if w := r.ask(one.what, who.header); w.Code != 200 {
+					t.Errorf("%s of %s: %d %s", one.what, who.name, w.Code, w.Body)
+				}
+				one.of.take(who.name, one.most)
+			}
+			if w := r.ask(one.what, who.header); w.Code != 503 {
+				t.Errorf("%s of %s, one more: %d %s", one.what, who.name, w.Code, w.Body)
+			}
+			if w := r.ask(one.what, who.others); w.Code != 200 {
+				t.Errorf("%s of another one than %s: %d %s", one.what, who.name, w.Code, w.Body)
+			}
+			for range one.most {
+				one.of.give(who.name)
+			}
+		}
 	}
 }
 

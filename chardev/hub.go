@@ -76,7 +76,6 @@ type hub struct {
 	mu        sync.Mutex            // never held over a system call
 	clients   []*client             // all that are attached
 	requests  map[*request]struct{} // requests that are being served
-	posts     map[string]int        // those of them that type, by who makes them
 	retired   error                 // why nobody comes any more; nil: who may does
 	live      []*client             // those that keep up
 	changed   bool                  // live is not writing any more

@@ -48,6 +48,7 @@ type Server struct {
 	logins   [len(loginResults)]atomic.Int64
 	scraping *scraping
 	listing  *bulk       // of lists and events; another one than that of scraping, as it may wait for a disk
+	posts    shares      // requests that type, of a person on a console
 	opened   atomic.Bool // all that could be opened was open once
 
 	// Pages serves what of [http] is not the API; nil: nothing. It is set before Run.
