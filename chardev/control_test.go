@@ -3,6 +3,7 @@ package chardev
 import (
 	"io"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
@@ -37,5 +38,36 @@ func TestReachOnlyReads(t *testing.T) {
 	reach(&Endpoint{Address: a, Listen: true})
 	if got := a.Layers[:2][1]; got != "" {
 		t.Errorf("it wrote %q behind the layers", got)
+	}
+}
+
+// Over a device that leads back to the daemon nobody is the operator, or its user.
+func TestTheDaemonItselfIsNobody(t *testing.T) {
+	at := socketPath(t)
+	l, err := channel.Listen(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	near, err := channel.Dial(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	far, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	if who := operatorIdentity(far); !who.Operator || len(who.Names) == 0 {
+		t.Errorf("another process of its user is %+v", who)
+	}
+	defer func(pid int) { daemonPID = pid }(daemonPID)
+	daemonPID = os.Getpid()
+	if who := operatorIdentity(far); who.Operator || len(who.Names) > 0 || !who.Guest {
+		t.Errorf("at the control socket it is %+v", who)
+	}
+	if who := identify(far); len(who.Names) > 0 {
+		t.Errorf("at a frontend it is %+v", who)
 	}
 }

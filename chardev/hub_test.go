@@ -20,7 +20,10 @@ import (
 	"chardevd/chardev/internal/history"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	daemonPID = -1
+	goleak.VerifyTestMain(m)
+}
 
 // long is whether tests that try many things at random may take their time.
 var long = os.Getenv("CHARDEVD_LONG") != ""

@@ -97,15 +97,20 @@ func operatorIdentity(ch channel.Channel) access.Identity {
 	if l, ok := channel.As[channel.Local](ch); ok {
 		if p, err := l.PeerCred(); err == nil {
 			who = processIdentity(p)
-			who.Operator = p.UID == 0 || p.UID == uint32(os.Geteuid())
+			who.Guest = len(who.Names) == 0
+			who.Operator = !who.Guest && (p.UID == 0 || p.UID == uint32(os.Geteuid()))
 		}
 	}
 	return who
 }
 
 // processIdentity is who a process of this host runs as: its user and its groups,
-// by name and by number.
+// by name and by number. Of the daemon itself nothing is known: what comes over a device or a
+// stream that leads back here is whoever is typing there.
 func processIdentity(p channel.PeerCred) access.Identity {
+	if int(p.PID) == daemonPID {
+		return access.Identity{}
+	}
 	names := userNames(p.UID)
 	seen := map[uint32]bool{}
 	for _, gid := range append([]uint32{p.GID}, p.Groups...) {
@@ -116,6 +121,9 @@ func processIdentity(p channel.PeerCred) access.Identity {
 	}
 	return access.Identity{Names: names}
 }
+
+// daemonPID is fixed, but for tests, where a daemon's clients are in its process.
+var daemonPID = os.Getpid()
 
 // userNames are the names of a user of this host, by name first if there is one. One
 // of digits alone is not told: it could be the number of somebody else.
