@@ -96,6 +96,7 @@ func (l *loader) folders() {
 		filepath.Join(l.cfg.State, accounts.UsersFile):     "the file of the users",
 		filepath.Join(l.cfg.State, accounts.SessionsFile):  "the file of the sessions",
 		filepath.Join(l.cfg.State, channel.SelfSignedFile): "the self-signed certificate",
+		filepath.Clean(l.cfg.Control.File()):               "the control socket",
 	}
 	if l.cfg.Audit != "" {
 		taken[l.cfg.Audit] = "the audit log"

@@ -126,7 +126,7 @@ func (f *found) fills(place string) (v string, err error) {
 // can not be filled in.
 func (f *found) make(base *loader, numbered int) (*loader, error) {
 	l := &loader{
-		cfg:         &Config{File: base.cfg.File, State: base.cfg.State, Audit: base.cfg.Audit, Journal: base.cfg.Journal, Access: base.cfg.Access},
+		cfg:         &Config{File: base.cfg.File, State: base.cfg.State, Control: base.cfg.Control, Audit: base.cfg.Audit, Journal: base.cfg.Journal, Access: base.cfg.Access},
 		defaults:    base.defaults,
 		frontend:    base.frontend,
 		credentials: base.credentials,

@@ -336,7 +336,7 @@ func TestDiscoveredAndReload(t *testing.T) {
 // What can be no chardev is told once, with what to do, and what is none is ignored.
 func TestNotDiscovered(t *testing.T) {
 	r := newDiscoverRig(t, "[[discover]]\nglob = 'q/*.s'\nlinger = '0s'\n[[discover]]\nglob = 'r/*'\n")
-	for _, name := range []string{"q/a b.s", "q/x.s", "q/-.s", "q/lock.s", "q/.hidden.s"} {
+	for _, name := range []string{"q/a b.s", "q/x.s", "q/-.s", "q/lock.s", "q/control.s", "q/.hidden.s"} {
 		r.sock(name)
 	}
 	if err := os.Mkdir(r.at("q/folder.s"), 0o700); err != nil {
@@ -344,10 +344,10 @@ func TestNotDiscovered(t *testing.T) {
 	}
 	r.has("x")
 	r.sock("r/x") // a name that is there
-	await(t, "to be told", func() bool { return r.s.discovery.counts[2].Load() == 4 })
+	await(t, "to be told", func() bool { return r.s.discovery.counts[2].Load() == 5 })
 	r.sock("r/y")
 	r.has("x", "y")
-	for _, want := range []string{`have \"a b\"`, `have \"-\"`, "where the lock of the state folder is", `a chardev \"x\" is there already, from ` + r.at("q/x.s")} {
+	for _, want := range []string{`have \"a b\"`, `have \"-\"`, "where the lock of the state folder is", "where the control socket is", `a chardev \"x\" is there already, from ` + r.at("q/x.s")} {
 		if r.logged(want) != 1 {
 			t.Errorf("%d × %s\n%s", r.logged(want), want, r.log.String())
 		}
