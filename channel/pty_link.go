@@ -9,8 +9,8 @@ import (
 )
 
 // placeLink lets the symbolic link at path point to target, in one step
-// (rename(2)): whoever opens path gets the old target or the new one. A link
-// that is there, such as one left by a killed daemon, is replaced; anything
+// (rename(2)): whoever opens path gets the old target or the new one. A link to a
+// pty that is there, such as one left by a killed daemon, is replaced; anything
 // else is left alone.
 func placeLink(target, path string) error {
 	fi, err := os.Lstat(path)
@@ -19,6 +19,9 @@ func placeLink(target, path string) error {
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if old, err := os.Readlink(path); err == nil && filepath.Dir(old) != filepath.Dir(target) {
+		return fmt.Errorf("%s is a link to %s, which is no pty: move it away or choose another path", path, old)
 	}
 	dir, name := filepath.Split(path)
 	// The name is fixed so that one that was left by a kill in between is found

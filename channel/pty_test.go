@@ -296,6 +296,14 @@ func TestPtyLink(t *testing.T) {
 		t.Error("the file was touched")
 	}
 	os.Remove(link)
+	os.Symlink("precious", link)
+	if _, err := Listen(t.Context(), a); err == nil || !strings.Contains(err.Error(), "is a link to precious") {
+		t.Errorf("a link in the way: %v", err)
+	}
+	if to, _ := os.Readlink(link); to != "precious" {
+		t.Error("the link was touched")
+	}
+	os.Remove(link)
 
 	// What a killed daemon leaves: the link, or the one it was about to place.
 	os.Symlink("/dev/pts/4095", link)
