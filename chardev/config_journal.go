@@ -110,6 +110,9 @@ func (l *loader) folders() {
 		if f == l.cfg.Audit && u.value != nil {
 			u.failf("that file is the audit log")
 		}
+		if u.listen && u.value != nil && l.isConfig(f) {
+			u.failf("the config is read from there: what is no file would have it be wrong")
+		}
 		taken[f] = u.what
 	}
 	for _, c := range l.cfg.Chardevs {

@@ -116,6 +116,7 @@ type loader struct {
 	rules       []access.Rule
 	ons         []*value // of which chardevs the rules are
 	numbered    int      // chardevs that others have numbers up to
+	globs       []string // of include, and the main file
 	holes       bool     // chardevs may be missing, because something could not be read
 	grows       bool     // chardevs may come in files that are not there yet
 }
@@ -322,6 +323,7 @@ func (l *loader) include(v *value, content func(*table)) {
 	seen := map[string]bool{} // by absolute path: globs may overlap
 	if main, err := filepath.Abs(l.cfg.File); err == nil {
 		seen[main] = true
+		l.globs = append(l.globs, globQuoter.Replace(main))
 	}
 	mistakes := len(l.notes)
 	defer func() { l.holes = l.holes || len(l.notes) > mistakes }()
@@ -335,6 +337,7 @@ func (l *loader) include(v *value, content func(*table)) {
 			e.failf("%q is no pattern: %s", pattern, err)
 			continue
 		}
+		l.globs = append(l.globs, globOf(pattern, e.t.src))
 		literal := !strings.ContainsAny(pattern, `*?[\`)
 		l.grows = l.grows || !literal
 		if literal && seen[files[0].path] {
@@ -379,11 +382,8 @@ func (l *loader) match(pattern string, src *source) ([]included, error) {
 		paths[0] = filepath.Join(src.dir, pattern)
 	}
 	if strings.ContainsAny(pattern, `*?[\`) {
-		if rel { // the folder's own name is no pattern
-			paths[0] = filepath.Join(globQuoter.Replace(src.dir), pattern)
-		}
 		var err error
-		glob := paths[0]
+		glob := globOf(pattern, src)
 		if paths, err = filepath.Glob(glob); err != nil {
 			return nil, errors.New("a bracket is not closed or is empty")
 		}
@@ -397,6 +397,35 @@ func (l *loader) match(pattern string, src *source) ([]included, error) {
 		}
 	}
 	return files, nil
+}
+
+// globOf is a pattern from the root on.
+func globOf(pattern string, src *source) string {
+	if filepath.IsAbs(pattern) {
+		return filepath.Clean(pattern)
+	}
+	return filepath.Join(globQuoter.Replace(src.dir), pattern) // the folder's own name is no pattern
+}
+
+// isConfig says whether the config is read from a path, or would be if something were there,
+// by whatever name its folder is called.
+func (l *loader) isConfig(path string) bool {
+	for _, glob := range l.globs {
+		if ok, _ := filepath.Match(filepath.Base(glob), filepath.Base(path)); !ok {
+			continue
+		}
+		here, err := os.Stat(filepath.Dir(path))
+		if err != nil {
+			return false
+		}
+		folders, _ := filepath.Glob(filepath.Dir(glob))
+		for _, f := range folders {
+			if there, err := os.Stat(f); err == nil && os.SameFile(here, there) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // among is the files of a pattern with the one that has another text, or without it if it

@@ -146,6 +146,7 @@ func TestRules(t *testing.T) {
 		{"a segment above the total of all", "[journal]\nmax_total = '1GiB'\n" + dev + ">>>log = { max_size = '2GiB' }\n", []string{"max_total of [journal] 1GiB", "max_size 2GiB"}},
 		{"a total of all below a segment", dev + "log = { max_size = '2GiB' }\n[journal]\n>>>max_total = '1GiB'\n", []string{"max_total of [journal] 1GiB", "max_size 2GiB"}},
 		{"a journal where control is", "[[chardev]]\n>>>name = 'control'\ndevice = 'null:'\n", []string{"journal", "the control socket", "log = false"}},
+		{"a socket among included files", "include = ['*.inc']\n[[chardev]]\nname = 'x'\ndevice = 'null:'\n>>>frontends = ['unix:x.inc']\n", []string{"the config is read from there"}},
 		{"a journal where the sessions are", "[[chardev]]\n>>>name = 'sessions.json'\ndevice = 'null:'\n", []string{"journal", "the file of the sessions", "log = false"}},
 		{"a journal where the lock is", "[[chardev]]\n>>>name = 'lock'\ndevice = 'null:'\n", []string{"journal", "the lock", "log = false"}},
 		{"a journal where the audit is", "[[chardev]]\n>>>name = 'audit.jsonl'\ndevice = 'null:'\n", []string{"journal", "the audit log", "log = false"}},
