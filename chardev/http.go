@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,7 +33,7 @@ const requestsMost = waitingMost + 1024
 func (s *Server) newHTTPDoor(ep *Endpoint) *httpDoor {
 	env := s.newEnv(s.log.With("http", ep.Address.String()))
 	d := &httpDoor{
-		control: &control{server: s, sites: &s.sites, most: int(mostClients(ep.Address)), atOnce: requestsMost},
+		control: &control{server: s, sites: &s.sites, most: int(min(mostClients(ep.Address), math.MaxInt32)), atOnce: requestsMost},
 		shut:    make(chan struct{}),
 		conns:   make(chan net.Conn),
 	}
@@ -148,10 +149,9 @@ func (d *httpDoor) handler() http.Handler {
 	return d.guarded(d.below(mux))
 }
 
-// guarded refuses what a web page of somebody else can have a
-// browser send: to a name of its own that leads here, or from a site that is not this
-// one (RFC 6454, and Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends
-// no Origin).
+// guarded refuses what a web page of somebody else can have a browser send: to a name of
+// its own that leads here, or from a site that is not this one (RFC 6454, and
+// Sec-Fetch-Site of the W3C's Fetch Metadata where a browser sends no Origin).
 func (d *httpDoor) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		site := r.Header.Get("Sec-Fetch-Site")
