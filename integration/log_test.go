@@ -150,7 +150,7 @@ func TestLogFollow(t *testing.T) {
 	}
 	want, _, _ := d.cli("log", "vm")
 	have := follow.out.text()
-	if begin, rest, _ := strings.Cut(have, "\n"); !strings.HasSuffix(want, "\n"+have) || rest == "" {
+	if begin, rest, _ := strings.Cut(have, "\n"); !strings.HasSuffix("\n"+want, "\n"+have) || rest == "" {
 		want = want[max(0, len(want)-len(have)):]
 		at := 0
 		for at < len(want) && want[len(want)-1-at] == have[len(have)-1-at] {
