@@ -20,7 +20,9 @@ func writevFD(fd int, iov [][]byte) (int, syscall.Errno) {
 	var few [iovFew]syscall.Iovec // more is garbage
 	v := few[:0]
 	for _, b := range iov {
-		v = append(v, syscall.Iovec{Base: unsafe.SliceData(b), Len: uint64(len(b))})
+		one := syscall.Iovec{Base: unsafe.SliceData(b)}
+		one.SetLen(len(b))
+		v = append(v, one)
 	}
 	n, _, e := syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&v[0])), uintptr(len(v)))
 	return int(n), e

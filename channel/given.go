@@ -158,7 +158,7 @@ func openAnew(fd int) (int, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return -1, err
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFCHR && (unix.Major(st.Rdev) == ttyAlternates || st.Rdev == unix.Mkdev(4, 0)) {
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR && (unix.Major(uint64(st.Rdev)) == ttyAlternates || uint64(st.Rdev) == unix.Mkdev(4, 0)) {
 		return -1, unix.ENXIO
 	}
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)

@@ -105,7 +105,7 @@ func (w *GlobWatch) arm(steps []step) (again bool, err error) {
 			again = true // it has just gone
 			continue
 		}
-		key := globStep{s, st.Dev, st.Ino}
+		key := globStep{s, uint64(st.Dev), st.Ino}
 		if i := old[key]; i != nil && !lost[i] {
 			w.watches[key] = i
 			delete(old, key)

@@ -369,7 +369,7 @@ func spliceOnce(from, to, most int) (int64, error) {
 	for {
 		n, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
 		if err != unix.EINTR {
-			return n, err
+			return int64(n), err // an int on 32 bits
 		}
 	}
 }

@@ -137,7 +137,7 @@ func isPTY(fd int) bool {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return false
 	}
-	return isPTYNumber(st.Rdev)
+	return isPTYNumber(uint64(st.Rdev))
 }
 
 func isPTYNumber(rdev uint64) bool {
@@ -163,7 +163,7 @@ func lockHolder(file string) int {
 	if err := unix.Stat(file, &st); err != nil {
 		return 0
 	}
-	where := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	where := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
 	locks, err := os.ReadFile("/proc/locks")
 	if err != nil {
 		return 0
@@ -192,7 +192,7 @@ func userOf(device string) int {
 		if unix.Stat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != want.Rdev {
 			continue
 		}
-		if isPTYNumber(st.Rdev) && st.Dev != want.Dev { // that of a container, with the same number
+		if isPTYNumber(uint64(st.Rdev)) && st.Dev != want.Dev { // that of a container, with the same number
 			continue
 		}
 		pid, _ := strconv.Atoi(strings.Split(fd, "/")[2])

@@ -142,7 +142,7 @@ func isBool(v string) error {
 }
 
 func isPositive(v string) error {
-	if n, err := strconv.Atoi(v); err != nil || n < 1 {
+	if n, err := strconv.ParseInt(v, 10, 64); err != nil || n < 1 {
 		return fmt.Errorf("want a number above 0, have %q", v)
 	}
 	return nil

@@ -99,7 +99,7 @@ func vsockAddr(where string) (*unix.SockaddrVM, error) {
 	}
 	n, err := strconv.ParseUint(port, 10, 32)
 	if err != nil || strconv.FormatUint(n, 10) != port || n == unix.VMADDR_PORT_ANY {
-		return nil, fmt.Errorf("port %q is not a number from 0 to %d", port, unix.VMADDR_PORT_ANY-1)
+		return nil, fmt.Errorf("port %q is not a number from 0 to %d", port, uint32(unix.VMADDR_PORT_ANY-1))
 	}
 	return &unix.SockaddrVM{CID: cid, Port: uint32(n)}, nil
 }

@@ -153,7 +153,6 @@ func TestRules(t *testing.T) {
 		{"a frontend where the audit is", dev + ">>>frontends = ['unix:state/audit.jsonl']\n", []string{"audit log"}},
 		{"a journal where the tokens are", "[[chardev]]\n>>>name = 'tokens.json'\ndevice = 'null:'\n", []string{"journal", "the tokens", "log = false"}},
 		{"a journal where the users are", "[[chardev]]\n>>>name = 'users.json'\ndevice = 'null:'\n", []string{"journal", "the users", "log = false"}},
-		{"a journal where the sessions are", "[[chardev]]\n>>>name = 'sessions.json'\ndevice = 'null:'\n", []string{"journal", "the sessions", "log = false"}},
 		{"a journal where a frontend is", "[[chardev]]\n>>>name = 'tty'\ndevice = 'null:'\nfrontends = ['unix:state/tty']\n", []string{"journal", "a frontend of chardev tty", "log = false"}},
 		{"two names", "[[chardev]]\n>>>name = 'good'\ndevice = 'null:'\n", []string{`"good"`, "chardev.toml:2:8"}},
 		{"one path", dev + ">>>frontends = ['unix:./good']\n", []string{"good", "chardev.toml:4:14"}},

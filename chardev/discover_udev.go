@@ -20,7 +20,7 @@ func udevOf(folder, path string) string {
 	if unix.Stat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
 		return ""
 	}
-	return filepath.Join(folder, fmt.Sprintf("c%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)))
+	return filepath.Join(folder, fmt.Sprintf("c%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))))
 }
 
 // udevProperties are those of wants that udev knows of the device node at path: in lines

@@ -72,7 +72,7 @@ func TestReadersSeeTheStreamAndNothingElse(t *testing.T) {
 				commit(h, rapid.IntRange(0, 3*size+5000).Draw(t, "n"))
 				want, most := min(int(h.Head()-start), size), size+2*MaxBlock
 				if spare != nil {
-					want = max(want, int(min(h.Head()-keep, h.Head()-start, h.taken)))
+					want = max(want, int(max(0, min(h.Head()-keep, h.Head()-start, h.taken))))
 					most += int(min(KeepMost, h.taken+spare.left.Load(), max(0, h.Head()-keep)))
 				}
 				if have := h.held(); have < want || have > most {
