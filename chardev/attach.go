@@ -89,8 +89,9 @@ func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit
 	}
 	cl.hello = func(at int64) Message {
 		state, _, _ := con.device.Load().state()
-		cl.counted = con.hub.attached()
-		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: cl.counted, Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
+		clients := con.hub.attached()
+		cl.counted = int32(clients)
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: clients, Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
 		return con.hub.addWriter(m, cl)
 	}
 }

@@ -52,16 +52,16 @@ type client struct {
 	readOnly atomic.Bool   // by its frontend; changed under hub.mu
 	rights   atomic.Uint32 // access.Permissions; changed under hub.mu
 	owed     atomic.Uint32 // what it is to be told of (hub.owe): owedWriter, owedCount
+	counted  int32         // how many it was last told are attached; changed under mu
 
 	onLag string // changed with mu and hub.mu held
 
-	mu      sync.Mutex // the output; held over writes, which do not wait beyond patience
-	pumped  bool       // its pump has the cursor, and may be waiting for room or a disk
-	reader  *history.Reader
-	untold  int64 // bytes it missed since told
-	told    moment
-	undone  string // what was last told of that is not done beside the bytes
-	counted int    // how many it was last told are attached
+	mu     sync.Mutex // the output; held over writes, which do not wait beyond patience
+	pumped bool       // its pump has the cursor, and may be waiting for room or a disk
+	reader *history.Reader
+	untold int64 // bytes it missed since told
+	told   moment
+	undone string // what was last told of that is not done beside the bytes
 
 	// owned by read
 	in         reading

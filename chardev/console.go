@@ -187,7 +187,7 @@ func (con *console) empty() {
 	con.passed.leaving.Wait()
 	con.hub.here.Wait()
 	con.hub.writer.timing.Wait() // nobody has an input any more
-	con.hub.headcount.timing.Wait()
+	con.hub.headcount.await()
 }
 
 // close ends the journal, if there is one. The console must be stopped.

@@ -24,11 +24,15 @@ func (h *hub) attached() int {
 
 // recount is called when c has come (by is 1) or gone (-1). Called with mu held.
 func (h *hub) recount(c *client, by int) {
-	n := &h.headcount
 	if c.person != nil {
-		n.people += by
+		if h.headcount == nil {
+			h.headcount = new(headcount)
+		}
+		h.headcount.people += by
 	}
+	n := h.headcount
 	switch {
+	case n == nil:
 	case n.people == 0:
 		if n.timer != nil && n.timer.Stop() {
 			n.timing.Done()
@@ -53,10 +57,17 @@ func (h *hub) tellCount() {
 	}
 }
 
+// await waits until nobody is told any more. Everybody must be gone.
+func (n *headcount) await() {
+	if n != nil {
+		n.timing.Wait()
+	}
+}
+
 // payCount tells c, if it was told something else before. Called with c.mu held.
 func (h *hub) payCount(c *client) {
-	if n := h.attached(); n != c.counted {
-		c.counted = n
+	if n := h.attached(); n != int(c.counted) {
+		c.counted = int32(n)
 		c.tell(Message{Type: "clients", Clients: n})
 	}
 }

@@ -68,8 +68,8 @@ type hub struct {
 
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
-	weight  int       // of them all
 	chunk   [1][]byte // what publish gives them; elsewhere it would be garbage for each
+	weight  int32     // of all who are in writing
 	apart   bool      // it serves no other device
 	mixed   bool      // some have a goroutine that reads, and are not attended to
 
@@ -87,7 +87,7 @@ type hub struct {
 	grown     chan struct{} // closed when there is more; nil: nobody waits for it
 	times     times
 	gone      map[string]traffic // of clients that are gone, by their frontend
-	headcount headcount
+	headcount *headcount         // nil: no people were here yet
 }
 
 // maxEvents is how many events are kept for whoever asks.
@@ -383,7 +383,7 @@ func (h *hub) publish(chunk []byte) {
 	h.mu.Unlock()
 	h.sign.raise(printed)
 	h.chunk[0] = chunk
-	if len(h.writing)*callCost+h.weight*len(chunk) < longRound {
+	if len(h.writing)*callCost+int(h.weight)*len(chunk) < longRound {
 		h.write(h.writing, h.chunk[:], at)
 	} else {
 		h.shareOut(h.chunk[:], at)
@@ -432,7 +432,7 @@ func (h *hub) regroup() {
 	h.changed = false
 	h.weight, h.mixed = 0, false
 	for _, c := range h.writing {
-		h.weight += c.out.weight()
+		h.weight += int32(c.out.weight())
 		h.mixed = h.mixed || !c.attended
 		c.borne = h.apart && len(h.writing) == 1 && thisMoment() > c.hasty
 		c.out.bear(c.borne)
