@@ -77,7 +77,8 @@
 // at who has the input to the write: so no byte of a former holder comes behind that. A
 // client whose input has ended, or who may write no longer, has it no more. People are
 // told by their pumps how it is, not how it came to that step by step: a change costs
-// each of them one message at most, and whoever takes nothing none.
+// each of them one message at most, and whoever takes nothing none. How many are attached
+// they are told in the same way, soon after it has changed (headcount.go, owed.go).
 //
 // Who came, went, was refused or changed something is told to the audit log by one call
 // where it happens (audit.go: did, didNot, went); a new thing that somebody can do is to
