@@ -59,7 +59,7 @@ type Traits struct {
 	NoTry string
 
 	// Slow: properties that move many bytes move a sixteenth of them, and at most
-	// 32 KiB at a time.
+	// 16 KiB at a time.
 	Slow string
 
 	// NoHandshake: a layer that is there at once, so that nothing can go wrong
@@ -77,7 +77,7 @@ func (tr Traits) lonely() bool { return tr.NoPeer != "" || tr.Echo != "" }
 // scaled is how much of n to move.
 func (tr Traits) scaled(n int) int {
 	if tr.Slow != "" {
-		return min(n/16, 32<<10)
+		return min(n/16, 16<<10)
 	}
 	return n
 }
