@@ -366,6 +366,22 @@ func TestSessionOfAScript(t *testing.T) {
 	}
 }
 
+// failsUnlessPerson ends the session in order: it has failed all the same, but for a person,
+// who has seen what went wrong.
+func (r *rig) failsUnlessPerson(t *testing.T, st *fakeStream) {
+	t.Helper()
+	if r.Interactive {
+		r.keys.typed("~.")
+	} else {
+		r.keys.w.Close()
+		st.expect(t, "<eof>")
+		st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeEOF}, io.EOF)
+	}
+	if _, err := r.ended(t); (err == nil) != r.Interactive {
+		t.Errorf("person: %v; it ends with %v", r.Interactive, err)
+	}
+}
+
 // A script whose input nobody takes fails; a person has seen it.
 func TestSessionWhoseInputIsNotTaken(t *testing.T) {
 	for _, person := range []bool{false, true} {
@@ -380,15 +396,8 @@ func TestSessionWhoseInputIsNotTaken(t *testing.T) {
 		st.say(t, chardev.Message{Type: "notice", Code: "input_off", Text: "input not taken: input_off"})
 		if person {
 			r.screen.expect(t, "input_off")
-			r.keys.typed("~.")
-		} else {
-			r.keys.w.Close()
-			st.expect(t, "<eof>")
-			st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeEOF}, io.EOF)
 		}
-		if _, err := r.ended(t); (err == nil) != person {
-			t.Errorf("person: %v; it ends with %v", person, err)
-		}
+		r.failsUnlessPerson(t, st)
 	}
 }
 
@@ -406,16 +415,7 @@ func TestSessionTellsWhatABreakTook(t *testing.T) {
 		r.keys.typed("uptime\r")
 		st = r.daemon.accept(At{Epoch: "e1", Offset: 1000})
 		r.screen.expect(t, "7 typed bytes were not sent")
-		if person {
-			r.keys.typed("~.")
-		} else {
-			r.keys.w.Close()
-			st.expect(t, "<eof>")
-			st.say(t, chardev.Message{Type: "bye", Code: chardev.ByeEOF}, io.EOF)
-		}
-		if _, err := r.ended(t); (err == nil) != person {
-			t.Errorf("person: %v; it ends with %v", person, err)
-		}
+		r.failsUnlessPerson(t, st)
 	}
 }
 
