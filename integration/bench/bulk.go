@@ -18,6 +18,12 @@ func bulk(size int) runFunc {
 	return printed(func(d *device, s scale) error { return d.play(size, s.bulk) })
 }
 
+// sustained is bulk for longer, whatever the scale: a chunk to 4 000 clients takes 0.15 s, and
+// the first ones find sockets whose memory is fresh (measured: they take a third longer).
+func sustained(size int) runFunc {
+	return printed(func(d *device, s scale) error { return d.play(size, max(s.bulk, 2*time.Second)) })
+}
+
 // steady lets the device write at a rate (bytes a second).
 func steady(size int, rate float64) runFunc {
 	return printed(func(d *device, s scale) error { return d.playAt(size, rate, 4*s.bulk) })

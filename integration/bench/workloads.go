@@ -62,6 +62,9 @@ func sections() []section {
 		if n == 1 {
 			w.goals = fast(0.9, 1.2)
 		}
+		if n >= 512 {
+			w.run = sustained(chunkMax)
+		}
 		if n == 4000 {
 			w.versus, w.goals = "unix→512 tcp", []goal{noLess(0.9, versusRate)}
 		}
