@@ -27,7 +27,7 @@ func attended(t *testing.T, ch Channel, try func(read func() int) bool) <-chan s
 		}
 		return n
 	}
-	if !a.Attend(func() bool { return try(read) }, func() { woken <- struct{}{} }) {
+	if !a.Attend(func() bool { return try(read) }, nil, func() { woken <- struct{}{} }) {
 		t.Fatal("it can not be attended to")
 	}
 	return woken
@@ -314,7 +314,7 @@ func TestAPtyIsAttendedTo(t *testing.T) {
 		return err == nil
 	}
 	woken := make(chan struct{})
-	if !a.Attend(try, func() { close(woken) }) {
+	if !a.Attend(try, nil, func() { close(woken) }) {
 		t.Fatal("it can not be attended to")
 	}
 	for range 3 {
@@ -334,4 +334,81 @@ func TestAPtyIsAttendedTo(t *testing.T) {
 		t.Errorf("its end is %v", err)
 	}
 	<-woken
+}
+
+// Of what has something at the same moment all is read before the first of it is written.
+func TestAllAreReadBeforeOneIsWritten(t *testing.T) {
+	gate, opener := connected(t)
+	reached, open := make(chan struct{}), make(chan struct{})
+	attended(t, gate, func(take func() int) bool {
+		if take() > 0 {
+			reached <- struct{}{}
+			<-open
+		}
+		return true
+	})
+	const n = 3
+	done := make(chan string, 3*n)
+	var fars []Channel
+	for range n {
+		near, far := connected(t)
+		fars = append(fars, far)
+		a, _ := AsAttended(near)
+		try := func() bool {
+			_, err := a.TryRead(make([]byte, 8))
+			done <- "read"
+			return err == nil
+		}
+		if !a.Attend(try, func() { done <- "written" }, func() {}) {
+			t.Fatal("it can not be attended to")
+		}
+	}
+	_, err := opener.Write([]byte("x"))
+	must(t, err)
+	<-reached // nothing else is looked at
+	for _, far := range fars {
+		_, err := far.Write([]byte("x"))
+		must(t, err)
+	}
+	close(open)
+	for i := range 2 * n {
+		want := "read"
+		if i >= n {
+			want = "written"
+		}
+		if what := <-done; what != want {
+			t.Fatalf("thing %d of %d that was done is %q, want %q", i+1, 2*n, what, want)
+		}
+	}
+}
+
+// What was read is written before the owner is called, be it that try has enough or that
+// the channel is closed meanwhile.
+func TestWhatWasReadIsWrittenBeforeTheWake(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		stays bool
+	}{{"enough", false}, {"closed", true}} {
+		near, far := connected(t)
+		a, _ := AsAttended(near)
+		done := make(chan string, 3)
+		try := func() bool {
+			a.TryRead(make([]byte, 8))
+			if c.stays {
+				near.Close()
+			}
+			done <- "read"
+			return c.stays
+		}
+		if !a.Attend(try, func() { done <- "written" }, func() { done <- "woken" }) {
+			t.Fatal("it can not be attended to")
+		}
+		_, err := far.Write([]byte("x"))
+		must(t, err)
+		for _, want := range []string{"read", "written", "woken"} {
+			if what := <-done; what != want {
+				t.Fatalf("%s: %q, want %q", c.name, what, want)
+			}
+		}
+	}
 }

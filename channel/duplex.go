@@ -70,7 +70,7 @@ func (d *duplex) LocalAddr() net.Addr         { return d.in.LocalAddr() }
 func (d *duplex) RemoteAddr() net.Addr        { return d.in.RemoteAddr() }
 
 // Rest makes a duplex a Rester.
-func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.f, nil, wake) }
+func (d *duplex) Rest(wake func()) bool { return d.in.rest.begin(d.in.f, nil, nil, wake) }
 
 // CloseWrite closes the descriptor that writes.
 func (d *duplex) CloseWrite() error {

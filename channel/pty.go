@@ -67,12 +67,12 @@ func newPty(fd int, a Address) *ptyChannel {
 }
 
 // Rest makes it a Rester.
-func (p *ptyChannel) Rest(wake func()) bool { return p.Attend(nil, wake) }
+func (p *ptyChannel) Rest(wake func()) bool { return p.Attend(nil, nil, wake) }
 
 // Attend makes it Attended, with TryRead.
-func (p *ptyChannel) Attend(try func() bool, wake func()) bool {
+func (p *ptyChannel) Attend(try func() bool, then, wake func()) bool {
 	p.handle.in.ungate()
-	return p.rest.begin(p.f, try, wake)
+	return p.rest.begin(p.f, try, then, wake)
 }
 
 func (p *ptyChannel) TryRead(b []byte) (int, error) {
@@ -116,4 +116,4 @@ func endOfTTY(err error) error {
 func (t *tty) CloseWrite() error { return errors.ErrUnsupported }
 
 // Rest makes a tty a Rester.
-func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.f, nil, wake) }
+func (t *tty) Rest(wake func()) bool { return t.rest.begin(t.f, nil, nil, wake) }

@@ -17,7 +17,7 @@ func AwaitAttending() {
 	}
 	var asked rest
 	answered := make(chan struct{})
-	if asked.begin(rc, nil, func() { close(answered) }) {
+	if asked.begin(rc, nil, nil, func() { close(answered) }) {
 		<-answered
 	}
 }

@@ -16,7 +16,7 @@ type socketListener struct {
 // second (measured: 4000 clients took more than 30 s).
 func (l *socketListener) Rest(wake func()) bool {
 	l.handle.in.ungate()
-	return !l.comes() && l.rest.begin(l.handle, nil, wake)
+	return !l.comes() && l.rest.begin(l.handle, nil, nil, wake)
 }
 
 // comes says whether there is a connection to accept.

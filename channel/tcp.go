@@ -95,13 +95,13 @@ func (s *socket) CloseWrite() error {
 
 // Rest makes a socket a Rester.
 func (s *socket) Rest(wake func()) bool {
-	return s.Attend(nil, wake)
+	return s.Attend(nil, nil, wake)
 }
 
 // Attend makes a socket Attended, with TryRead.
-func (s *socket) Attend(try func() bool, wake func()) bool {
+func (s *socket) Attend(try func() bool, then, wake func()) bool {
 	s.handle.in.ungate()
-	return s.rest.begin(s.f, try, wake)
+	return s.rest.begin(s.f, try, then, wake)
 }
 
 func (s *socket) TryRead(p []byte) (int, error) { return s.tryRead(p) }

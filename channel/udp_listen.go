@@ -87,7 +87,7 @@ func sharePort(fd int) error {
 
 // Rest waits for a datagram, unless somebody waits who has sent one already.
 func (l *udpListener) Rest(wake func()) bool {
-	return len(l.arrived) == 0 && l.rest.begin(l.rc, nil, wake)
+	return len(l.arrived) == 0 && l.rest.begin(l.rc, nil, nil, wake)
 }
 
 // Accept waits for a datagram of somebody who has no channel.

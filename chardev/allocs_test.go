@@ -26,7 +26,10 @@ func TestChunksAllocateNothing(t *testing.T) {
 			h.setState(c, live)
 			h.mu.Unlock()
 		}
-		one := func() { h.publish(h.hist.Space()) }
+		one := func() {
+			h.publish(h.hist.Space())
+			h.giveOut(nil)
+		}
 		for range 200 { // until the blocks have grown
 			one()
 		}

@@ -152,7 +152,7 @@ func (h *hub) begin(within context.Context, dev channel.Channel, since *time.Tim
 		s.since = *since
 	}
 	s.in = newReading(dev, &s.going.latch, s.read)
-	s.in.attendPlainBy(s.attend, h.crowd)
+	s.in.attendPlainBy(s.attend, s.giveOut, h.crowd)
 	s.out, _ = channel.As[*channel.Outbox](dev)
 	s.tie.to(within, func(why error) { go s.leave(orShutdown(why)) })
 	h.device.Store(s)
@@ -183,10 +183,10 @@ func (s *session) read() {
 	}
 }
 
-// attend reads what one of many devices has said, and writes it to those who keep up. It
-// runs in the goroutine that attends to all of them, so it returns false, which has read
-// called, when there is more to do than a moment's work: the device speaks fast, somebody
-// is to be waited for, or there are many clients.
+// attend reads what one of many devices has said, which giveOut writes to those who keep
+// up. It runs in the goroutine that attends to all of them, so it returns false, which has
+// read called, when there is more to do than a moment's work: the device speaks fast,
+// somebody is to be waited for, or there are many clients.
 func (s *session) attend() bool {
 	h := s.hub
 	space := h.hist.Space()
@@ -205,6 +205,9 @@ func (s *session) attend() bool {
 	}
 	return ok && n < attendedChunk && (!h.mixed || s.in.stays())
 }
+
+// giveOut writes what attend has read.
+func (s *session) giveOut() { s.hub.giveOut(nil) }
 
 // readOn reads what else the device has said, behind the space that it has filled, up to
 // most bytes in all, and returns all of it as one chunk. A small chunk, before the blocks have

@@ -18,9 +18,9 @@
 // since the daemon began. An epoch tells the offsets of one from those of another.
 //
 // A client that keeps up is written to on the spot by the goroutine that reads the
-// device, who has help when that takes long (round.go). Nobody waits in a write
-// (outlet.go): a plain client is given what its socket takes, as the rest is still
-// in the history; below the layers of any other stands a channel.Outbox, which
+// device, who has help when that takes long (round.go), and at full rate lets those run
+// who read (cede.go). Nobody waits in a write (outlet.go): a plain client is given what
+// its socket takes, as the rest is still in the history; below the layers of any other stands a channel.Outbox, which
 // keeps the rest of a record or a frame. When something is left the client lags:
 // its own pump gives it what has gathered whenever there is room, and hands it back
 // at the head. Only a client with whom nobody else keeps up is borne with for a
@@ -52,7 +52,7 @@
 //
 // A cursor changes under the client's mutex, a state under the hub's; where both
 // are held the client's is taken first. Neither is held over anything that waits,
-// but the client's over patience. publish passes over a client who is in his pump's
+// but the client's over patience. giveOut passes over a client who is in his pump's
 // hands, or whose cursor is not where its chunk begins, so that one who changes
 // hands gets no byte twice and misses none.
 //

@@ -18,13 +18,13 @@ import (
 // The way of the bytes, from the device to the clients:
 //
 //  1. readDevice reads into the history's own space, while the device speaks, or, of
-//     many that say little, session.attend does;
-//  2. publish commits it and writes it on the spot, without ever waiting, to
-//     every client that keeps up (the live ones);
+//     many that say little, session.attend does, and publish commits it;
+//  2. giveOut writes it on the spot, without ever waiting, to every client that keeps
+//     up (the live ones);
 //  3. a client who did not take all of it lags: its own pump writes whatever has
 //     gathered in the history until it is at the head again.
 //
-// A client's cursor belongs to whoever holds its mutex; publish passes over a
+// A client's cursor belongs to whoever holds its mutex; giveOut passes over a
 // client whose cursor is not where its chunk begins, so a client can change
 // hands at any time without a byte missing or twice.
 
@@ -63,12 +63,12 @@ type hub struct {
 	parked      *channel.Parked // the device's channel; set by the end of the session
 	parkedSince time.Time       // when that began
 
-	helpers sync.WaitGroup // of publish
+	helpers sync.WaitGroup // of giveOut
 	here    sync.WaitGroup // of clients and requests; grows only with mu held, and not once it is retired
 
 	// owned by the device's goroutine
 	writing []*client // the live ones, as of the last publish
-	chunk   [1][]byte // what publish gives them; elsewhere it would be garbage for each
+	chunk   [1][]byte // what was published, for giveOut; elsewhere it would be garbage for each
 	weight  int32     // of all who are in writing
 	apart   bool      // it serves no other device
 	mixed   bool      // some have a goroutine that reads, and are not attended to
@@ -334,6 +334,7 @@ var errTakenOver = errors.New("taken over")
 // time.
 func (h *hub) readDevice(s *session) error {
 	h.standApart(true)
+	ced := newCeder()
 	for seen := thisMoment(); ; {
 		space := h.hist.Space()
 		if err := h.waitRoom(&s.going.latch, len(space)); err != nil {
@@ -351,6 +352,7 @@ func (h *hub) readDevice(s *session) error {
 		}
 		if n > 0 {
 			h.publish(space[:n])
+			h.giveOut(ced)
 		}
 		if err != nil {
 			return err
@@ -365,8 +367,8 @@ func (h *hub) readDevice(s *session) error {
 	}
 }
 
-// publish makes chunk, which was read into the history's space, part of the
-// stream and writes it to all who keep up.
+// publish makes chunk, which was read into the history's space, part of the stream, for
+// giveOut, which is to be called before the next one is published.
 func (h *hub) publish(chunk []byte) {
 	now := time.Now()
 	h.lastOut.Store(now.UnixNano())
@@ -383,10 +385,20 @@ func (h *hub) publish(chunk []byte) {
 	h.mu.Unlock()
 	h.sign.raise(printed)
 	h.chunk[0] = chunk
+}
+
+// giveOut writes what was published, if anything, to all who keep up. It cedes its core by
+// ced, or, if that is nil, does not.
+func (h *hub) giveOut(ced *ceder) {
+	chunk := h.chunk[0]
+	if len(chunk) == 0 {
+		return
+	}
+	at := h.hist.Head() - int64(len(chunk))
 	if len(h.writing)*callCost+int(h.weight)*len(chunk) < longRound {
-		h.write(h.writing, h.chunk[:], at)
+		h.writeAll(at, ced)
 	} else {
-		h.shareOut(h.chunk[:], at)
+		h.shareOut(at, ced)
 	}
 	h.chunk[0] = nil
 	if h.scribe != nil {
@@ -410,12 +422,20 @@ func (h *hub) untimed() int64 {
 	return h.hist.Oldest()
 }
 
-// write gives clients a chunk that was just published at the given offset.
-func (h *hub) write(clients []*client, chunk [][]byte, at int64) {
-	for _, c := range clients {
-		if !c.keepUp(chunk, at) {
-			h.fallBehind(c)
+// writeAll gives all who keep up what was published at an offset.
+func (h *hub) writeAll(at int64, ced *ceder) {
+	for _, c := range h.writing {
+		h.write(c, at)
+		if ced.wrote(len(h.chunk[0])) {
+			ced.cede()
 		}
+	}
+}
+
+// write gives a client what was published at an offset.
+func (h *hub) write(c *client, at int64) {
+	if !c.keepUp(h.chunk[:], at) {
+		h.fallBehind(c)
 	}
 }
 

@@ -519,11 +519,12 @@ func TestAttendLeavesACrowdAlone(t *testing.T) {
 	b.hub.mu.Unlock()
 	s := &session{hub: b.hub}
 	s.in = newReading(channel.NewOutbox(end), &s.going.latch, nil)
-	s.in.attendPlainBy(s.attend, b.hub.crowd)
+	s.in.attendPlainBy(s.attend, s.giveOut, b.hub.crowd)
 	if _, err := guest.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if s.attend() || len(out.given) != 0 {
+	attend := func() bool { defer s.giveOut(); return s.attend() }
+	if attend() || len(out.given) != 0 {
 		t.Errorf("%d clients were written to", len(out.given))
 	}
 	b.hub.mu.Lock()
@@ -531,7 +532,7 @@ func TestAttendLeavesACrowdAlone(t *testing.T) {
 		b.hub.setState(c, detached)
 	}
 	b.hub.mu.Unlock()
-	if !s.attend() || len(out.given) != 1 {
+	if !attend() || len(out.given) != 1 {
 		t.Errorf("one client was written to %d times", len(out.given))
 	}
 	b.hub.mu.Lock()

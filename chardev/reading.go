@@ -47,6 +47,7 @@ type attended struct {
 	channel.Attended
 	layers bool // it has some
 	attend func() bool
+	then   func()        // may be nil
 	held   []byte        // given back, for read
 	crowd  *atomic.Int32 // how many that could be attended to are waited for; nil: stays is not asked
 }
@@ -69,9 +70,9 @@ func (r *reading) attendBy(attend func() bool) {
 
 // attendPlainBy is attendBy of a plain channel, of which stays may be asked. calm is to be
 // called at the end.
-func (r *reading) attendPlainBy(attend func() bool, crowd *atomic.Int32) {
+func (r *reading) attendPlainBy(attend func() bool, then func(), crowd *atomic.Int32) {
 	if a, ok := channel.AsAttended(r.ch); ok {
-		r.attended = &attended{Attended: a, attend: attend, crowd: crowd}
+		r.attended = &attended{Attended: a, attend: attend, then: then, crowd: crowd}
 	}
 }
 
@@ -171,7 +172,7 @@ func (r *reading) rest() bool {
 	r.rested, r.until = thisMoment(), 0
 	var ok bool
 	if r.attended != nil {
-		ok = r.attended.Attend(r.attended.attend, r.wake)
+		ok = r.attended.Attend(r.attended.attend, r.attended.then, r.wake)
 	} else {
 		ok = r.rests.Rest(r.wake)
 	}

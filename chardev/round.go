@@ -23,11 +23,10 @@ const (
 	atOnce = 4
 )
 
-// A round is the writing of one chunk to many clients by several goroutines.
+// A round is the writing of what was published to many clients by several goroutines.
 type round struct {
-	hub   *hub
-	chunk [][]byte
-	at    int64
+	hub *hub
+	at  int64
 
 	next atomic.Int64 // the first client whom nobody has begun with
 
@@ -36,14 +35,16 @@ type round struct {
 	joined sync.WaitGroup
 }
 
-// shareOut is write for all who keep up, with help. A helper who comes when all
-// is begun has nothing to do, and nobody waits for him.
-func (h *hub) shareOut(chunk [][]byte, at int64) {
-	r := &round{hub: h, chunk: chunk, at: at}
+// shareOut is writeAll with help. A helper who comes, or comes back from ceding his core,
+// when all is begun has nothing to do, and nobody waits for him.
+func (h *hub) shareOut(at int64, ced *ceder) {
+	r := &round{hub: h, at: at}
 	for range min(helpersMost, runtime.GOMAXPROCS(0)-1) {
 		h.helpers.Go(r.help)
 	}
-	r.work()
+	for r.work(ced) {
+		ced.cede()
+	}
 	r.mu.Lock()
 	r.over = true
 	r.mu.Unlock()
@@ -51,25 +52,40 @@ func (h *hub) shareOut(chunk [][]byte, at int64) {
 }
 
 func (r *round) help() {
-	r.mu.Lock()
-	if r.over {
-		r.mu.Unlock()
-		return
+	for ced := newCeder(); r.join(); ced.cede() {
+		more := r.work(ced)
+		r.joined.Done()
+		if !more {
+			return
+		}
 	}
-	r.joined.Add(1)
-	r.mu.Unlock()
-	defer r.joined.Done()
-	r.work()
 }
 
-// work writes until somebody has begun with every client.
-func (r *round) work() {
+// join returns false if it is too late.
+func (r *round) join() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		r.joined.Add(1)
+	}
+	return !r.over
+}
+
+// work writes until it is time to cede, and then returns true; or until somebody has begun
+// with every client.
+func (r *round) work(ced *ceder) bool {
 	all := r.hub.writing
 	for {
 		end := int(r.next.Add(atOnce))
 		if end-atOnce >= len(all) {
-			return
+			return false
 		}
-		r.hub.write(all[end-atOnce:min(end, len(all))], r.chunk, r.at)
+		some := all[end-atOnce : min(end, len(all))]
+		for _, c := range some {
+			r.hub.write(c, r.at)
+		}
+		if ced.wrote(len(some) * len(r.hub.chunk[0])) {
+			return true
+		}
 	}
 }

@@ -1,0 +1,107 @@
+package chardev
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"chardevd/channel"
+	"chardevd/chardev/internal/history"
+)
+
+// A core is ceded after two blocks, and what was written before counts no more.
+func TestItIsTimeToCedeAfterTwoBlocks(t *testing.T) {
+	c := newCeder()
+	for range 2 {
+		if c.wrote(history.MaxBlock) {
+			t.Error("time to cede after one block")
+		}
+		if !c.wrote(history.MaxBlock) {
+			t.Error("not after two")
+		}
+		c.cede()
+	}
+	if (*ceder)(nil).wrote(1 << 30) {
+		t.Error("who has none is to cede")
+	}
+}
+
+// Who are no readers get what they may have in advance, and then their part of the time
+// that is worked; what readers take is no debt.
+func TestStrangersHaveTheirPart(t *testing.T) {
+	var d debt
+	had := 0
+	for range 1000 { // each takes a slice for a third of a ms that is worked
+		if d.mayHave(time.Millisecond / 3) {
+			had++
+			d.had(3 * time.Millisecond)
+		}
+	}
+	const want = int((strangersMost + 1000*time.Millisecond/3/strangersPart) / (3 * time.Millisecond))
+	if had < want || had > want+1 {
+		t.Errorf("strangers had %d slices, want %d", had, want)
+	}
+	d.had(-time.Second)
+	if d.mayHave(0) {
+		t.Error("what was not taken pays debts")
+	}
+	if d.mayHave(2 * strangersPart * strangersMost); d.due != 0 {
+		t.Errorf("%v is due after work", d.due)
+	}
+}
+
+// heardOutlet counts what it is given.
+type heardOutlet struct {
+	outlet // nil
+	n      int64
+}
+
+func (o *heardOutlet) bear(bool)   {}
+func (o *heardOutlet) weight() int { return 1 }
+
+func (o *heardOutlet) give(bufs [][]byte) (int64, bool, error) {
+	n := channel.SizeOf(bufs)
+	o.n += n
+	return n, true, nil
+}
+
+// Whoever writes, and cedes his core meanwhile: each client gets all, once.
+func TestACrowdGetsEachChunkOnce(t *testing.T) {
+	h := newBench(t, 16<<10, "shared").hub
+	var outs []*heardOutlet
+	for range 100 {
+		out := new(heardOutlet)
+		outs = append(outs, out)
+		h.mu.Lock()
+		h.setState(&client{hub: h, out: out}, live)
+		h.mu.Unlock()
+	}
+	ced := newCeder()
+	for range 100 {
+		h.publish(h.hist.Space())
+		h.giveOut(ced)
+	}
+	h.helpers.Wait()
+	for i, out := range outs {
+		if out.n != h.hist.Head() {
+			t.Fatalf("client %d got %d bytes of %d", i, out.n, h.hist.Head())
+		}
+	}
+}
+
+// A helper who has ceded comes back to a round or finds it over, and is not waited for.
+func TestWhoCedesIsNotWaitedFor(t *testing.T) {
+	r := new(round)
+	var both sync.WaitGroup
+	if !r.join() {
+		t.Fatal("nobody may join a round that goes on")
+	}
+	both.Go(r.joined.Wait)
+	r.joined.Done()
+	both.Wait()
+	r.over = true
+	if r.join() {
+		t.Error("somebody joined a round that is over")
+	}
+	r.joined.Wait()
+}
