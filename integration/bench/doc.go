@@ -3,8 +3,8 @@
 // conserver, socat, websockify and stunnel, as they come and at their best
 // settings. It is the tool with which a change of the way of the bytes is judged.
 //
-//	go run ./integration/bench               all of it, in about 10 minutes
-//	go run ./integration/bench -quick        without the peers, in about 2
+//	go run ./integration/bench               all of it
+//	go run ./integration/bench -quick        without the peers, in about 4 minutes
 //	go run ./integration/bench -markdown FILE   the README's table, too
 //	go run ./integration/bench -run 'bulk unix→tcp|stopped' -rounds 9
 //	go run ./integration/bench -binary before=/tmp/chardevd   this tree beside another build
