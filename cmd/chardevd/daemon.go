@@ -49,6 +49,11 @@ func (d *daemonFlags) completeFurtherNames(cmd *cobra.Command, args []string, be
 	return d.completeNames(begun)
 }
 
+// completeAnyNames completes the name of a chardev as any argument.
+func (d *daemonFlags) completeAnyNames(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return d.completeNames(begun)
+}
+
 func (d *daemonFlags) completeNames(begun string) ([]string, cobra.ShellCompDirective) {
 	c, err := d.client()
 	if err != nil {

@@ -1,34 +1,39 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"chardevd/chardev"
+	"chardevd/cmd/chardevd/internal/control"
 )
 
 func newList() *cobra.Command {
 	var daemon daemonFlags
 	var asJSON, verbose bool
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [NAME...]",
 		Short: "List the consoles, their state and their frontends",
-		Long: `List the consoles: the state of each device and since when, how many clients are
-attached, how many bytes were typed into it (IN) and printed by it (OUT), and
-how long ago it printed last; and how its serial line is set, where there is one
-and as far as no server has to be asked for it ("chardevd line" asks). Below a
-console stand its frontends, if one of them or the device is not up, the device
-does not take what is typed or nothing is written to its journal, or with -v,
-which also says where the console comes from, and who has the input where one at
-a time types. Pass-through streams follow, if there are any; --json has the
-consoles only.`,
+		Long: `List the consoles, all of them if none is named: the state of each device and
+since when, how many clients are attached, how many bytes were typed into it
+(IN) and printed by it (OUT), and how long ago it printed last; and how its
+serial line is set, where there is one and as far as no server has to be asked
+for it ("chardevd line" asks). Below a console stand its frontends, if one of
+them or the device is not up, the device does not take what is typed or nothing
+is written to its journal, or with -v, which also says where the console comes
+from, and who has the input where one at a time types. Pass-through streams
+follow, if there are any; --json has the consoles only.`,
 		Example: `  chardevd list
+  chardevd list -v router
   chardevd list --json | jq -r '.[] | select(.state != "up") | .name'`,
-		Args: wants(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: daemon.completeAnyNames,
+		RunE: func(cmd *cobra.Command, names []string) error {
 			c, err := daemon.client()
 			if err != nil {
 				return err
@@ -38,11 +43,21 @@ consoles only.`,
 				return err
 			}
 			if asJSON {
+				if raw, err = named(c.Place, infos, raw, names); err != nil {
+					return err
+				}
 				return printJSON(cmd.OutOrStdout(), raw)
 			}
 			streams, _, err := c.Streams(cmd.Context())
 			if err != nil {
 				return err
+			}
+			if len(names) > 0 {
+				if err := known(c.Place, infos, streams, names); err != nil {
+					return err
+				}
+				infos = slices.DeleteFunc(infos, func(i chardev.Info) bool { return !slices.Contains(names, i.Name) })
+				streams = slices.DeleteFunc(streams, func(s chardev.StreamInfo) bool { return !slices.Contains(names, s.Name) })
 			}
 			if len(infos) == 0 && len(streams) == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "chardevd: "+c.Place.Nothing())
@@ -59,6 +74,44 @@ consoles only.`,
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "always print the frontends, and how to reach them; who has the input")
 	daemon.add(cmd)
 	return cmd
+}
+
+// named is the JSON of those chardevs alone that are named; of all, if none is.
+func named(place control.Place, infos []chardev.Info, raw []byte, names []string) ([]byte, error) {
+	if len(names) == 0 {
+		return raw, nil
+	}
+	if err := known(place, infos, nil, names); err != nil {
+		return nil, err
+	}
+	var all []json.RawMessage
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, err
+	}
+	var kept []json.RawMessage
+	for n, i := range infos {
+		if slices.Contains(names, i.Name) {
+			kept = append(kept, all[n])
+		}
+	}
+	return json.Marshal(kept)
+}
+
+// known returns an error for the first name that is none of these.
+func known(place control.Place, infos []chardev.Info, streams []chardev.StreamInfo, names []string) error {
+	var all []string
+	for _, i := range infos {
+		all = append(all, i.Name)
+	}
+	for _, s := range streams {
+		all = append(all, s.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return &control.Unknown{Name: name, Names: all, Place: place}
+		}
+	}
+	return nil
 }
 
 // printList prints the table of chardevs.

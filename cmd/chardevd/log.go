@@ -36,13 +36,22 @@ read from its files.`,
 		Example: `  chardevd log router --lines 50
   chardevd log router --since 10m --timestamps --events
   chardevd log router --grep 'panic|oops' --context 5
-  chardevd log router --follow`,
+  chardevd log router --follow --lines 0`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := wants("the NAME of a chardev")(cmd, args); err != nil {
 				return err
 			}
 			if raw && (o.json || o.query.Timestamps || o.query.Offsets || o.query.Events) {
 				return errors.New("--raw is the bytes and nothing else: leave out --json, --timestamps, --offsets and --events")
+			}
+			if q := &o.query; q.Lines == 0 && cmd.Flags().Changed("lines") {
+				switch {
+				case !q.Follow:
+					return errors.New("--lines 0 shows nothing of what was: give --follow, too")
+				case q.Since != "":
+					return errors.New("--lines 0 shows nothing of what was: leave out --since")
+				}
+				q.Since = "end"
 			}
 			return o.check()
 		},
@@ -79,6 +88,7 @@ read from its files.`,
 	f := cmd.Flags()
 	f.BoolVar(&raw, "raw", false, "the bytes as they came")
 	f.VarP((*regexpFlag)(&o.query.Grep), "grep", "g", "only lines that match this regular expression (RE2), which sees no colours")
+	f.VarP((*countFlag)(&o.query.Lines), "lines", "n", "only the last N lines, or of those that match; with --follow also 0: only what comes")
 	f.BoolVarP(&o.query.Follow, "follow", "f", false, "go on with what comes; without --since and --lines from the last 10 lines on")
 	o.add(cmd)
 	daemon.add(cmd)
@@ -95,7 +105,6 @@ type logOptions struct {
 func (o *logOptions) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	rangeFlags(cmd, &o.query)
-	f.VarP((*numberFlag)(&o.query.Lines), "lines", "n", "only the last N lines, or of those that match")
 	f.IntVarP(&o.query.Context, "context", "C", 0, "show `N` lines before and behind each that matches")
 	f.BoolVarP(&o.query.Timestamps, "timestamps", "t", false, "begin each line with the local time at which it came")
 	f.BoolVar(&o.query.Offsets, "offsets", false, "begin each line with its offset")

@@ -103,6 +103,7 @@ func TestLogFollows(t *testing.T) {
 	const away = "chardevd: log demo: the daemon went away, or cut the connection; going on where that was when it is there\n"
 	for _, c := range []struct{ args, stdout, stderr string }{
 		{"-f", "demo?follow=true&format=text&lines=10\none\ntwo\n", away + away + "chardevd: log demo: it is gone\n"},
+		{"-f -n 0", "demo?follow=true&format=text&since=end\none\ntwo\n", away + away + "chardevd: log demo: it is gone\n"},
 		{"-f --raw --since 0", "demo?follow=true&format=raw&since=0\none\ntwo\n", "chardevd: log demo: at most 6 bytes are missing at offset 5\n" + away + away + "chardevd: log demo: it is gone\n"},
 	} {
 		code, stdout, stderr := chardevd(append(strings.Fields("log demo --control "+d.path), strings.Fields(c.args)...)...)
@@ -135,7 +136,9 @@ func TestLogs(t *testing.T) {
 		{"log dmeo", 1, "", "chardevd: log dmeo: no chardev \"dmeo\"; did you mean \"demo\"?\n"},
 		{"log", 2, "", "chardevd: log wants the NAME of a chardev" + help},
 		{"log demo --since yesterday", 2, "", `chardevd: invalid argument "yesterday" for "--since" flag: want ` + chardev.PlaceForms + `, have "yesterday"` + help},
-		{"log demo -n 0", 2, "", `chardevd: invalid argument "0" for "-n, --lines" flag: want a number above 0, have "0"` + help},
+		{"log demo -n 0", 2, "", "chardevd: --lines 0 shows nothing of what was: give --follow, too" + help},
+		{"log demo -n 0 -f --since 5m", 2, "", "chardevd: --lines 0 shows nothing of what was: leave out --since" + help},
+		{"log demo -n -1", 2, "", `chardevd: invalid argument "-1" for "-n, --lines" flag: want a number from 0 on, have "-1"` + help},
 		{"log demo -g (", 2, "", "chardevd: invalid argument \"(\" for \"-g, --grep\" flag: error parsing regexp: missing closing ): `(`" + help},
 		{"log demo --raw --json", 2, "", "chardevd: --raw is the bytes and nothing else: leave out --json, --timestamps, --offsets and --events" + help},
 		{"log demo --json -t", 2, "", "chardevd: --json has times and offsets anyway: leave out --timestamps and --offsets" + help},
@@ -147,6 +150,7 @@ func TestLogs(t *testing.T) {
 		{"search panic shell -n 1 --json", 0, "shell?format=json&grep=panic&lines=1&names=true\n", ""},
 		{"search nothing", 1, "demo?grep=nothing&names=true\nshell?grep=nothing&names=true\n", ""},
 		{"search damaged demo x", 2, "demo?grep=damaged&names=true\n", "chardevd: search demo: journal x: input/output error\nchardevd: search x: no chardev \"x\"; there is demo, shell\n"},
+		{"search panic -n 0", 2, "", `chardevd: invalid argument "0" for "-n, --lines" flag: want a number above 0, have "0"` + help},
 		{"search", 2, "", "chardevd: search wants a REGEXP" + help},
 		{"search [", 2, "", "chardevd: error parsing regexp: missing closing ]: `[`" + help},
 

@@ -181,7 +181,6 @@ func TestCommandLines(t *testing.T) {
 		{"check extra.toml", 2, "", `chardevd: check does not know what to do with "extra.toml"; did you mean -c extra.toml? see "chardevd check --help"`},
 		{"completion tcsh", 2, "", `chardevd: unknown command "tcsh", did you mean "bash"? see "chardevd completion --help"`},
 		{"list --jsn", 2, "", `chardevd: unknown flag "--jsn", did you mean "--json"? see "chardevd list --help"`},
-		{"list extra", 2, "", `chardevd: list does not know what to do with "extra"; see "chardevd list --help"`},
 		{"attach", 2, "", `chardevd: attach wants the NAME of a chardev; see "chardevd attach --help"`},
 		{"user add", 2, "", `chardevd: user add wants the NAME of a user; see "chardevd user add --help"`},
 		{"token list extra", 2, "", `chardevd: token list does not know what to do with "extra"; see "chardevd token list --help"`},
@@ -195,6 +194,8 @@ func TestCommandLines(t *testing.T) {
 		{"version", 0, "chardevd ", ""},
 		{"--version", 0, "chardevd ", ""},
 		{"list CONTROL --json", 0, `"name": "demo"`, ""},
+		{"list CONTROL shell demo x", 1, "", `chardevd: no chardev "x"; there is demo, shell`},
+		{"list CONTROL dmeo --json", 1, "", `chardevd: no chardev "dmeo"; did you mean "demo"?`},
 		{"clients CONTROL demo", 0, "3   0s     read-write  0   0    5    0     0        attach    uid 0", ""},
 		{"clients CONTROL demo --json", 0, `"id": "3"`, ""},
 		{"kick CONTROL demo 3", 0, "", ""},
@@ -208,6 +209,7 @@ func TestCommandLines(t *testing.T) {
 		{"list --control http://127.0.0.1:1/", 1, "", `chardevd: no daemon on http://127.0.0.1:1/ (from --control): connect: connection refused; start one with "chardevd serve", or name another socket with --control`},
 		{"list --control tpc://1:2", 1, "", `chardevd: --control: "tpc://1:2": unknown transport "tpc"; did you mean "tcp"?`},
 		{"__complete CONTROL list", 0, "", "-"},
+		{"__complete list CONTROL demo s", 0, "shell\tdown", "-"},
 		{"__complete clients CONTROL d", 0, "demo\tup, sim:boot\n", "-"},
 	} {
 		args := strings.Fields(strings.ReplaceAll(c.args, "CONTROL", "--control "+d.path))
@@ -235,6 +237,20 @@ shell  down   0s     exec:sh` + "\uFFFD" + `[2J  0        0   0         never
 	}
 	if _, got, _ := chardevd("list", "-v", "--control", "unix:"+d.path); !strings.Contains(got, "  tcp://127.0.0.1:7001  up  nc 127.0.0.1 7001\n") {
 		t.Errorf("list -v prints\n%s", got)
+	}
+}
+
+// Who names consoles has these, in a table and as JSON.
+func TestListOfSome(t *testing.T) {
+	d := newTestDaemon(t, nil)
+	t.Setenv("CHARDEVD_CONTROL", d.path)
+	if _, got, _ := chardevd("list", "demo"); !strings.Contains(got, "\ndemo ") || strings.Contains(got, "shell") {
+		t.Errorf("list demo prints\n%s", got)
+	}
+	_, got, _ := chardevd("list", "--json", "shell", "shell")
+	var infos []chardev.Info
+	if err := json.Unmarshal([]byte(got), &infos); err != nil || len(infos) != 1 || infos[0].Name != "shell" || infos[0].Error == "" {
+		t.Errorf("list --json shell prints %s, %v", got, err)
 	}
 }
 

@@ -67,6 +67,20 @@ func (f *numberFlag) Set(s string) error {
 	return nil
 }
 
+// countFlag is a number from 0 on.
+type countFlag int64
+
+func (f *countFlag) Type() string   { return "N" }
+func (f *countFlag) String() string { return strconv.FormatInt(int64(*f), 10) }
+func (f *countFlag) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<62 {
+		return fmt.Errorf("want a number from 0 on, have %q", s)
+	}
+	*f = countFlag(n)
+	return nil
+}
+
 // sizeFlag is the size of a terminal.
 type sizeFlag string
 

@@ -70,6 +70,7 @@ went wrong.`,
 			return nil
 		},
 	}
+	cmd.Flags().VarP((*numberFlag)(&o.query.Lines), "lines", "n", "only the last N lines of those that match")
 	o.add(cmd)
 	daemon.add(cmd)
 	return cmd
