@@ -94,7 +94,7 @@ func TestNobodyDoesWhatTheRulesDoNotSay(t *testing.T) {
 			} else {
 				await(t, "the input", func() bool { return b.hub.bytesIn.Load() == 5 })
 			}
-			want := "no break was sent: not_permitted"
+			want := "no break was sent: the access rules do not permit it"
 			if may.Has(access.Write | access.Control) {
 				want = "no break was sent: this kind of device has none"
 			}

@@ -192,6 +192,7 @@ type Summary struct {
 	Error    string     `json:"error,omitempty"`
 	Device   string     `json:"device"`
 	Input    string     `json:"input"`
+	Waits    bool       `json:"input_waits,omitempty"` // as in Info; that it is so after a while, or no more, is no change by itself
 	Writer   string     `json:"writer,omitempty"`
 	Clients  int        `json:"clients"`
 	Attached []string   `json:"attached"` // who they are, as access rules call them, each once; at most 8
@@ -372,8 +373,8 @@ type TicketInfo struct {
 
 // Message is a text frame of attach, JSON.
 //
-// From the daemon: "hello" (Chardev, Client, Clients, Epoch, Offset, State, Mode, Writer,
-// You; Text is set when since= could not be honoured),
+// From the daemon: "hello" (Chardev, Client, Clients, Epoch, Offset, State, Why it
+// is not up, Waits, Mode, Writer, You; Text is set when since= could not be honoured),
 // "clients" (Clients: how many are attached, soon after that has changed),
 // "gap" (Size bytes before Offset are lost to this client; if Text tells why, at most so
 // many, and mostly none: see Info.Holes), "device" (State, Text why),
@@ -394,6 +395,8 @@ type Message struct {
 	Offset  int64  `json:"offset,omitempty"`
 	Size    int64  `json:"size,omitempty"`
 	State   string `json:"state,omitempty"`
+	Why     string `json:"why,omitempty"`
+	Waits   bool   `json:"waits,omitempty"` // as Info.Waits
 	Mode    string `json:"mode,omitempty"`
 	Code    string `json:"code,omitempty"` // of a bye, and of a notice that is more than text: what a program does about it
 	Text    string `json:"text,omitempty"`

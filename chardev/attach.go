@@ -88,10 +88,13 @@ func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit
 		return ws.SendText(text)
 	}
 	cl.hello = func(at int64) Message {
-		state, _, _ := con.device.Load().state()
+		state, why, _ := con.device.Load().state()
 		clients := con.hub.attached()
 		cl.counted = int32(clients)
-		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: clients, Epoch: con.epoch, Offset: at, State: state, Mode: cl.mode(), Text: note}
+		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: clients, Epoch: con.epoch, Offset: at, State: state, Why: why, Mode: cl.mode(), Text: note}
+		if s := con.hub.device.Load(); s != nil {
+			m.Waits = s.waits()
+		}
 		return con.hub.addWriter(m, cl)
 	}
 }
@@ -135,7 +138,7 @@ const defaultBreak = 250 * time.Millisecond
 // sendBreak sends a break of a client to the device, past whatever input waits.
 func (h *hub) sendBreak(c *client, d time.Duration) error {
 	if why, ok := h.takeControl(c); !ok {
-		return fmt.Errorf("no break was sent: %s", reasons[why])
+		return fmt.Errorf("no break was sent: %s", inWords[why])
 	}
 	if d <= 0 {
 		d = defaultBreak

@@ -156,6 +156,9 @@ func (c *console) summary() Summary {
 		Name: c.name, State: state, Since: since, Error: err, Device: d.ep.Address.String(), Input: h.inputMode(),
 		BytesIn: h.bytesIn.Load(), LastByte: h.lastByte(), LastLine: h.lastLine(), Epoch: c.epoch, Attached: []string{},
 	}
+	if on := h.device.Load(); on != nil {
+		s.Waits = on.waits()
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.Offset = h.hist.Head()

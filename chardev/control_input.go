@@ -60,7 +60,7 @@ func (c *control) input(w http.ResponseWriter, r *http.Request, con *console) {
 		return
 	}
 	p := Problem{Status: http.StatusConflict, Reason: reasons[why], Taken: cl.typed.Load()}
-	p.Detail = fmt.Sprintf("%s: the device was given %d of %d bytes: %s", con.name, p.Taken, len(body), reasons[why])
+	p.Detail = fmt.Sprintf("%s: the device was given %d of %d bytes: %s", con.name, p.Taken, len(body), inWords[why])
 	if end := context.Cause(r.Context()); why == refusedAccess || errors.Is(end, errRulesChanged) {
 		p.Status, p.Reason = http.StatusForbidden, reasons[refusedAccess]
 	} else if c.ctx.Err() != nil {

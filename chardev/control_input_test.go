@@ -94,7 +94,7 @@ func TestInputOfTheWriter(t *testing.T) {
 	far.Write([]byte("two"))
 	r.hears("two")
 	status, p := r.post(t.Context(), strings.NewReader("three"))
-	if status != 409 || p.Reason != "not_writer" || p.Taken != 0 || p.Detail != "vm1: the device was given 0 of 5 bytes: not_writer" {
+	if status != 409 || p.Reason != "not_writer" || p.Taken != 0 || p.Detail != "vm1: the device was given 0 of 5 bytes: somebody else has the input" {
 		t.Errorf("%d %+v", status, p)
 	}
 	if holder() != c {

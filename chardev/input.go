@@ -30,6 +30,17 @@ var reasons = [...]string{
 	refusedAccess:    "not_permitted", // by the access rules
 }
 
+// inWords are the reasons as people are told them.
+var inWords = [...]string{
+	refusedReadOnly:  "this way in is read-only",
+	refusedOff:       "the console takes no input",
+	refusedNotWriter: "somebody else has the input",
+	refusedDown:      "the device is down",
+	refusedBusy:      "the device takes nothing; it is stopped, or hangs",
+	refusedHTTP:      "it is a web page's request",
+	refusedAccess:    "the access rules do not permit it",
+}
+
 // busyAfter is how long input waits for a device that takes none.
 const busyAfter = 30 * time.Second
 
@@ -127,7 +138,7 @@ func (h *hub) tryTake(c *client, p []byte) bool {
 // one of the reasons.
 type refusal int
 
-func (r refusal) Error() string { return "input not taken: " + reasons[r] }
+func (r refusal) Error() string { return "input not taken: " + inWords[r] }
 
 // give gives what c typed to the device when it is its turn and the device has taken
 // what it was given before. It returns errBusy when it has not for busyAfter, or when
@@ -204,7 +215,7 @@ func (h *hub) takeControl(c *client) (why int, ok bool) {
 // when it is somebody else's turn that keeps him from typing.
 func (h *hub) refuse(c *client, why, n int) {
 	h.refused[why].Add(int64(n))
-	text := "input not taken: " + reasons[why]
+	text := refusal(why).Error()
 	first := c.refused.Add(int64(n)) == int64(n)
 	if first {
 		h.noteSome(&h.denied, "refused", c.String()+": "+text)
@@ -253,6 +264,7 @@ func (s *session) awaitDevice(c *client) error {
 		return errBusy
 	case <-t.C:
 		s.stuck = true
+		s.hub.sign.raise(happened)
 		return errBusy
 	}
 }

@@ -93,7 +93,7 @@ func (p clientPort) MaySet() error {
 	if ok {
 		return nil
 	}
-	err := fmt.Errorf("the line was left as it is: %s", reasons[why])
+	err := fmt.Errorf("the line was left as it is: %s", inWords[why])
 	p.c.tellOnce(err)
 	return err
 }

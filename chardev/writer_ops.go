@@ -71,7 +71,7 @@ func (h *hub) writerOp(c *client, op, to string) error {
 func (h *hub) want(c *client, op string) (event writerEvent, err error) {
 	w := &h.writer
 	if why, ok := h.mayHold(c); !ok {
-		return writerEvent{}, fmt.Errorf("you may not have the input: %s", reasons[why])
+		return writerEvent{}, fmt.Errorf("you may not have the input: %s", inWords[why])
 	}
 	switch {
 	case w.holder == c:
@@ -146,7 +146,7 @@ func (h *hub) forceTo(id, by string) error {
 		why, ok := h.mayHold(c)
 		switch {
 		case !ok:
-			return writerEvent{}, fmt.Errorf("%s may not have the input: %s", c, reasons[why])
+			return writerEvent{}, fmt.Errorf("%s may not have the input: %s", c, inWords[why])
 		case c.typesNoMore:
 			return writerEvent{}, fmt.Errorf("%s may not have the input: its own has ended", c)
 		case w.holder == c:

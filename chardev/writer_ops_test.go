@@ -112,7 +112,7 @@ func TestWriterOverTheAPI(t *testing.T) {
 	}{
 		{"GET", "", 200, `"holder":null,"asked":[],"turn":0}`},
 		{"POST", `{"op":"release"}`, 409, "nobody has the input"},
-		{"POST", `{"op":"force","client":"2"}`, 409, "client 2 test on test may not have the input: read_only"},
+		{"POST", `{"op":"force","client":"2"}`, 409, "client 2 test on test may not have the input: this way in is read-only"},
 		{"POST", `{"op":"force","client":"9"}`, 404, `no such client: \"9\"`},
 		{"POST", `{"op":"grab"}`, 400, `want force or release, have \"grab\"`},
 		{"POST", `{"op":"force","client":"1"}`, 200, `"holder":{"client":"1",`},

@@ -175,7 +175,7 @@ input = "off"
 name = "down"
 device = "unix:nobody"
 `, nil)
-	for name, why := range map[string]string{"off": "input_off", "down": "device_down"} {
+	for name, why := range map[string]string{"off": "the console takes no input", "down": "the device is down"} {
 		a := startCmd(t, d.command("attach", name, "--since", "end", "--control", "unix:"+d.path("control")))
 		a.types(t, "uptime\n")
 		a.stdin.Close()

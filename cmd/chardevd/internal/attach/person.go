@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"chardevd/chardev"
@@ -123,7 +124,9 @@ func (s *Session) message(m chardev.Message) {
 		s.say(because("device "+m.State, m.Text))
 	case "notice":
 		s.say(m.Text)
-		s.denied = cmp.Or(s.denied, m.Code)
+		if m.Code != "" {
+			s.denied = cmp.Or(s.denied, strings.TrimPrefix(m.Text, "input not taken: "))
+		}
 	case "bye":
 		s.bye = &m
 	}
@@ -140,7 +143,10 @@ func (s *Session) sayHello(m chardev.Message) {
 		s.say(fmt.Sprintf("attached to %s%s", m.Chardev, mode(m.Mode)))
 	}
 	if m.State != chardev.StateUp {
-		s.say("device " + m.State)
+		s.say(because("device "+m.State, m.Why))
+	}
+	if m.Waits {
+		s.say("the device has not taken all that was typed")
 	}
 	if m.Writer != nil && m.Writer.Holder != nil && m.You == chardev.WriterMay && s.Interactive {
 		s.say(m.Writer.Holder.Name + " has the input" + s.hint("; %[1]sw asks for it"))

@@ -282,9 +282,9 @@ func TestSessionResumesExactlyWhereItWas(t *testing.T) {
 	st = r.daemon.accept(At{Epoch: "e1", Offset: 1513})
 	st.say(t, io.ErrUnexpectedEOF) // before a hello: the same place again
 	st = r.daemon.accept(At{Epoch: "e1", Offset: 1513})
-	st.say(t, chardev.Message{Type: "hello", Chardev: "vm1", Epoch: "e2", Offset: 7, State: chardev.StateDown, Text: "the history is another one since the daemon began anew"}, "xy", io.EOF)
+	st.say(t, chardev.Message{Type: "hello", Chardev: "vm1", Epoch: "e2", Offset: 7, State: chardev.StateDown, Why: "connection refused", Text: "the history is another one since the daemon began anew"}, "xy", io.EOF)
 	st = r.daemon.accept(At{Epoch: "e2", Offset: 9})
-	st.say(t, chardev.Message{Type: "hello", Epoch: "e2", Offset: 9, State: chardev.StateUp}, "z")
+	st.say(t, chardev.Message{Type: "hello", Epoch: "e2", Offset: 9, State: chardev.StateUp, Waits: true}, "z")
 	r.screen.expect(t, "z")
 	r.keys.typed("\r~.")
 	st.expect(t, "\r")
@@ -294,7 +294,8 @@ func TestSessionResumesExactlyWhereItWas(t *testing.T) {
 	}
 	want := "0123456789\r\n[chardevd: 400 bytes lost]\r\n[chardevd: at most 100 bytes are missing here: it was killed]\r\nabc\r\n[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n" +
 		"[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n" +
-		"[chardevd: attached again]\r\n[chardevd: device down]\r\n[chardevd: the history is another one since the daemon began anew]\r\nxy\r\n"
+		"[chardevd: attached again]\r\n[chardevd: device down: connection refused]\r\n[chardevd: the history is another one since the daemon began anew]\r\nxy\r\n" +
+		"[chardevd: connection to the daemon lost; trying again (~. leaves)]\r\n[chardevd: attached again]\r\n[chardevd: the device has not taken all that was typed]\r\nz"
 	if !strings.Contains(shown, want) {
 		t.Errorf("the screen shows\n%q, and not\n%q", shown, want)
 	}
@@ -393,9 +394,9 @@ func TestSessionWhoseInputIsNotTaken(t *testing.T) {
 		st.say(t, hello)
 		r.keys.typed("uptime\r")
 		st.expect(t, "uptime\r")
-		st.say(t, chardev.Message{Type: "notice", Code: "input_off", Text: "input not taken: input_off"})
+		st.say(t, chardev.Message{Type: "notice", Code: "input_off", Text: "input not taken: the console takes no input"})
 		if person {
-			r.screen.expect(t, "input_off")
+			r.screen.expect(t, "the console takes no input")
 		}
 		r.failsUnlessPerson(t, st)
 	}
