@@ -11,6 +11,7 @@ export interface Summary {
   error?: string;
   device: string;
   input: "shared" | "exclusive" | "off";
+  input_waits?: boolean;
   writer?: string;
   clients: number;
   attached: string[];

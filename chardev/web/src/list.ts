@@ -61,8 +61,10 @@ export function list(go: (path: string) => void, from: string): View {
     let state = "";
     if (info.state === "down") state = `down since ${since}`;
     if (info.state === "opening") state = `reconnecting, down since ${since}`;
+    if (info.input_waits) state = "up, input waits";
+    row.link.classList.toggle("waits", info.input_waits === true);
     say(row.state, state || "up");
-    row.state.title = info.error ?? `since ${since}`;
+    row.state.title = info.error ?? (info.input_waits ? "the device has not taken all that was typed" : `since ${since}`);
     say(row.last, info.last_line || (info.state === "up" ? "" : info.error ?? ""));
     const last = info.last_byte ? Date.parse(info.last_byte) : 0;
     say(row.when, last ? ago(last, now) : "");

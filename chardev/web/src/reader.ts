@@ -170,6 +170,11 @@ export class Reader implements Hearer {
   async jump(offset: number, flag: string): Promise<void> {
     await this.alone("that place", async () => {
       offset = this.holes.find((h) => h.from <= offset && offset < h.to)?.to ?? offset;
+      if (offset < this.oldest) { // as of an old link
+        this.watcher.trouble(`what stood at ${flag} is kept no more; this is the oldest there is`);
+        flag = "the oldest there is";
+        offset = this.oldest;
+      }
       const from = this.before(offset, replay);
       const at = this.hold(await this.log(from, this.end(this.behind(offset, page))), offset);
       await this.screen.rewrite({ offset: Math.max(offset, at), below: 3, flag });

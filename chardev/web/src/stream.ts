@@ -14,6 +14,7 @@ export interface Message {
   size?: number;
   bytes?: number;
   state?: string;
+  waits?: boolean;
   mode?: string;
   code?: string;
   text?: string;

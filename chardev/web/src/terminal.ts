@@ -105,6 +105,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         if (m.state && m.state !== device.state) device = { state: m.state, why: "", since: undefined }; // begun learns it
         changed();
         if (m.text) trouble(m.text);
+        else if (m.waits) trouble("the device has not taken all that was typed");
         void begun();
         break;
       case "clients":
