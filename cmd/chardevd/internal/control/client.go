@@ -72,7 +72,7 @@ func (u *Unreachable) Error() string {
 	}
 	text := fmt.Sprintf("no daemon on %v: %v; start one with \"chardevd serve\", or name another socket with --control", u.Place, u.Err)
 	if u.Place.file {
-		text += "; one that has run since before state or control was changed there is where they said then"
+		text += "; one that was started before state or control was changed there is still at the old address"
 	}
 	return text
 }
