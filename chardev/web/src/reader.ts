@@ -3,7 +3,7 @@
 
 import { type Hole, type Info, chardev, get, isGone, request, url } from "./api";
 import type { Run } from "./held";
-import { type Screen, gapText, heldMax } from "./screen";
+import { type Screen, heldMax } from "./screen";
 import { type Hearer, type Link, type Message, Stream } from "./stream";
 
 const replay = 64 << 10; // bytes of the past before the live end
@@ -86,9 +86,8 @@ export class Reader implements Hearer {
 
   message(m: Message): void {
     if (m.type === "gap" && !this.past) {
-      const text = gapText(m.size ?? 0, m.text);
       // Its line is known when what came before is shown.
-      this.screen.term.write("", () => this.screen.flag(this.screen.term.registerMarker(0), "gap", text));
+      this.screen.term.write("", () => this.screen.flagMissing(m.size ?? 0, m.text));
     }
     this.watcher.message(m);
   }

@@ -10,7 +10,7 @@ import { Held } from "./held";
 import { h } from "./dom";
 import { openLink } from "./links";
 import { dark, palette } from "./palette";
-import { count } from "./words";
+import { count, size } from "./words";
 
 // heldMax is how many bytes are kept to be shown again, and scrollback how many lines
 // the terminal keeps of them: what is older is in the log.
@@ -265,19 +265,26 @@ export class Screen {
     return new Promise((shown) => this.put(text, true, shown));
   }
 
-  // flag draws a line above a row, in the terminal but not of its content.
-  flag(marker: IMarker | undefined, kind: string, text: string): void {
+  // flag draws a line above a row, in the terminal but not of its content, and at its end
+  // a label, if there is one.
+  flag(marker: IMarker | undefined, kind: string, text: string, label = ""): void {
     if (!marker) return;
     const d = this.term.registerDecoration({ marker, width: this.term.cols, layer: "top" });
     d?.onRender((element) => {
       element.classList.add("flag", "flag-" + kind);
       element.title = text;
+      element.dataset["label"] = label;
     });
   }
 
   // flagGap says that what stands between two offsets is missing here.
   flagGap(from: number, to: number): void {
-    this.flag(this.term.registerMarker(0), "gap", gapText(to - from, this.whyMissing(from, to)));
+    this.flagMissing(to - from, this.whyMissing(from, to));
+  }
+
+  // flagMissing says that so many bytes are; with a reason they may be fewer.
+  flagMissing(bytes: number, why?: string): void {
+    this.flag(this.term.registerMarker(0), "gap", gapText(bytes, why), `gap ${why ? "≤ " : ""}${size(bytes)}`);
   }
 
   // resize fits the terminal to its place in the page, or makes it one of a size.
@@ -305,9 +312,9 @@ export class Screen {
 }
 
 // gapText is a gap in words; one with a reason may be smaller.
-export function gapText(size: number, why?: string): string {
-  if (why) return `at most ${count(size, "byte")} are missing here: ${why}`;
-  return `${count(size, "byte")} ${size === 1 ? "is" : "are"} missing here`;
+function gapText(bytes: number, why?: string): string {
+  if (why) return `at most ${count(bytes, "byte")} are missing here: ${why}`;
+  return `${count(bytes, "byte")} ${bytes === 1 ? "is" : "are"} missing here`;
 }
 
 function newDecoder(): TextDecoder {
