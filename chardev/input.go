@@ -3,6 +3,7 @@ package chardev
 import (
 	"bytes"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -62,6 +63,7 @@ type session struct {
 
 	turn  queue // of who gives the device something
 	stuck bool  // the device took nothing for busyAfter; owned by who has the turn
+	look  atomic.Int32
 	gone  latch // the device takes no more
 }
 
@@ -162,6 +164,7 @@ func (s *session) put(c *client, p []byte) error {
 	if why, ok := s.hub.mayGive(c); !ok {
 		return refusal(why)
 	}
+	s.watchTaken()
 	if _, err := s.in.ch.Write(p); err != nil {
 		if s.endInput() {
 			s.hub.log.Warn("the device takes no input any more", "error", err)

@@ -79,7 +79,7 @@ device = "tls://localhost:@port@?credentials=test"
 }
 
 // A guest that is frozen (SIGSTOP: its socket is there and nothing comes) is no
-// break; what is typed meanwhile waits, which list tells, and gets there when it goes on.
+// break; what is typed meanwhile waits, which list, attach and the events tell, and gets there when it goes on.
 func TestFrozenGuest(t *testing.T) {
 	d, g := newEcho(t, `frontends = ["unix:front"]`, nil)
 	u := dial(t, "unix", d.path("front"))
@@ -98,6 +98,12 @@ func TestFrozenGuest(t *testing.T) {
 		}
 		return nil
 	})
+	if _, said, code := d.cli("attach", "vm"); code != 0 || !strings.Contains(said, waits) {
+		t.Errorf("attach tells nothing of it: exit %d: %s", code, said)
+	}
+	if v, err := d.events("events", nil).next(); err != nil || !strings.Contains(v.data, `"input_waits":true`) {
+		t.Errorf("the events tell nothing of it: %v, %v", v, err)
+	}
 	g.signal(t, syscall.SIGCONT)
 	u.sees(t, "meanwhile")
 	late.sees(t, "meanwhile")
