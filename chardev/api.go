@@ -380,7 +380,7 @@ type TicketInfo struct {
 // many, and mostly none: see Info.Holes), "device" (State, Text why),
 // "writer" (Writer, You: how an exclusive input is now, whenever that changes and after
 // each "writer" of the client's; of many changes at once the last is told), "notice" (Text;
-// with a Code: input was not taken, for that reason, see input.go), "bye" (Code, Text why; the
+// with a Code: input was not taken, for that reason, see input.go; or with Waits), "bye" (Code, Text why; the
 // end follows). A hello and a gap have an offset also where it is 0.
 // From the client: "break" (Millis), "resize" (Cols, Rows), "eof" (no more input),
 // "credit" (Bytes: so many more may be sent; once one was given, or credit= was, no more are

@@ -34,6 +34,6 @@ func (s *session) lookAtTaken(printed int64) {
 		return
 	}
 	s.look.Store(lookedAtUntaken)
-	s.hub.tell(Message{Type: "notice", Text: "the device has not taken all that was typed"})
+	s.hub.tell(Message{Type: "notice", Waits: true, Text: "the device has not taken all that was typed"})
 	s.hub.sign.raise(happened)
 }

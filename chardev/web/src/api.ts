@@ -35,6 +35,7 @@ export interface Info {
   error?: string;
   device: string;
   input: "shared" | "exclusive" | "off";
+  input_waits?: boolean;
   writer?: string;
   clients: number;
   bytes_in: number;

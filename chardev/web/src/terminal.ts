@@ -32,6 +32,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
   const at = query.get("at");
   let client = "";
   let device: { state: string; why: string; since: Date | undefined } = { state: "up", why: "", since: undefined };
+  let untaken: number | undefined; // the device has not taken what was typed, nor printed from this offset on
   let info: Info | undefined;
   let who: Session | undefined;
 
@@ -105,7 +106,6 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         if (m.state && m.state !== device.state) device = { state: m.state, why: "", since: undefined }; // begun learns it
         changed();
         if (m.text) trouble(m.text);
-        else if (m.waits) trouble("the device has not taken all that was typed");
         void begun();
         break;
       case "clients":
@@ -114,6 +114,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       case "device": {
         const back = m.state === "up" && device.state !== "up";
         device = { state: m.state ?? "", why: m.text ?? "", since: new Date() };
+        untaken = undefined;
         changed();
         if (back) remark("the device is back");
         break;
@@ -123,7 +124,10 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
         else trouble(`${size(m.size ?? 0)} are missing: they are in neither memory nor log`);
         break;
       case "notice":
-        trouble(m.text ?? "");
+        if (m.waits) {
+          untaken = reader.stream.next;
+          changed();
+        } else trouble(m.text ?? "");
         break;
     }
   }
@@ -134,6 +138,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       keyboard.paint();
       info = await get<Info>(chardev(name), { signal: until.signal });
       device = { state: info.state, why: info.error ?? "", since: new Date(info.since) };
+      untaken = info.input_waits ? info.offset : undefined;
     } catch {
       return; // the stream tells
     }
@@ -161,6 +166,7 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       return { kind: "calm", text: "in the past" + before, action: { label: "To the live end", do: () => void reader.back() } };
     }
     if (reader.paused) return { kind: "calm", text: `paused${reader.waiting ? ": more is there" : ""}`, action: { label: "Go on", do: () => reader.pause(false) } };
+    if (untaken !== undefined) return { kind: "warn", text: "the device has not taken all that was typed" };
     return { kind: "good", text: "live" };
   }
 
@@ -204,6 +210,11 @@ export function terminal(name: string, query: URLSearchParams, go: (path: string
       if (e.deltaY < 0 && screen.atTop) void reader.older();
       else if (e.deltaY > 0 && reader.past && screen.atBottom) void reader.newer();
     }, { passive: true });
+    until.on(host, "console-bytes", (e: CustomEvent<{ at: number }>) => {
+      if (untaken === undefined || e.detail.at < untaken) return;
+      untaken = undefined;
+      changed();
+    });
     until.on(host, "paste", (e: ClipboardEvent) => {
       e.preventDefault();
       e.stopPropagation();
