@@ -21,16 +21,25 @@ func (s *session) watchTaken() {
 		s.look.Store(noLook)
 	}
 	if s.look.CompareAndSwap(noLook, lookSoon) {
-		printed := s.hub.lastOut.Load()
-		time.AfterFunc(takenAfter, func() { s.lookAtTaken(printed) })
+		s.lookLater()
 	}
 }
 
+func (s *session) lookLater() {
+	printed := s.hub.lastOut.Load()
+	time.AfterFunc(takenAfter, func() { s.lookAtTaken(printed) })
+}
+
 // lookAtTaken tells whoever is attached if the device has neither printed since nor taken
-// what it was given.
+// what it was given. At one that has printed there is another look: what it has not taken
+// may have been typed since.
 func (s *session) lookAtTaken(printed int64) {
-	if s.gone.isOver() || s.hub.lastOut.Load() != printed || !s.waits() {
+	if s.gone.isOver() || !s.waits() {
 		s.look.Store(noLook)
+		return
+	}
+	if s.hub.lastOut.Load() != printed {
+		s.lookLater()
 		return
 	}
 	s.look.Store(lookedAtUntaken)

@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"fmt"
+	"syscall"
 	"testing"
 
 	empty "github.com/chromedp/cdproto/cdp"
@@ -10,6 +11,31 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
+
+// A page tells, where it is looked at and in the list, that a guest which is frozen has not
+// taken what was typed; and no more when it goes on.
+func TestBrowserOfAFrozenGuest(t *testing.T) {
+	port := freePort(t)
+	d, g := newEcho(t, "[http]\nlisten = [\"tcp://127.0.0.1:@port@\"]\n", map[string]any{"port": port})
+	d.makes("a good secret\n", "user", "add", "alice")
+	b := startBrowser(t)
+	site := fmt.Sprintf("http://127.0.0.1:%d", port)
+	b.logsIn(site, "alice", "a good secret", "c/vm")
+	b.says("live")
+	b.types("before")
+	b.shows("before")
+	const waits = "the device has not taken all that was typed"
+	g.signal(t, syscall.SIGSTOP)
+	b.types("meanwhile")
+	b.says(waits)
+	b.do(chromedp.Navigate(site + "/"))
+	b.until("document.querySelector('li .state')?.textContent === 'up, input waits'")
+	b.do(chromedp.Navigate(site + "/c/vm"))
+	b.says(waits)
+	g.signal(t, syscall.SIGCONT)
+	b.shows("meanwhile")
+	b.says("live")
+}
 
 // A Linux guest boots in front of a page; somebody logs in there and reads dmesg; and
 // while the guest prints and prints, the page's connection is cut and the daemon is
