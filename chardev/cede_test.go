@@ -26,6 +26,20 @@ func TestItIsTimeToCedeAfterTwoBlocks(t *testing.T) {
 	}
 }
 
+// Who waits for his device does not work: that pays nobody's debt.
+func TestWaitingIsNoWork(t *testing.T) {
+	pay := func(worked time.Duration) { strangers.mayHave(worked) }
+	defer pay(time.Hour)
+	pay(time.Hour)
+	strangers.had(strangersMost)
+	c := newCeder()
+	c.since -= moment(time.Hour)
+	c.cede()
+	if paid := strangersMost - strangers.due; paid > workMost/strangersPart {
+		t.Errorf("an hour that was waited has paid %v", paid)
+	}
+}
+
 // Who are no readers get what they may have in advance, and then their part of the time
 // that is worked; what readers take is no debt.
 func TestStrangersHaveTheirPart(t *testing.T) {
