@@ -34,6 +34,11 @@ const (
 	// two that compute: 0.9 of the rate without; without this limit a quarter).
 	strangersPart = 8
 	strangersMost = 50 * time.Millisecond
+
+	// debtMost is the most that is due. Who was stopped (SIGSTOP, a frozen cgroup, a paused
+	// machine) while he had ceded his core gave nothing to strangers, and would not cede
+	// again for eight times as long.
+	debtMost = 2 * strangersMost
 )
 
 // A ceder cedes the core of the goroutine that has it. For the nil one it is never time.
@@ -94,5 +99,5 @@ func (d *debt) had(t time.Duration) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.due += t
+	d.due = min(d.due+t, debtMost)
 }

@@ -64,6 +64,18 @@ func TestStrangersHaveTheirPart(t *testing.T) {
 	}
 }
 
+// Who was stopped for long while he had ceded his core soon cedes it again.
+func TestToBeStoppedIsNoGreatDebt(t *testing.T) {
+	var d debt
+	d.had(time.Hour)
+	if d.mayHave(0) {
+		t.Error("an hour is no debt")
+	}
+	if !d.mayHave(time.Second) {
+		t.Errorf("%v is due yet after a second of work", d.due)
+	}
+}
+
 // heardOutlet counts what it is given.
 type heardOutlet struct {
 	outlet // nil
