@@ -148,6 +148,7 @@ func TestLogs(t *testing.T) {
 
 		{"search panic", 0, "demo?grep=panic&names=true\nshell?grep=panic&names=true\n", ""},
 		{"search panic shell -n 1 --json", 0, "shell?format=json&grep=panic&lines=1&names=true\n", ""},
+		{"search panic shell demo shell", 0, "shell?grep=panic&names=true\ndemo?grep=panic&names=true\n", ""},
 		{"search nothing", 1, "demo?grep=nothing&names=true\nshell?grep=nothing&names=true\n", ""},
 		{"search damaged demo x", 2, "demo?grep=damaged&names=true\n", "chardevd: search demo: journal x: input/output error\nchardevd: search x: no chardev \"x\"; there is demo, shell\n"},
 		{"search panic -n 0", 2, "", `chardevd: invalid argument "0" for "-n, --lines" flag: want a number above 0, have "0"` + help},

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -51,7 +50,12 @@ went wrong.`,
 			q.Names = true
 			var found int64
 			var failed []error
-			for _, name := range slices.Compact(names) {
+			searched := map[string]bool{}
+			for _, name := range names {
+				if searched[name] {
+					continue
+				}
+				searched[name] = true
 				result, err := logs.show(cmd.Context(), name, q, cmd.OutOrStdout())
 				if err != nil {
 					failed = append(failed, fmt.Errorf("search %s: %w", name, err))
