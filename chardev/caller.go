@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -105,7 +104,7 @@ func (c *control) identified(next http.Handler) http.Handler {
 			c.strangers.remove(p.ch)
 		}
 		who := from.who.String()
-		if !c.requests.take(who, cmp.Or(c.atOnce, math.MaxInt)) {
+		if !c.requests.take(who, c.atOnce) {
 			w.Header().Set("Connection", "close")
 			w.Header().Set("Retry-After", "1")
 			problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d requests of %s are being served already", c.atOnce, who))

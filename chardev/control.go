@@ -2,7 +2,6 @@ package chardev
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +43,7 @@ type control struct {
 // so and returns nil.
 func (c *control) comes(w http.ResponseWriter, by access.Identity) (left func()) {
 	who := by.String()
-	if !c.here.take(who, cmp.Or(c.most, math.MaxInt)) {
+	if !c.here.take(who, c.most) {
 		problem(w, http.StatusServiceUnavailable, fmt.Sprintf("%s is here %d times already: max_clients", who, c.most))
 		return nil
 	}
