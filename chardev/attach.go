@@ -89,8 +89,7 @@ func (con *console) greet(cl *client, ws *channel.Websocket, note string, credit
 	}
 	cl.hello = func(at int64) Message {
 		state, why, _ := con.device.Load().state()
-		clients := con.hub.attached()
-		cl.counted = int32(clients)
+		clients, _ := con.hub.countFor(cl)
 		m := Message{Type: "hello", Chardev: con.name, Client: fmt.Sprint(cl.id), Clients: clients, Epoch: con.epoch, Offset: at, State: state, Why: why, Mode: cl.mode(), Text: note}
 		if s := con.hub.device.Load(); s != nil {
 			m.Waits = s.waits()

@@ -52,7 +52,7 @@ type client struct {
 	readOnly atomic.Bool   // by its frontend; changed under hub.mu
 	rights   atomic.Uint32 // access.Permissions; changed under hub.mu
 	owed     atomic.Uint32 // what it is to be told of (hub.owe): owedWriter, owedCount
-	counted  int32         // how many it was last told are attached; changed under mu
+	counted  int32         // how many it was last told are attached; under hub.mu
 
 	onLag string // changed with mu and hub.mu held
 

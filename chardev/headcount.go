@@ -15,13 +15,6 @@ type headcount struct {
 	timing sync.WaitGroup // of timer
 }
 
-// attached is how many clients there are.
-func (h *hub) attached() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.clients)
-}
-
 // recount is called when c has come (by is 1) or gone (-1). Called with mu held.
 func (h *hub) recount(c *client, by int) {
 	if c.person != nil {
@@ -47,13 +40,15 @@ func (h *hub) recount(c *client, by int) {
 	}
 }
 
-// tellCount has everybody told.
+// tellCount has everybody told who was told something else, or nothing.
 func (h *hub) tellCount() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.headcount.timer = nil
 	for _, c := range h.clients {
-		h.owe(c, owedCount)
+		if int(c.counted) != len(h.clients) {
+			h.owe(c, owedCount)
+		}
 	}
 }
 
@@ -64,10 +59,20 @@ func (n *headcount) await() {
 	}
 }
 
+// countFor is how many clients there are, which c is told now; other says that it was told
+// something else before.
+func (h *hub) countFor(c *client) (n int, other bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n = len(h.clients)
+	other = int(c.counted) != n
+	c.counted = int32(n)
+	return n, other
+}
+
 // payCount tells c, if it was told something else before. Called with c.mu held.
 func (h *hub) payCount(c *client) {
-	if n := h.attached(); n != int(c.counted) {
-		c.counted = int32(n)
+	if n, other := h.countFor(c); other {
 		c.tell(Message{Type: "clients", Clients: n})
 	}
 }

@@ -39,3 +39,24 @@ func TestPeopleAreToldHowManyAreAttached(t *testing.T) {
 	})
 	b.hub.headcount.timing.Wait()
 }
+
+// Nobody's pump comes to tell him how many are attached if he was told when he came.
+func TestWhoKnowsHowManyAreAttachedIsNotTold(t *testing.T) {
+	b := newBench(t, 16<<10, "shared")
+	_, c := b.attach(16<<10, 0, func(c *client) {
+		c.counted = 1 // the hello has told it
+		c.person = func(Message) error { return nil }
+	})
+	c.mu.Lock() // its pump pays with that held
+	defer c.mu.Unlock()
+	for told, owed := range map[int32]bool{1: false, 2: true} {
+		b.hub.mu.Lock()
+		c.counted = told
+		b.hub.mu.Unlock()
+		c.owed.Store(0)
+		b.hub.tellCount()
+		if (c.owed.Load() != 0) != owed {
+			t.Errorf("who was told of %d, and is alone, is owed that: %t", told, !owed)
+		}
+	}
+}
