@@ -90,14 +90,14 @@ func unsupported(err error) error {
 
 func (d ioctls) termios() (t *unix.Termios, err error) {
 	err = d.do(func(fd int) (err error) {
-		t, err = unix.IoctlGetTermios(fd, unix.TCGETS2)
+		t, err = unix.IoctlGetTermios(fd, getTermios2)
 		return err
 	})
 	return t, err
 }
 
 func (d ioctls) setTermios(t *unix.Termios) error {
-	return d.do(func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS2, t) })
+	return d.do(func(fd int) error { return unix.IoctlSetTermios(fd, setTermios2, t) })
 }
 
 func (d ioctls) modem() (bits int, err error) {

@@ -122,7 +122,7 @@ func TestSerialSettings(t *testing.T) {
 	p, pair := dialSerialPTY(t, "?baud=9600&flow=xonxoff")
 	kernel := func() *unix.Termios {
 		t.Helper()
-		tio, err := unix.IoctlGetTermios(pair.fd, unix.TCGETS2)
+		tio, err := unix.IoctlGetTermios(pair.fd, getTermios2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -263,7 +263,7 @@ func TestSerialIsHeld(t *testing.T) {
 	if !ok {
 		t.Fatal("it is not held")
 	}
-	if tio, err := unix.IoctlGetTermios(fd, unix.TCGETS2); err != nil || tio.Cflag&unix.HUPCL != 0 {
+	if tio, err := unix.IoctlGetTermios(fd, getTermios2); err != nil || tio.Cflag&unix.HUPCL != 0 {
 		t.Errorf("closing would hang up: %+v, %v", tio, err)
 	}
 	ch, err := Dial(t.Context(), address)

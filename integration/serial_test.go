@@ -145,6 +145,9 @@ func (ptyConn) RemoteAddr() net.Addr { return nil }
 // boardSpeeds are those of ttyS3, one after the other.
 var boardSpeeds = []int{9600, 57600, 115200}
 
+// speedBits are their bits of c_cflag.
+var speedBits = map[int]uint32{9600: unix.B9600, 57600: unix.B57600, 115200: unix.B115200}
+
 // serve starts the daemon in the guest.
 func (b *board) serve(baud int) {
 	b.t.Helper()
@@ -291,8 +294,8 @@ func TestSerialInAGuest(t *testing.T) {
 				b.stop()
 				b.serve(baud)
 			}
-			if tio, err := unix.IoctlGetTermios(b.fd3, unix.TCGETS2); err != nil || int(tio.Ospeed) != baud {
-				t.Errorf("the other end of ttyS3 has %d baud, %v; want %d", tio.Ospeed, err, baud)
+			if tio, err := unix.IoctlGetTermios(b.fd3, unix.TCGETS); err != nil || tio.Cflag&unix.CBAUD != speedBits[baud] {
+				t.Errorf("the other end of ttyS3 has the speed %#o, %v; want that of %d baud", tio.Cflag&unix.CBAUD, err, baud)
 			}
 			exchange(t, c2, b.line3, 4<<10)
 		}
