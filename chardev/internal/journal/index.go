@@ -58,16 +58,15 @@ type header struct {
 	boot    [16]byte // of the run that made it
 }
 
-func (h header) append(b []byte) []byte {
-	at := len(b)
-	b = append(b, magic...)
+func (h header) bytes() []byte {
+	b := append(make([]byte, 0, headerSize), magic...)
 	b = append(b, version)
 	b = append(b, h.epoch[:]...)
 	for _, n := range []int64{h.base, max(h.made, 0) | min(h.counted, mostGaps)<<madeBits, h.reserve} {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
 	b = append(b, h.boot[:]...)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // errDamaged is a header that can not be believed.

@@ -41,7 +41,7 @@ func records(t testing.TB, b []byte) (bodies []string, c *cursor) {
 
 // someIndex is a header and a record of each kind.
 func someIndex() []byte {
-	b := header{epoch: epoch{1, 2}, base: 100, made: 5, counted: 2, reserve: 1000}.append(nil)
+	b := header{epoch: epoch{1, 2}, base: 100, made: 5, counted: 2, reserve: 1000}.bytes()
 	b = appendOpened(b, 7, [16]byte{1})
 	at := len(b)
 	b = begin(b, recMarks)

@@ -91,7 +91,7 @@ func (r *recovery) rebuild(s *found, base, size int64) error {
 		end: base + size, head: base + size, reserve: base + size, size: size,
 		first: s.made, last: max(s.made, s.modified.UnixMilli()),
 	}
-	text := s.header.append(nil)
+	text := s.header.bytes()
 	at := len(text)
 	text = begin(text, recMarks)
 	first, last := Mark{base, t.first}, Mark{base + max(size-1, 0), t.last}

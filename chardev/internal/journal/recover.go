@@ -290,7 +290,7 @@ func (j *Journal) putHeader(s stamp, h header) error {
 		return err
 	}
 	defer f.Close()
-	if err := f.WriteAt(h.append(nil), 0); err != nil {
+	if err := f.WriteAt(h.bytes(), 0); err != nil {
 		return err
 	}
 	return f.Sync()

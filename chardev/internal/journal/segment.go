@@ -64,7 +64,7 @@ func (j *Journal) prepare() (header, error) {
 	}
 	defer f.Close()
 	// It may be there already, and is not to be without its header at any time.
-	if err := f.WriteAt(h.append(nil), 0); err != nil {
+	if err := f.WriteAt(h.bytes(), 0); err != nil {
 		return h, err
 	}
 	return h, f.Truncate(headerSize)
@@ -167,7 +167,7 @@ func (j *Journal) inHeader(change func(*header)) error {
 		err = errDamaged
 	case err == nil:
 		change(&h)
-		return f.WriteAt(h.append(nil), 0)
+		return f.WriteAt(h.bytes(), 0)
 	}
 	if w.seg != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDamaged)) {
 		return j.notice(indexExt)
