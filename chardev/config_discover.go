@@ -65,7 +65,7 @@ func (l *loader) discoverOne(t *table) {
 		return
 	}
 	d.table = template(t, v.node)
-	if right = d.places(l); right {
+	if right = d.places(); right {
 		l.cfg.Discover = append(l.cfg.Discover, d)
 	}
 }
@@ -88,7 +88,7 @@ func template(t *table, glob *tomlpos.Node) *table {
 // places checks the places to fill in, and notes the udev properties among them. Nothing
 // else can be checked if it returns false; a word that is unknown is as good as a property
 // for that.
-func (d *DiscoverConfig) places(l *loader) bool {
+func (d *DiscoverConfig) places() bool {
 	right := true
 	d.eachText(func(key string, v *value) {
 		for _, p := range placesOf(v.v.(string)) {

@@ -114,15 +114,14 @@ func (q *qemu) unused(c *qemuChardev) {
 }
 
 // clash tells that two keys can not be together, at the second.
-func (q *qemu) clash(c *qemuChardev, a, b, why string) bool {
+func (q *qemu) clash(c *qemuChardev, a, b, why string) {
 	if !c.has(a) || !c.has(b) {
-		return false
+		return
 	}
 	if c.where(a) > c.where(b) {
 		a, b = b, a
 	}
 	q.mistake(q.keyAt(c, b), "%s: %s: %s is given too, and %s", c.what, b, a, why)
-	return true
 }
 
 // longestRetry is how long a config file lets pass between two tries.

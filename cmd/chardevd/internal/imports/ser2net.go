@@ -2,7 +2,6 @@ package imports
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -286,11 +285,4 @@ type option struct {
 	given       bool // a value is
 	class       string
 	at          place
-}
-
-func (o option) String() string {
-	if o.given {
-		return fmt.Sprintf("%s=%s", o.name, o.value)
-	}
-	return o.name
 }
