@@ -8,12 +8,13 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/common/expfmt"
+
+	"chardevd/chardev/internal/coding"
 )
 
 // Metrics for Prometheus. What there is stands in one table (metrics_table.go), and
@@ -65,7 +66,7 @@ func (c *control) metrics(w http.ResponseWriter, r *http.Request, cons []*consol
 		return
 	}
 	h := w.Header()
-	zipped := strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
+	zipped := coding.AcceptsGzip(r)
 	if zipped {
 		h.Set("Content-Encoding", "gzip")
 	}

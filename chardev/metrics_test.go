@@ -295,6 +295,10 @@ func TestMetricsAreForWhoMayRead(t *testing.T) {
 		t.Errorf("%v, %v: %s", err, w.Header(), body.String())
 	}
 
+	if w := ask(metricsPath, "*", http.Header{"Accept-Encoding": {"gzip;q=0"}}); w.Header().Get("Content-Encoding") != "" {
+		t.Errorf("who wants no gzip is given that: %v", w.Header())
+	}
+
 	s.opened.Store(false)
 	var answer Readiness
 	w = ask(readyPath, "*", nil)

@@ -22,6 +22,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"chardevd/chardev/internal/coding"
 )
 
 //go:embed dist
@@ -146,7 +148,7 @@ func (c *content) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	guard(h)
 	h.Set("Vary", "Accept-Encoding")
 	body, etag := c.data, c.etag
-	if acceptsGzip(r) {
+	if coding.AcceptsGzip(r) {
 		body, etag = c.zipped(), strings.TrimSuffix(etag, `"`)+`-gz"`
 		h.Set("Content-Encoding", "gzip")
 	}
@@ -158,20 +160,6 @@ func (c *content) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.Write(body) // a HEAD's is dropped by the server
-}
-
-// acceptsGzip reads Accept-Encoding as far as browsers write it (RFC 9110 section
-// 12.5.3): gzip is named, and not with a weight of 0.
-func acceptsGzip(r *http.Request) bool {
-	for one := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
-		name, weight, _ := strings.Cut(strings.TrimSpace(one), ";")
-		if strings.TrimSpace(name) == "gzip" {
-			q, given := strings.CutPrefix(strings.TrimSpace(weight), "q=")
-			f, err := strconv.ParseFloat(q, 64)
-			return !given || err == nil && f > 0
-		}
-	}
-	return false
 }
 
 // matches reads If-None-Match (RFC 9110 section 13.1.2), which compares weakly.

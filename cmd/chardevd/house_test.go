@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"channel":                     {"channel"},
 	"channel/channeltest":         {"channel"},
 	"chardev":                     {"channel", "chardev"},
-	"chardev/web":                 {},
+	"chardev/web":                 {"chardev/internal/coding"},
 	"chardev/internal":            {"chardev/internal"},
 	"chardev/internal/transcript": {"channel", "chardev/internal"}, // places are written as sizes and durations are
 	"cmd":                         {"channel", "chardev", "cmd"},
