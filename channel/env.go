@@ -33,6 +33,11 @@ type Env struct {
 	// Passed are descriptors that are handed over while the process runs; nil: none are.
 	Passed *Passed
 
+	// OwnLinks, if it is not nil and says so, has a socket or a serial port be dialled only
+	// by way of symbolic links of root, of this process's user, or of whoever has what they
+	// lead to: a link of somebody else could lead to what he himself may not open.
+	OwnLinks func() bool
+
 	// Below, if not nil, wraps each transport channel before the first layer is
 	// put on it. It owns the channel from then on.
 	Below func(Channel) Channel

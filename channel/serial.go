@@ -169,7 +169,7 @@ func checkSerial(a Address) error {
 
 // dialSerial opens a port, or goes on with the one that is held. It does not wait
 // for a carrier, nor for anything else.
-func dialSerial(ctx context.Context, _ *Env, a Address) (Channel, error) {
+func dialSerial(ctx context.Context, e *Env, a Address) (Channel, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func dialSerial(ctx context.Context, _ *Env, a Address) (Channel, error) {
 	}
 	fd, held := takeHeld(wanted)
 	if !held {
-		if fd, err = openSerial(device, cfg); err != nil {
+		if fd, err = openSerial(e, device, cfg); err != nil {
 			return nil, about(a, device, err)
 		}
 	}

@@ -17,8 +17,13 @@ import (
 
 // openSerial opens a port for this process alone, if cfg says so, and sets its line
 // for the first time.
-func openSerial(device string, cfg serialConfig) (int, error) {
-	fd, err := openTTY(device)
+func openSerial(e *Env, device string, cfg serialConfig) (int, error) {
+	name, done, err := e.reach(device)
+	if err != nil {
+		return -1, serialOpenError(device, err)
+	}
+	defer done()
+	fd, err := openTTY(name)
 	if err != nil {
 		return -1, serialOpenError(device, err)
 	}
@@ -42,7 +47,7 @@ func takeSerial(fd int, device string, cfg serialConfig) error {
 	if err := lockSerial(fd, device, cfg.exclusive); err != nil {
 		return err
 	}
-	if err := firstSettings(device, cfg.line); err != nil {
+	if err := firstSettings(fd, cfg.line); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
 	return nil
@@ -59,9 +64,10 @@ func openTTY(device string) (int, error) {
 }
 
 // firstSettings has tarm/serial set what it can: 8 bits raw and a rate that it
-// knows. Its descriptor is closed at once; ours keeps the line up.
-func firstSettings(device string, c LineConfig) error {
-	cfg := &serial.Config{Name: device, Baud: nearSpeed(c.Baud), Size: byte(c.DataBits)}
+// knows, of what fd is of: the name may lead elsewhere by now. Its descriptor is closed at
+// once; ours keeps the line up.
+func firstSettings(fd int, c LineConfig) error {
+	cfg := &serial.Config{Name: procFD(fd), Baud: nearSpeed(c.Baud), Size: byte(c.DataBits)}
 	switch c.Parity {
 	case ParityOdd:
 		cfg.Parity = serial.ParityOdd

@@ -103,12 +103,17 @@ func peerGroups(fd uintptr) []uint32 {
 	}
 }
 
-func dialUnix(ctx context.Context, _ *Env, a Address) (Channel, error) {
+func dialUnix(ctx context.Context, e *Env, a Address) (Channel, error) {
 	if err := checkSocketPath(a.Where); err != nil {
 		return nil, err
 	}
+	name, done, err := e.reach(a.Where)
+	if err != nil {
+		return nil, plain("connect", err)
+	}
+	defer done()
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", a.Where)
+	c, err := d.DialContext(ctx, "unix", name)
 	if err != nil {
 		return nil, plainDial(ctx, err)
 	}

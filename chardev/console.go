@@ -53,6 +53,7 @@ func (s *Server) newConsole(cc *ChardevConfig) *console {
 	con.hub = h
 	con.env = s.newEnv(log)
 	con.env.Below = withOutbox
+	con.env.OwnLinks = func() bool { return con.origin().found != "" }
 	front := *con.env
 	front.Admit, front.Below = s.admit, withoutWaiting
 	con.front = &front
