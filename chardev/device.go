@@ -147,7 +147,7 @@ func (h *hub) session(within context.Context, dev channel.Channel, ended func(er
 // begin is session of a device that is there since then (nil: now); its result is still
 // to read.
 func (h *hub) begin(within context.Context, dev channel.Channel, since *time.Time, ended func(error)) *session {
-	s := &session{hub: h, since: time.Now(), ended: ended}
+	s := &session{hub: h, since: time.Now(), ended: ended, untaken: new(untaken)}
 	if since != nil {
 		s.since = *since
 	}
@@ -263,6 +263,7 @@ func (s *session) end(err error) {
 	h.sign.raise(happened)
 	h.lineGone()
 	s.endInput()
+	s.untaken.end()
 	h.helpers.Wait()
 	if s.parkDevice(err) != nil {
 		h.dropped[droppedDevice].Add(int64(s.out.Kept()))

@@ -3,7 +3,6 @@ package chardev
 import (
 	"bytes"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"chardevd/channel"
@@ -58,13 +57,13 @@ type session struct {
 	tie   tie             // to what it is within
 	ended func(error)
 
+	untaken *untaken // of its own
+
 	going ending  // its end has come
 	in    reading // owned by read
 
-	turn  queue // of who gives the device something
-	stuck bool  // the device took nothing for busyAfter; owned by who has the turn
-	look  atomic.Int32
-	gone  latch // the device takes no more
+	turn queue // of who gives the device something
+	gone latch // the device takes no more
 }
 
 var (
@@ -246,14 +245,14 @@ func (s *session) awaitDevice(c *client) error {
 	drained := s.out.Drained()
 	select {
 	case <-drained:
-		s.stuck = false
+		s.untaken.stuck = false
 		return nil
 	default:
 	}
 	switch {
 	case s.gone.isOver():
 		return errGone
-	case s.stuck:
+	case s.untaken.stuck:
 		return errBusy
 	}
 	t := time.NewTimer(busyAfter)
@@ -266,7 +265,7 @@ func (s *session) awaitDevice(c *client) error {
 	case <-c.going.done():
 		return errBusy
 	case <-t.C:
-		s.stuck = true
+		s.untaken.stuck = true
 		s.hub.sign.raise(happened)
 		return errBusy
 	}

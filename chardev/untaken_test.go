@@ -3,11 +3,15 @@ package chardev
 import (
 	"io"
 	"testing"
+	"time"
 )
 
 // All who are attached are told once of a device that neither takes what is typed nor
 // prints, and again of the next time.
 func TestAllAreToldOfWhatIsNotTaken(t *testing.T) {
+	was := takenAfter
+	takenAfter = time.Hour // no look comes by itself
+	t.Cleanup(func() { takenAfter = was })
 	b := newBench(t, 256<<10, "shared")
 	b.plug()
 	notices := make(chan string, 9)
@@ -17,9 +21,9 @@ func TestAllAreToldOfWhatIsNotTaken(t *testing.T) {
 	far, _ := b.attach(64<<10, 0, person)
 	b.attach(64<<10, 0, person)
 	s := b.hub.device.Load()
+	u := s.untaken
 	hang := func() {
 		t.Helper()
-		s.look.Store(lookSoon)          // and no other one comes by itself
 		far.Write(make([]byte, 40<<10)) // more than the pipe has room for
 		await(t, "the device to be full", s.waits)
 	}
@@ -30,33 +34,49 @@ func TestAllAreToldOfWhatIsNotTaken(t *testing.T) {
 		}
 		await(t, "all to be taken", func() bool { return !s.waits() })
 	}
+	comes := func() bool { // a look
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		return u.timer != nil
+	}
+	look := func(printed int64) {
+		t.Helper()
+		await(t, "a look to come", comes)
+		u.end()
+		s.lookAtTaken(printed)
+	}
 
 	hang()
-	s.lookAtTaken(b.hub.lastOut.Load())
+	look(b.hub.lastOut.Load())
 	for range 2 {
 		if text := <-notices; text != "the device has not taken all that was typed" {
 			t.Errorf("a client is told %q", text)
 		}
 	}
 	s.watchTaken()
-	if s.look.Load() != lookedAtUntaken {
+	if comes() {
 		t.Error("it is told again")
 	}
 	read(40 << 10)
 
 	hang()
-	s.lookAtTaken(b.hub.lastOut.Load() - 1) // it prints, and so it lives
-	if s.look.Load() != lookSoon {
-		t.Error("it is told of one that prints, or looked at no more")
+	look(b.hub.lastOut.Load() - 1) // it prints, and so it lives
+	if !comes() {
+		t.Error("it is looked at no more, as it has printed")
 	}
 	read(40 << 10)
-
-	s.look.Store(lookedAtUntaken)
-	far.Write([]byte("x"))
-	await(t, "the next look to come", func() bool { return s.look.Load() == lookSoon })
-	read(1)
-	s.lookAtTaken(b.hub.lastOut.Load())
-	if len(notices) != 0 || s.look.Load() != noLook {
+	look(b.hub.lastOut.Load())
+	if comes() || len(notices) != 0 {
 		t.Errorf("%d notices of a device that takes", len(notices))
 	}
+
+	hang()
+	look(b.hub.lastOut.Load())
+	for range 2 {
+		<-notices
+	}
+	read(40 << 10)
+	far.Write([]byte("x"))
+	await(t, "the next look to come", comes)
+	read(1)
 }
