@@ -59,12 +59,7 @@ type numberFlag int64
 func (f *numberFlag) Type() string   { return "N" }
 func (f *numberFlag) String() string { return strconv.FormatInt(int64(*f), 10) }
 func (f *numberFlag) Set(s string) error {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 1 || n > 1<<62 {
-		return fmt.Errorf("want a number above 0, have %q", s)
-	}
-	*f = numberFlag(n)
-	return nil
+	return setNumber((*int64)(f), s, 1, "above 0")
 }
 
 // countFlag is a number from 0 on.
@@ -73,11 +68,16 @@ type countFlag int64
 func (f *countFlag) Type() string   { return "N" }
 func (f *countFlag) String() string { return strconv.FormatInt(int64(*f), 10) }
 func (f *countFlag) Set(s string) error {
+	return setNumber((*int64)(f), s, 0, "from 0 on")
+}
+
+// setNumber reads a number that is at least that much, which is said by words.
+func setNumber(to *int64, s string, least int64, words string) error {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || n > 1<<62 {
-		return fmt.Errorf("want a number from 0 on, have %q", s)
+	if err != nil || n < least || n > 1<<62 {
+		return fmt.Errorf("want a number %s, have %q", words, s)
 	}
-	*f = countFlag(n)
+	*to = n
 	return nil
 }
 
