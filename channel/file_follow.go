@@ -2,7 +2,6 @@ package channel
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -190,7 +189,7 @@ func (w *follower) watchAnew() error {
 			return err
 		}
 		// Its name may be another one by now.
-		rc.Control(func(fd uintptr) { paths = append(paths, fmt.Sprintf("/proc/self/fd/%d", fd)) })
+		rc.Control(func(fd uintptr) { paths = append(paths, procFD(int(fd))) })
 	}
 	for _, path := range append(paths, w.path) {
 		i, err := watchInode(path, unix.IN_MODIFY, "", w.wrote)

@@ -165,7 +165,7 @@ func openAnew(fd int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), flags&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	return unix.Open(procFD(fd), flags&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 }
 
 // ttyAlternates is the major number of /dev/tty, /dev/console and /dev/ptmx (devices.txt of

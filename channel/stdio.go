@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -182,7 +181,7 @@ func stdioFile(fd, flags int) (*os.File, error) {
 		}
 		return os.NewFile(uintptr(own), "stdio"), nil
 	}
-	own, err := unix.Open("/proc/self/fd/"+strconv.Itoa(fd), flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	own, err := unix.Open(procFD(fd), flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		if own, err = dup(fd); err != nil {
 			return nil, err

@@ -154,7 +154,7 @@ func listenUnix(ctx context.Context, e *Env, a Address) (accepter, error) {
 		// The node gets the mode of the socket less the umask when it is made.
 		return rc.Control(func(fd uintptr) { unix.Fchmod(int(fd), 0o600) })
 	}}
-	l, err := lc.Listen(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), tmp))
+	l, err := lc.Listen(ctx, "unix", procFD(int(dir.Fd()))+"/"+tmp)
 	if err != nil {
 		return nil, plain("listen", err)
 	}
