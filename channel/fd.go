@@ -20,7 +20,6 @@ type file interface {
 	SetDeadline(time.Time) error
 	SetReadDeadline(time.Time) error
 	SetWriteDeadline(time.Time) error
-	isShared() bool // others have it too, see readShared
 }
 
 // An fdChannel is a channel over a descriptor. Writev and TryWritev are one
@@ -35,20 +34,19 @@ type fdChannel struct {
 	rest     rest
 
 	closeOnce sync.Once
+	calls     calls // fixed; here for room
 }
 
 // A polledFile is a file that Go's poller knows.
 type polledFile struct {
 	syscall.RawConn
-	f      *os.File
-	shared bool
+	f *os.File
 }
 
 func (p *polledFile) Close() error                       { return p.f.Close() }
 func (p *polledFile) SetDeadline(t time.Time) error      { return p.f.SetDeadline(t) }
 func (p *polledFile) SetReadDeadline(t time.Time) error  { return p.f.SetReadDeadline(t) }
 func (p *polledFile) SetWriteDeadline(t time.Time) error { return p.f.SetWriteDeadline(t) }
-func (p *polledFile) isShared() bool                     { return p.shared }
 
 // newFD is a channel over a file that Go's poller knows. It owns f.
 func newFD(f *os.File, at endAddrs) (*fdChannel, error) {
@@ -62,27 +60,12 @@ func newFD(f *os.File, at endAddrs) (*fdChannel, error) {
 
 // newSharedFD is newFD for what others have, too.
 func newSharedFD(f *os.File, at endAddrs) (*fdChannel, error) {
+	calls := sharedCallsOf(f)
 	c, err := newFD(f, at)
 	if err == nil {
-		c.f.(*polledFile).shared = true
+		c.calls = calls
 	}
 	return c, err
-}
-
-// readNow is read(2).
-func (c *fdChannel) readNow(fd int, p []byte) (int, syscall.Errno) {
-	if c.f.isShared() {
-		return readShared(fd, p)
-	}
-	return readFD(fd, p)
-}
-
-// writevNow is writev(2).
-func (c *fdChannel) writevNow(fd int, iov [][]byte) (int, syscall.Errno) {
-	if c.f.isShared() {
-		return writevShared(fd, iov)
-	}
-	return writevFD(fd, iov)
 }
 
 // Read waits for a peer that is at full rate on its thread, for a moment: to be

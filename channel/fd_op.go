@@ -61,7 +61,7 @@ const (
 
 func (o *readOp) once(fd uintptr) bool {
 	for {
-		n, e := o.c.readNow(int(fd), o.p)
+		n, e := o.c.calls.read(int(fd), o.p)
 		switch e {
 		case 0:
 			if o.n = n; n == 0 {
@@ -133,7 +133,7 @@ func (o *writeOp) run(c *fdChannel, bufs [][]byte, total int64, wait bool) (int6
 
 func (o *writeOp) once(fd uintptr) bool {
 	for o.done < o.total {
-		n, e := o.c.writevNow(int(fd), gather(o.iov[:0], o.bufs, o.done))
+		n, e := o.c.calls.writev(int(fd), gather(o.iov[:0], o.bufs, o.done))
 		if n > 0 {
 			o.done += int64(n)
 		}

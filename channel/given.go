@@ -244,26 +244,18 @@ func givenSocket(f *os.File, a Address) (Channel, error) {
 			c.Close()
 			return nil, err
 		}
-		return sharedSocket(newTCP(c))
+		return newTCP(c)
 	case *net.UnixConn:
 		if c.RemoteAddr() == nil {
 			c.Close()
 			return nil, errNotConnected
 		}
 		if c.LocalAddr().Network() == "unix" {
-			return sharedSocket(newUnix(c, ""))
+			return newUnix(c, "")
 		}
 	}
 	c.Close()
 	return nil, errNotGiven
-}
-
-// sharedSocket notes that others have the socket too.
-func sharedSocket(c Channel, err error) (Channel, error) {
-	if err == nil {
-		plainSocket(c).handle.shared = true
-	}
-	return c, err
 }
 
 var errNotConnected = errors.New("this socket is not connected: to accept from one, say listen")

@@ -22,7 +22,6 @@ import (
 type handle struct {
 	fd     int32 // fixed
 	closed bool  // guarded by open
-	shared bool  // fixed
 
 	// Held for reading while the descriptor is used, and while somebody waits only for the
 	// moment that he does on his thread (pollFor).
@@ -109,8 +108,6 @@ func (h *handle) Close() error {
 	h.closed = true
 	return os.NewSyscallError("close", unix.Close(int(h.fd)))
 }
-
-func (h *handle) isShared() bool { return h.shared }
 
 func (h *handle) SetReadDeadline(t time.Time) error  { return h.in.setDeadline(t) }
 func (h *handle) SetWriteDeadline(t time.Time) error { return h.out.setDeadline(t) }

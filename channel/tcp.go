@@ -84,7 +84,9 @@ func (s *socket) take(c conn, known string) error {
 }
 
 // have gives the socket its handle, which it owns.
-func (s *socket) have(h *handle, at endAddrs) { s.f, s.at, s.handle = h, at, h }
+func (s *socket) have(h *handle, at endAddrs) {
+	s.f, s.calls, s.at, s.handle = h, socketCalls, at, h
+}
 
 func (s *socket) CloseWrite() error {
 	if err := s.dead.check(); err != nil {

@@ -1,0 +1,69 @@
+package channel
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// calls are the system calls that a descriptor is read and written by, none of which waits.
+type calls uint8
+
+const (
+	// fileCalls are read(2) and writev(2), of what this process alone has made not to block.
+	fileCalls calls = iota
+
+	// socketCalls are recv(2) and sendmsg(2), which are told in each call not to wait: a
+	// socket may be in other hands too, who can make it block, as O_NONBLOCK belongs to the
+	// open file (open(2)). They are faster than fileCalls, too (measured for lines of 200
+	// guests: a twentieth of all).
+	socketCalls
+
+	// sharedCalls are fileCalls of what others have too, and could not be opened anew
+	// (openAnew). It is made not to block before each call, and the scheduler knows of that:
+	// one that it knows nothing of would stop the whole process, and one in the goroutine that
+	// attends to all others would stop these.
+	sharedCalls
+)
+
+// sharedCallsOf are those of a file that others have too.
+func sharedCallsOf(f *os.File) calls {
+	if st, err := f.Stat(); err == nil && st.Mode().Type() == os.ModeSocket {
+		return socketCalls
+	}
+	return sharedCalls
+}
+
+// read reads what there is.
+func (c calls) read(fd int, p []byte) (int, syscall.Errno) {
+	switch c {
+	case socketCalls:
+		return recvFD(fd, p)
+	case sharedCalls:
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return withErrno(-1, err)
+		}
+		return withErrno(unix.Read(fd, p))
+	}
+	return readFD(fd, p)
+}
+
+// writev writes what is taken of iov, of which there is one at least.
+func (c calls) writev(fd int, iov [][]byte) (int, syscall.Errno) {
+	switch c {
+	case socketCalls:
+		return sendFD(fd, iov)
+	case sharedCalls:
+		if err := unix.SetNonblock(fd, true); err != nil {
+			return withErrno(-1, err)
+		}
+		return withErrno(unix.Writev(fd, iov))
+	}
+	return writevFD(fd, iov)
+}
+
+func withErrno(n int, err error) (int, syscall.Errno) {
+	e, _ := err.(syscall.Errno)
+	return n, e
+}
