@@ -19,5 +19,5 @@ func TestLogsAreGivenBackInALull(t *testing.T) {
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	await(t, "memory to be given back", func() bool { return forcedCollections() > before })
+	l.awaitGiven(t, before)
 }
