@@ -76,7 +76,8 @@ func chunkCosts(t *testing.T, c *calls, clients int) error {
 	if r := per(c.reads); r > 2 {
 		t.Errorf("%.2f reads a chunk, want at most 2: one that gives it, one that finds nothing more", r)
 	}
-	if w := per(c.writes) / float64(clients); w < 0.95 || w > 1.05 {
+	// Two reads that follow each other may be written as one chunk (session.readOn).
+	if w := per(c.writes) / float64(clients); w < 0.5 || w > 1.05 {
 		t.Errorf("%.2f writes a chunk and client, want 1", w)
 	}
 	if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
