@@ -255,6 +255,19 @@ func TestLagPolicies(t *testing.T) {
 			t.Errorf("missed %d bytes", c.missed.Load())
 		}
 	})
+	t.Run("block, of a history that becomes less", func(t *testing.T) {
+		b := newBench(t, 64<<10, "shared")
+		b.plug()
+		far, c := b.attach(4<<10, 0, func(c *client) { c.onLag = "block" })
+		b.wg.Go(func() { b.print(2 << 20) })
+		b.awaitPaced()
+		b.hub.setHistory(4 << 10)
+		readNumbers(t, far, 0, 1<<20) // less than there is after a gap, which is seen so
+		readNumbers(t, far, 1<<20, 1<<20)
+		if c.missed.Load() != 0 {
+			t.Errorf("missed %d bytes", c.missed.Load())
+		}
+	})
 	t.Run("block leaves", func(t *testing.T) { // and everybody goes on
 		b := newBench(t, 16<<10, "shared")
 		b.plug()

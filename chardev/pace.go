@@ -92,6 +92,17 @@ func (h *hub) somebodyLags() bool {
 	return h.lagging > 0
 }
 
+// setHistory changes how many bytes of the output are held. Less is at once, unless somebody
+// lags, whom the device waits for before it prints more, as ever.
+func (h *hub) setHistory(size int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hist.SetSize(size)
+	if h.lagging == 0 {
+		h.hist.Trim()
+	}
+}
+
 // waitRoom waits until n more bytes cost nobody with a say anything. It returns errGone
 // if going is over before.
 func (h *hub) waitRoom(going *latch, n int) error {

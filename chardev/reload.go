@@ -245,7 +245,7 @@ func (s *Server) openNew(c *Changes) {
 func (con *console) alter(run *running, a *alteration) {
 	h := con.hub
 	if a.history {
-		h.hist.SetSize(a.next.History)
+		h.setHistory(a.next.History)
 	}
 	if a.input {
 		h.setInput(a.next.Input)

@@ -38,7 +38,7 @@ type block struct {
 
 func (b *block) end() int64 { return b.at + int64(b.n) }
 
-// A History is the window. Space, Commit and Rest belong to the one writer; all else
+// A History is the window. Space, Widen, Commit and Rest belong to the one writer; all else
 // may be called from anywhere.
 type History struct {
 	start int64  // offset of the first byte
@@ -46,6 +46,7 @@ type History struct {
 
 	mu     sync.Mutex
 	size   int      // how many bytes it holds at least, once there were so many
+	next   int      // what that is from the next Space on
 	keep   int64    // from here on
 	taken  int64    // of the spare
 	last   int      // of the last Commit: there will be as much again
@@ -58,7 +59,7 @@ type History struct {
 // block wastes up to half of it. What Keep asks for beyond that is taken from the
 // spare; nil: there is none.
 func New(size int, start int64, spare *Spare) *History {
-	return &History{size: size, start: start, spare: spare, keep: math.MaxInt64}
+	return &History{size: size, next: size, start: start, spare: spare, keep: math.MaxInt64}
 }
 
 // Restore is New of a history that goes on where another one was: up to its head that had
@@ -77,11 +78,20 @@ func Restore(size int, held []byte, head int64, spare *Spare) *History {
 	return h
 }
 
-// SetSize changes how many bytes it holds. A smaller window lets go of the oldest at once.
+// SetSize changes how many bytes it holds. Of a smaller window OldestAfter tells from the next
+// Space on, and Commit lets go of the oldest then: what was asked for the Space before holds.
 func (h *History) SetSize(size int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.size = size
+	h.next = size
+	h.size = max(h.size, size)
+}
+
+// Trim lets go at once of what the window is to hold no more.
+func (h *History) Trim() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.size = h.next
 	h.drop(h.past(0))
 	h.settle()
 }
@@ -90,7 +100,7 @@ func (h *History) SetSize(size int) {
 func (h *History) Size() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.size
+	return h.next
 }
 
 // Space returns where the writer may put the next bytes: at least one byte, at
@@ -99,6 +109,7 @@ func (h *History) Size() int {
 func (h *History) Space() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.size = h.next
 	at := h.start
 	if k := len(h.blocks); k > 0 {
 		last := h.blocks[k-1]

@@ -249,3 +249,48 @@ func TestRestore(t *testing.T) {
 		}
 	}
 }
+
+// A window that is to be smaller is so when the writer asks for space the next time, as what
+// was asked before may rely on it; or with Trim.
+func TestSetSize(t *testing.T) {
+	const large, small = 64 << 10, 4 << 10
+	fill := func() *History {
+		h := New(large, 0, nil)
+		for range 2 * large / minBlock {
+			p := h.Space()
+			h.Commit(min(len(p), minBlock))
+		}
+		return h
+	}
+	held := func(h *History) int64 { return h.Head() - h.Oldest() }
+
+	h := fill()
+	n := len(h.Space())
+	before := h.OldestAfter(n)
+	h.SetSize(small)
+	if h.Size() != small {
+		t.Errorf("its size is %d", h.Size())
+	}
+	if h.Commit(n); h.Oldest() != before {
+		t.Errorf("the oldest is %d, and was to be %d", h.Oldest(), before)
+	}
+	n = len(h.Space())
+	after := h.OldestAfter(n)
+	if h.Commit(n); h.Oldest() != after || held(h) > large/2 {
+		t.Errorf("the oldest is %d of %d, and was to be %d", h.Oldest(), h.Head(), after)
+	}
+
+	h = fill()
+	h.SetSize(small)
+	if h.Trim(); held(h) < small || held(h) > large/2 {
+		t.Errorf("%d bytes are held", held(h))
+	}
+	h.SetSize(large)
+	for range 2 * large / minBlock {
+		p := h.Space()
+		h.Commit(min(len(p), minBlock))
+	}
+	if held(h) < large {
+		t.Errorf("only %d bytes are held of what it is to hold again", held(h))
+	}
+}
