@@ -309,3 +309,36 @@ func TestFDPipeParked(t *testing.T) {
 		on.Close()
 	}
 }
+
+// A relay of a socket that its giver makes block rests all the same: splice(2) waits as the
+// open file says.
+func TestFDThatOthersMakeBlockInARelay(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	far, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer far.Close()
+	near, err := l.Accept()
+	must(t, err)
+	f, err := near.(*net.TCPConn).File()
+	must(t, err)
+	must(t, near.Close())
+	giver, err := dup(int(f.Fd()))
+	must(t, err)
+	defer unix.Close(giver)
+	ch := dialFD(t, give(t, f))
+	other, _ := connected(t)
+	must(t, unix.SetNonblock(giver, false))
+	relay, ended := NewRelay(ch, other), make(chan error, 1)
+	relay.Start(func(err error) { ended <- err })
+	for end := time.Now().Add(watchdog); !rests(ch); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Error("it waits where nobody can free it")
+			far.Close()
+			break
+		}
+	}
+	relay.Break(errors.New("the test is over"))
+	<-ended
+}

@@ -302,7 +302,10 @@ func (p *splicePipe) close() {
 // and nothing was moved: if it never can, noSplice is set.
 //
 // splice(2) does not get past a byte that TCP's peer sent as urgent: it says that there is
-// nothing to read, or behind the peer's FIN that this is the end. So read(2) is to tell both.
+// nothing to read, or behind the peer's FIN that this is the end. So recv(2) is to tell both.
+//
+// And it waits at a socket that whoever else has it has made block: SPLICE_F_NONBLOCK is about
+// the pipe. So the socket is made not to block each time.
 func (f *relayWay) splice() (moved bool, err error) {
 	if f.pipe == nil {
 		p, err := newSplicePipe()
@@ -317,6 +320,9 @@ func (f *relayWay) splice() (moved bool, err error) {
 	}
 	var n int64
 	if werr := f.src.f.Read(func(fd uintptr) bool {
+		if err = unix.SetNonblock(int(fd), true); err != nil {
+			return true
+		}
 		n, err = spliceOnce(int(fd), f.pipe.w, relaySize)
 		if err != unix.EAGAIN || !unread(int(fd)) {
 			return err != unix.EAGAIN
@@ -338,6 +344,9 @@ func (f *relayWay) splice() (moved bool, err error) {
 	}
 	werr := f.dst.f.Write(func(fd uintptr) bool {
 		for n > 0 {
+			if err = unix.SetNonblock(int(fd), true); err != nil {
+				return true
+			}
 			var m int64
 			m, err = spliceOnce(f.pipe.r, int(fd), int(n))
 			f.dst.sent() // also before it waits
