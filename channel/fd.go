@@ -60,10 +60,9 @@ func newFD(f *os.File, at endAddrs) (*fdChannel, error) {
 
 // newSharedFD is newFD for what others have, too.
 func newSharedFD(f *os.File, at endAddrs) (*fdChannel, error) {
-	calls := sharedCallsOf(f)
 	c, err := newFD(f, at)
 	if err == nil {
-		c.calls = calls
+		c.calls = sharedCallsOf(f)
 	}
 	return c, err
 }

@@ -11,19 +11,20 @@ import (
 type calls uint8
 
 const (
-	// fileCalls are read(2) and writev(2), of what this process alone has made not to block.
+	// fileCalls are read(2) and writev(2) of an open file that is this process's alone, and
+	// does not block.
 	fileCalls calls = iota
 
-	// socketCalls are recv(2) and sendmsg(2), which are told in each call not to wait: a
-	// socket may be in other hands too, who can make it block, as O_NONBLOCK belongs to the
-	// open file (open(2)). They are faster than fileCalls, too (measured for lines of 200
+	// socketCalls are recv(2), and send(2) or sendmsg(2), which are told in each call not to
+	// wait: a socket may be in other hands too, who can make it block, as O_NONBLOCK belongs
+	// to the open file (open(2)). They are faster than fileCalls, too (measured for lines of 200
 	// guests: a twentieth of all).
 	socketCalls
 
-	// sharedCalls are fileCalls of what others have too, and could not be opened anew
-	// (openAnew). It is made not to block before each call, and the scheduler knows of that:
-	// one that it knows nothing of would stop the whole process, and one in the goroutine that
-	// attends to all others would stop these.
+	// sharedCalls are those of what others may have too and is no socket: what was given and
+	// could not be opened anew (openAnew), and stdio. It is made not to block before each
+	// call, and the scheduler is told of that: if somebody makes it block in between, a call
+	// that it knows nothing of would stop the whole process.
 	sharedCalls
 )
 

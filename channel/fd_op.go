@@ -174,7 +174,7 @@ func (o *writeOp) bear(fd int) bool {
 	return left > 0 && pollFor(fd, unix.POLLOUT, left)
 }
 
-// iovMax is how many slices one writev(2) takes (UIO_MAXIOV).
+// iovMax is how many slices one writev(2) or sendmsg(2) takes (UIO_MAXIOV).
 const iovMax = 1024
 
 // iovFew is how many slices are written without garbage: two blocks of the history,
@@ -182,7 +182,7 @@ const iovMax = 1024
 const iovFew = 16
 
 // gather appends to iov what is left of bufs after skip bytes, as far as one
-// writev takes it.
+// call takes it.
 func gather(iov, bufs [][]byte, skip int64) [][]byte {
 	for _, b := range bufs {
 		if skip >= int64(len(b)) {

@@ -155,7 +155,7 @@ func (c *unixChannel) TakeFiles() (files []*os.File, err error) {
 	return files, err
 }
 
-// Read takes files, too, if it is to. (read(2) has the kernel close them.)
+// Read takes files, too, if it is to. (recv(2) has the kernel close them.)
 func (c *unixChannel) Read(p []byte) (int, error) {
 	in := c.inbox.Load()
 	most := in.room()
