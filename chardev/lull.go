@@ -13,7 +13,8 @@ import (
 // collector would keep for what comes next. When there were lullAfter comings and
 // goings, and then none for lullTime, they are given back to the system. That takes the
 // cores for some ms, which who boots meanwhile feels (measured for 200 guests: a third of the
-// lines that are late), so while the process works it is put off, some times.
+// lines that are late), so while the process works it is put off, lullPutOffs times at most:
+// 10 s. Who comes meanwhile does not begin them anew: there may be always some who do.
 const (
 	lullAfter   = 64
 	lullTime    = 400 * time.Millisecond
@@ -26,7 +27,7 @@ type lull struct {
 	mu      sync.Mutex
 	stirs   int           // since memory was given back
 	worked  time.Duration // CPU time when the wait began
-	putOffs int
+	putOffs int           // since memory was given back
 	timer   *time.Timer
 	stopped bool
 	giving  sync.WaitGroup
@@ -45,7 +46,6 @@ func (l *lull) add(stirs int) {
 	if l.stirs < lullAfter || l.stopped {
 		return
 	}
-	l.putOffs = 0
 	l.await()
 }
 
@@ -69,7 +69,7 @@ func cpuTime() time.Duration {
 // give gives memory back.
 func (l *lull) give() {
 	l.mu.Lock()
-	if l.stopped {
+	if l.stopped || l.stirs < lullAfter { // given back already: the timer was set again as it ran out
 		l.mu.Unlock()
 		return
 	}
@@ -79,7 +79,7 @@ func (l *lull) give() {
 		l.mu.Unlock()
 		return
 	}
-	l.stirs = 0
+	l.stirs, l.putOffs = 0, 0
 	l.giving.Add(1)
 	l.mu.Unlock()
 	defer l.giving.Done()

@@ -59,6 +59,10 @@ func TestNoMemoryIsGivenBackWhileThereIsWork(t *testing.T) {
 	before := forcedCollections()
 	l.heave()
 	await(t, "it to be put off", putOff(2))
+	l.stir()
+	if !putOff(2)() {
+		t.Error("who comes begins the putting off anew")
+	}
 	if forcedCollections() != before {
 		t.Error("memory was given back while there was work")
 	}
