@@ -15,8 +15,8 @@ import (
 )
 
 // What a chunk of a device at full rate costs in system calls, as strace sees
-// them: it is read once and written once to each client that keeps up, and nobody
-// is woken for it. (Go's scheduler has futex calls of its own, some in the time of
+// them: it is read once and written once, alone or with the next, to each client that keeps
+// up, and nobody is woken for it. (Go's scheduler has futex calls of its own, some in the time of
 // a hundred chunks: when the device's goroutine lets others have their turn, and
 // when strace, which slows every call, makes one look stuck.)
 func TestSystemCallsOfAChunk(t *testing.T) {
@@ -76,9 +76,10 @@ func chunkCosts(t *testing.T, c *calls, clients int) error {
 	if r := per(c.reads); r > 2 {
 		t.Errorf("%.2f reads a chunk, want at most 2: one that gives it, one that finds nothing more", r)
 	}
-	// Two reads that follow each other may be written as one chunk (session.readOn).
-	if w := per(c.writes) / float64(clients); w < 0.5 || w > 1.05 {
-		t.Errorf("%.2f writes a chunk and client, want 1", w)
+	// Two reads that follow each other may be written as one (session.readOn), and of the last
+	// ones strace may not see the writes any more.
+	if w := per(c.writes) / float64(clients); w < 0.45 || w > 1.05 {
+		t.Errorf("%.2f writes a chunk and client, want 1, or one for two chunks", w)
 	}
 	if f := per(c.calls["futex"]) / float64(clients); f > 0.5 {
 		return fmt.Errorf("%.2f futex calls a chunk and client, want hardly any", f)
