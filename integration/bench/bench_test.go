@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -127,20 +128,27 @@ func TestTheGapOfTheStoppedClientIsHeldToTheByte(t *testing.T) {
 }
 
 func TestTheShortTable(t *testing.T) {
-	const group, workload = "Bulk, one device to one client", "bulk unix→tcp"
 	r := &report{Rounds: 1, peers: []string{"socat", "ser2net"}}
-	add := func(target string, rate, cpu float64, goals ...goal) *result {
+	measured := func(group, workload, target string, f figures, goals ...goal) {
 		res := &result{Group: group, Workload: workload, Target: target}
-		res.add(figures{"MB/s": rate, "CPU-s/GB": cpu})
+		res.add(f)
 		r.Results = append(r.Results, res)
-		res.judge(r.Results[0], goals)
-		return res
+		res.judge(r.result(group, workload, limitName), goals)
+	}
+	add := func(target string, rate, cpu float64, goals ...goal) {
+		measured("Bulk, one device to one client", "bulk unix→tcp", target, figures{"MB/s": rate, "CPU-s/GB": cpu}, goals...)
+	}
+	idle := func(target string, kib float64, goals ...goal) {
+		measured("Idle consoles with a client each", "idle 1000 tcp", target, figures{"KiB/console": kib}, goals...)
 	}
 	add(limitName, 2000, 0.5)
 	add(ownName, 1900, 0.7, atLeast(0.9, "MB/s"), atMost(1.2, "CPU-s/GB"))
 	add("before", 4000, 0.1) // another build is none of the others
 	add("ser2net", 1700, 0.5)
 	add("socat", 100, 0.5)
+	idle(limitName, 0.5)
+	idle(ownName, 11, noMore(14, "KiB/console"))
+	idle("ser2net", 10)
 	file := filepath.Join(t.TempDir(), "t.md")
 	if err := r.readme(file); err != nil {
 		t.Fatal(err)
@@ -150,9 +158,12 @@ func TestTheShortTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	want := "| bulk unix→tcp, MB/s | 2000 | ×0.95 | ≥×0.90 ok | ×1.40 | ≤×1.20 **short** | ×0.85 ser2net |"
-	if got := lines[len(lines)-1]; got != want || len(lines) != 5 {
-		t.Errorf("%d lines, the last:\n%s\nwant:\n%s", len(lines), got, want)
+	want := []string{
+		"| bulk unix→tcp, MB/s | 2000 | ×0.95 | ≥×0.90 ok | ×1.40 | ≤×1.20 **short** | ×0.85 ser2net |",
+		"| idle 1000 tcp, KiB/console | 0.50 | 11 | ≤14 ok |  |  | 10 ser2net |",
+	}
+	if len(lines) != 6 || !slices.Equal(lines[4:], want) {
+		t.Errorf("%d lines:\n%s\nwant at last:\n%s", len(lines), text, strings.Join(want, "\n"))
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *report) lines(b *strings.Builder, sec section, workload string) {
 			continue
 		}
 		fmt.Fprintf(b, "| %s, %s | %s | %s | %s | %s | %s | %s |\n",
-			workload, m, limit.metric(m).median(), s.outcome(), s.verdict(), cpu.outcome(), cpu.verdict(), r.best(sec.name, workload, m))
+			workload, m, limit.metric(m).median(), s.outcome(), s.verdict(), cpu.outcome(), cpu.verdict(), r.best(sec.name, workload, m, s))
 		first, cpu = false, nil // once a workload
 	}
 }
@@ -55,8 +55,9 @@ func (r *report) result(group, workload, target string) *result {
 	return nil
 }
 
-// best is the best of the daemons that people use today, by its median.
-func (r *report) best(group, workload, metric string) string {
+// best is the best of the daemons that people use today, by its median, as chardevd's own is
+// shown beside it.
+func (r *report) best(group, workload, metric string, own *series) string {
 	name, best := "", (*series)(nil)
 	for _, res := range r.Results {
 		if res.Group != group || res.Workload != workload || !slices.Contains(r.peers, res.Target) {
@@ -69,6 +70,9 @@ func (r *report) best(group, workload, metric string) string {
 	}
 	if best == nil {
 		return ""
+	}
+	if own.isFigure() {
+		return best.median() + " " + name
 	}
 	return best.outcome() + " " + name
 }
@@ -91,10 +95,14 @@ func (s *series) median() string {
 	return number(s.Median)
 }
 
-// outcome is the ratio to the limit, or the figure itself where the goal is one
-// or the limit has none.
+// isFigure says whether it is shown as it is: the goal is of that, or the limit has none.
+func (s *series) isFigure() bool {
+	return s == nil || s.Ratio == 0 || s.Goal != "" && !strings.Contains(s.Goal, "×")
+}
+
+// outcome is the ratio to the limit, or the figure itself.
 func (s *series) outcome() string {
-	if s == nil || s.Ratio == 0 || s.Goal != "" && !strings.Contains(s.Goal, "×") {
+	if s.isFigure() {
 		return s.median()
 	}
 	return fmt.Sprintf("×%.2f", s.Ratio)
