@@ -18,7 +18,7 @@ const (
 	// socketCalls are recv(2), and send(2) or sendmsg(2), which are told in each call not to
 	// wait: a socket may be in other hands too, who can make it block, as O_NONBLOCK belongs
 	// to the open file (open(2)). They are faster than fileCalls, too (measured for lines of 200
-	// guests: a twentieth of all).
+	// guests: by a twentieth to a tenth of the CPU time).
 	socketCalls
 
 	// sharedCalls are those of what others may have too and is no socket: what was given and

@@ -342,3 +342,55 @@ func TestFDThatOthersMakeBlockInARelay(t *testing.T) {
 	relay.Break(errors.New("the test is over"))
 	<-ended
 }
+
+// Who waits for connections to what its giver makes block can be closed all the same, and does
+// not ask again and again.
+func TestFDListenedOnThatOthersMakeBlock(t *testing.T) {
+	noLeaks(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	f, err := l.(*net.TCPListener).File()
+	must(t, err)
+	must(t, l.Close())
+	giver, err := dup(int(f.Fd()))
+	must(t, err)
+	defer unix.Close(giver)
+	given, err := Listen(t.Context(), MustParseAddress(give(t, f)))
+	must(t, err)
+	tcp := given.(*listener).accepter.(*tcpListener)
+	must(t, unix.SetNonblock(giver, false))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := tcp.Accept()
+		ended <- err
+	}()
+	awaitGate(t, &tcp.handle.in)
+	must(t, given.Close())
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v; want %v", err, net.ErrClosed)
+	}
+}
+
+// Who waits for what its giver makes block is woken by what comes, and does not ask again and
+// again.
+func TestFDThatOthersMakeBlockIsWaitedFor(t *testing.T) {
+	noLeaks(t)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	far := os.NewFile(uintptr(fds[1]), "far")
+	defer far.Close()
+	giver, err := dup(fds[0])
+	must(t, err)
+	defer unix.Close(giver)
+	ch := dialFD(t, give(t, os.NewFile(uintptr(fds[0]), "given")))
+	must(t, unix.SetNonblock(giver, false))
+	read := make(chan error, 1)
+	go func() {
+		_, err := ch.Read(zeroes(1))
+		read <- err
+	}()
+	awaitGate(t, &handleOf(t, ch).in)
+	_, err = far.WriteString("x")
+	must(t, err)
+	must(t, <-read)
+}

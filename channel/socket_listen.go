@@ -29,9 +29,12 @@ func (l *socketListener) comes() bool {
 }
 
 // accept waits for the next connection, which does not block. One that is gone before is
-// none.
+// none. Whoever else has the socket may have made it block; nobody tells accept4(2) not to.
 func (l *socketListener) accept() (conn int, peer unix.Sockaddr, err error) {
 	cerr := l.handle.Read(func(fd uintptr) bool {
+		if err = unix.SetNonblock(int(fd), true); err != nil {
+			return true
+		}
 		for {
 			conn, peer, err = unix.Accept4(int(fd), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 			if err != unix.EINTR && err != unix.ECONNABORTED {

@@ -154,6 +154,10 @@ func newGate(h *handle, writes bool) (*gate, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
+	if err := unix.SetNonblock(fd, true); err != nil { // else Go's poller does not take it
+		unix.Close(fd)
+		return nil, os.NewSyscallError("fcntl", err)
+	}
 	g := &gate{f: os.NewFile(uintptr(fd), "")}
 	rc, err := g.f.SyscallConn()
 	if err != nil {
