@@ -39,29 +39,29 @@ func sharedCallsOf(f *os.File) calls {
 // read reads what there is.
 func (c calls) read(fd int, p []byte) (int, syscall.Errno) {
 	switch c {
+	case fileCalls:
+		return readFD(fd, p)
 	case socketCalls:
 		return recvFD(fd, p)
-	case sharedCalls:
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return withErrno(-1, err)
-		}
-		return withErrno(unix.Read(fd, p))
 	}
-	return readFD(fd, p)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return withErrno(-1, err)
+	}
+	return withErrno(unix.Read(fd, p))
 }
 
 // writev writes what is taken of iov, of which there is one at least.
 func (c calls) writev(fd int, iov [][]byte) (int, syscall.Errno) {
 	switch c {
+	case fileCalls:
+		return writevFD(fd, iov)
 	case socketCalls:
 		return sendFD(fd, iov)
-	case sharedCalls:
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return withErrno(-1, err)
-		}
-		return withErrno(unix.Writev(fd, iov))
 	}
-	return writevFD(fd, iov)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return withErrno(-1, err)
+	}
+	return withErrno(unix.Writev(fd, iov))
 }
 
 func withErrno(n int, err error) (int, syscall.Errno) {
