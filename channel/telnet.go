@@ -282,8 +282,9 @@ func (c *telnet) Write(p []byte) (int, error) {
 
 var telnetFrames = sync.Pool{New: func() any { return new(telnetFrame) }}
 
-// telnetMaxSend is how much is encoded at once, in bytes.
-const telnetMaxSend = 64 << 10
+// telnetMaxSend is how much is encoded at once, in bytes: each of them may become two, and an
+// Outbox is to have room for all of that, and for what is said beside it.
+const telnetMaxSend = 44 << 10
 
 // Writev sends bufs as Write would send them joined: what needs no encoding goes
 // down as it is.
@@ -307,8 +308,8 @@ func (c *telnet) Writev(bufs [][]byte) (int64, error) {
 }
 
 // WriteSome makes a telnet a SomeWriter: what needs no encoding goes to the medium in one
-// call (measured: in pieces of 64 KiB a fifth of the rate is lost); else it is Writev of up
-// to 64 KiB.
+// call (measured: in pieces of 64 KiB a fifth of the rate is lost); else it is Writev of
+// some of it.
 func (c *telnet) WriteSome(bufs [][]byte) (int64, error) {
 	total := SizeOf(bufs)
 	c.write.Lock()

@@ -53,3 +53,19 @@ func TestTelnetWritesSome(t *testing.T) {
 		}
 	})
 }
+
+// What doubles when it is encoded is too much for no outbox whose medium is full, however
+// much of it there is.
+func TestTelnetWritesSomeThatDoubles(t *testing.T) {
+	for _, b := range []string{"\xff", "\r"} {
+		near, far := Pipe(1)
+		out := NewOutbox(near)
+		c := &telnet{layered: layered{under: out}, enc: telnetEncoder{server: true}}
+		all := bytes.Repeat([]byte(b), 256<<10)
+		if n, err := c.WriteSome([][]byte{all}); n == 0 || err != nil {
+			t.Errorf("%q: took %d bytes: %v", b, n, err)
+		}
+		far.Close()
+		out.Close()
+	}
+}
