@@ -234,3 +234,19 @@ func TestWhoIsFastIsWaitedFor(t *testing.T) {
 	}
 	near.Close()
 }
+
+// What is closed is closed, also when a deadline had passed before.
+func TestClosedBehindADeadline(t *testing.T) {
+	near, _ := connected(t)
+	must(t, near.SetDeadline(longAgo))
+	if _, err := near.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a read behind its deadline: %v", err)
+	}
+	must(t, near.Close())
+	if _, err := near.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a read of what is closed: %v", err)
+	}
+	if _, err := near.Write(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write to what is closed: %v", err)
+	}
+}

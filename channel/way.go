@@ -201,7 +201,7 @@ func (w *way) ungate() {
 func (w *way) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ended = true
+	w.ended, w.by = true, 0 // whatever the deadline was: it is closed
 	w.remove()
 }
 
