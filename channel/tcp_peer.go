@@ -37,7 +37,7 @@ type peerWatch struct {
 	timer *time.Timer
 	over  bool
 
-	shut bool // the window is closed; owned by look
+	shut atomic.Bool // the window is closed
 }
 
 // sent is called when something was sent.
@@ -85,8 +85,7 @@ func (w *peerWatch) look() {
 			return // not of TCP alone, as MPTCP
 		}
 		// What waits while nothing is under way waits for the window.
-		if shut := info.Unacked == 0 && info.Notsent_bytes > 0 && info.Probes < probesLost; shut != w.shut {
-			w.shut = shut
+		if shut := info.Unacked == 0 && info.Notsent_bytes > 0 && info.Probes < probesLost; w.shut.Swap(shut) != shut {
 			timeout := deadPeer
 			if shut {
 				timeout = 0

@@ -14,7 +14,7 @@ import (
 // goings, and then none for lullTime, they are given back to the system. That takes the
 // cores for some ms, which who boots meanwhile feels (measured for 200 guests: a third of the
 // lines that are late), so while the process works it is put off, lullPutOffs times at most:
-// 10 s. Who comes meanwhile does not begin them anew: there may be always some who do.
+// some 10 s. Who comes meanwhile does not begin them anew: there may be always some who do.
 const (
 	lullAfter   = 64
 	lullTime    = 400 * time.Millisecond

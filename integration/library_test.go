@@ -82,17 +82,17 @@ func TestSystemCallsOfAWritev(t *testing.T) {
 
 	const slices = `\{iov_base="first-", iov_len=6\}, \{iov_base="second-", iov_len=7\}, \{iov_base="third", iov_len=5\}`
 	const plain = `^writev\(.*\[` + slices + `\], 3\) = 18$`
+	const socket = `^sendmsg\(.*\[` + slices + `\].* = 18$`
 	for kind, want := range map[string]string{
-		"tcp dialled": plain, "tcp accepted": plain, "tcp boxed": plain, "unix dialled": plain, "unix accepted": plain,
+		"tcp dialled": socket, "tcp accepted": socket, "tcp boxed": socket, "unix dialled": socket, "unix accepted": socket, "fd": socket,
 		"pty master": plain, "pty slave": plain, "serial": plain, "pipe dialled": plain, "pipe accepted": plain,
 		"exec": plain, "command": plain, "file": plain, "net": plain,
-		"fd":              `^sendmsg\(.*\[` + slices + `\].* = 18$`, // as others have it, too
-		"telnet accepted": plain, "rfc2217 accepted": plain,
-		"udp dialled": `^(writev|sendmsg)\(.*` + slices + `.* = 18$`,                                   // one datagram
-		"ws accepted": `^writev\(.*\[\{iov_base="\\202\\22", iov_len=2\}, ` + slices + `\], 4\) = 20$`, // a binary frame of 18 bytes
-		"ws dialled":  `^writev?\(.*"\\202\\222.* = 24$`,                                               // as it is masked, with a key of 4 bytes
-		"tls":         `^writev?\(.*"\\27\\3\\3\\0#.* = 40$`,                                           // a record: a head of 5 bytes, the type, a tag of 16
-		"ws on tls":   `^writev?\(.*"\\27\\3\\3\\0%.* = 42$`,
+		"telnet accepted": socket, "rfc2217 accepted": socket,
+		"udp dialled": `^(writev|sendmsg)\(.*` + slices + `.* = 18$`,                                 // one datagram
+		"ws accepted": `^sendmsg\(.*\[\{iov_base="\\202\\22", iov_len=2\}, ` + slices + `\].* = 20$`, // a binary frame of 18 bytes
+		"ws dialled":  `^sendto\(.*"\\202\\222.* = 24$`,                                              // as it is masked, with a key of 4 bytes
+		"tls":         `^sendto\(.*"\\27\\3\\3\\0#.* = 40$`,                                          // a record: a head of 5 bytes, the type, a tag of 16
+		"ws on tls":   `^sendto\(.*"\\27\\3\\3\\0%.* = 42$`,
 	} {
 		if got := calls[kind]; len(got) != 1 || !regexp.MustCompile(want).MatchString(got[0]) {
 			t.Errorf("%s: %d calls, want one like %s:\n%s", kind, len(got), want, strings.Join(got, "\n"))
@@ -113,7 +113,7 @@ func TestSystemCallsOfAWritev(t *testing.T) {
 		}
 		if left == 0 { // else it is the rest of a write that did not go out whole
 			writes++
-			for _, part := range regexp.MustCompile(`iov_len=(\d+)`).FindAllStringSubmatch(c, -1) {
+			for _, part := range regexp.MustCompile(`, (\d+), MSG_`).FindAllStringSubmatch(c, -1) {
 				size, _ := strconv.Atoi(part[1])
 				left += size
 			}
