@@ -256,6 +256,7 @@ func TestSessionCarriesBytesBothWays(t *testing.T) {
 	r := newRig(t)
 	st := r.start(t)
 	st.say(t, hello, "login: ")
+	r.screen.expect(t, "login: ") // who leaves sees no more of what is under way
 	r.keys.typed("root\r")
 	st.expect(t, "root\r")
 	r.keys.typed("~b~~x\r")
