@@ -20,6 +20,7 @@ type client struct {
 	kind string // tcp, unix, tls, ws, telnet
 	fd   int
 	tls  *tls.Conn    // kind tls
+	wire *tlsWire     // below it
 	ws   wsReader     // kind ws
 	tel  telnetReader // kind telnet
 	chk  checker
@@ -51,7 +52,8 @@ func dial(f front, deadline time.Time) (*client, error) {
 		attached, err = f.greet(fdConn(c.fd))
 		c.fd = int(attached)
 	case f.kind == "tls":
-		c.tls = tls.Client(fdConn(c.fd), tlsConfig)
+		c.wire = &tlsWire{fdConn(c.fd), fdConn.Read}
+		c.tls = tls.Client(c.wire, tlsConfig)
 		err = c.tls.Handshake()
 	case f.kind == "ws":
 		err = c.upgrade(f.addr)
@@ -121,6 +123,30 @@ func (c *client) read(buf []byte) error {
 		return err
 	}
 	return c.received(buf[:n])
+}
+
+// readReady reads what is there, without waiting.
+func (c *client) readReady(buf []byte) error {
+	if c.tls == nil {
+		n, err := fdConn(c.fd).readNow(buf)
+		if err == nil {
+			err = c.received(buf[:n])
+		}
+		return unlessNotYet(err)
+	}
+	c.wire.read = fdConn.readNow
+	for { // until nothing is left, as what tls holds back wakes nobody
+		if err := c.read(buf); err != nil {
+			return unlessNotYet(err)
+		}
+	}
+}
+
+func unlessNotYet(err error) error {
+	if err == errNotYet {
+		return nil
+	}
+	return err
 }
 
 // fail notes why a client reads no more.

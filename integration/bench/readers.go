@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -12,8 +11,8 @@ import (
 )
 
 // readers read for many clients with as few threads and system calls as they
-// can: two threads with epoll, one read of 256 KiB at a time. A tls client has
-// a goroutine.
+// can: two threads with epoll, one read of 256 KiB at a time, or under tls as many
+// as there are records.
 type readers struct {
 	clients []*client
 	groups  []*group
@@ -34,23 +33,7 @@ func readAll(clients []*client) (*readers, error) {
 	if err := unix.Pipe2(r.wake[:], unix.O_CLOEXEC); err != nil {
 		return nil, err
 	}
-	var plain []*client
-	for _, c := range clients {
-		if c.tls == nil {
-			plain = append(plain, c)
-			continue
-		}
-		r.running.Go(func() {
-			buf := make([]byte, 32<<10) // a record is 16 KiB
-			for {
-				if err := c.read(buf); err != nil {
-					c.fail(err)
-					return
-				}
-			}
-		})
-	}
-	for i := range min(groupsMax, len(plain)) {
+	for i := range min(groupsMax, len(clients)) {
 		ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 		if err != nil {
 			r.stop()
@@ -62,8 +45,8 @@ func readAll(clients []*client) (*readers, error) {
 			r.stop()
 			return nil, err
 		}
-		for j := i; j < len(plain); j += groupsMax {
-			g.clients = append(g.clients, plain[j])
+		for j := i; j < len(clients); j += groupsMax {
+			g.clients = append(g.clients, clients[j])
 		}
 		for j, c := range g.clients {
 			if err := g.watch(c.fd, j); err != nil {
@@ -95,15 +78,7 @@ func (g *group) run() {
 				return
 			}
 			c := g.clients[e.Fd]
-			n, err := unix.Read(c.fd, buf)
-			if err == unix.EINTR || err == unix.EAGAIN {
-				continue
-			}
-			if n <= 0 {
-				err = errors.Join(err, errClosed)
-			} else {
-				err = c.received(buf[:n])
-			}
+			err := c.readReady(buf)
 			if err != nil {
 				c.fail(err)
 				unix.EpollCtl(g.ep, unix.EPOLL_CTL_DEL, c.fd, nil)
@@ -112,7 +87,7 @@ func (g *group) run() {
 	}
 }
 
-// pause stops reading for a client that is not tls; resume goes on.
+// pause stops reading for a client; resume goes on.
 func (r *readers) pause(c *client) error {
 	for _, g := range r.groups {
 		for _, other := range g.clients {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +115,26 @@ func (c fdConn) Read(p []byte) (int, error) {
 	}
 }
 
+// readNow is Read of what is there; it returns errNotYet if that is nothing. Go's scheduler
+// hears nothing of it: it would look every 20 µs whether that takes long, and takes 4 % of
+// the processors for it that the target would have (measured).
+func (c fdConn) readNow(p []byte) (int, error) {
+	for {
+		n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case e == unix.EINTR:
+		case e == unix.EAGAIN:
+			return 0, errNotYet
+		case e != 0:
+			return 0, e
+		case n == 0 && len(p) > 0:
+			return 0, errClosed
+		default:
+			return int(n), nil
+		}
+	}
+}
+
 func (c fdConn) Write(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
@@ -132,6 +153,23 @@ func (c fdConn) RemoteAddr() net.Addr             { return nil }
 func (c fdConn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c fdConn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c fdConn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// errNotYet is temporary, so that crypto/tls goes on from where it was.
+var errNotYet error = notYetError{}
+
+type notYetError struct{}
+
+func (notYetError) Error() string   { return "nothing to read yet" }
+func (notYetError) Timeout() bool   { return true }
+func (notYetError) Temporary() bool { return true }
+
+// A tlsWire is an fdConn whose way to read can be changed.
+type tlsWire struct {
+	fdConn
+	read func(c fdConn, p []byte) (int, error)
+}
+
+func (w *tlsWire) Read(p []byte) (int, error) { return w.read(w.fdConn, p) }
 
 var errClosed = errors.New("the target closed the connection")
 
