@@ -18,10 +18,11 @@ const (
 	// no better to one client and worse to many, twice as many are as good to many.
 	cedeAfter = 2 * history.MaxBlock
 
-	// workMost is about what two blocks take under TLS. Who took longer has waited, for his
-	// device or for a core, and that is no work: it earns nothing, and readers need no longer
-	// for the same bytes. Measured without this limit, for a device of 100 MB/s beside two
-	// who compute: they had a third of the time, and with it a tenth.
+	// workMost is more than two blocks take, with a few under TLS between them. Who took
+	// longer has waited, for his device or for a core, and that is no work: it earns nothing,
+	// and readers need no longer for the same bytes. Measured without this limit, for a
+	// device of 100 MB/s beside two who compute: they had a third of the time, and with it
+	// a tenth.
 	workMost = time.Millisecond / 2
 
 	// readersTime is how long a reader may have a core, in the time that writing took.

@@ -79,11 +79,12 @@ func TestToBeStoppedIsNoGreatDebt(t *testing.T) {
 // heardOutlet counts what it is given.
 type heardOutlet struct {
 	outlet // nil
+	heavy  int
 	n      int64
 }
 
 func (o *heardOutlet) bear(bool)   {}
-func (o *heardOutlet) weight() int { return 1 }
+func (o *heardOutlet) weight() int { return 1 + o.heavy }
 
 func (o *heardOutlet) give(bufs [][]byte) (int64, bool, error) {
 	n := channel.SizeOf(bufs)
@@ -111,6 +112,19 @@ func TestACrowdGetsEachChunkOnce(t *testing.T) {
 	for i, out := range outs {
 		if out.n != h.hist.Head() {
 			t.Fatalf("client %d got %d bytes of %d", i, out.n, h.hist.Head())
+		}
+	}
+}
+
+// For those who decrypt no core is ceded: they need one of their own.
+func TestBytesUnderTLSCedeNoCore(t *testing.T) {
+	h := newBench(t, 16<<10, "shared").hub
+	h.publish(h.hist.Space())
+	size := len(h.chunk[0])
+	for heavy, want := range []int{size, 0} {
+		c := &client{hub: h, out: &heardOutlet{heavy: heavy}}
+		if n := h.write(c, 0); n != want {
+			t.Errorf("who weighs %d: %d of %d bytes count, want %d", 1+heavy, n, size, want)
 		}
 	}
 }

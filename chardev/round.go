@@ -81,10 +81,11 @@ func (r *round) work(ced *ceder) bool {
 			return false
 		}
 		some := all[end-atOnce : min(end, len(all))]
+		n := 0
 		for _, c := range some {
-			r.hub.write(c, r.at)
+			n += r.hub.write(c, r.at)
 		}
-		if ced.wrote(len(some) * len(r.hub.chunk[0])) {
+		if ced.wrote(n) {
 			return true
 		}
 	}
