@@ -271,7 +271,7 @@ type LineSettings struct {
 type LineInfo struct {
 	LineSettings
 	Counters  *LineCounters `json:"counters,omitempty"`   // absent: the device does not count
-	OtherUser string        `json:"other_user,omitempty"` // another program that has the port open, like process 4711 (cat), and has some of its bytes
+	OtherUser string        `json:"other_user,omitempty"` // another program that has the port open, like process 4711 (cat), and may get some of its bytes
 	Error     string        `json:"error,omitempty"`      // what the device did not tell, and why
 }
 

@@ -9,6 +9,15 @@ import (
 // auditFile is the audit log in the state folder.
 const auditFile = "audit.jsonl"
 
+// auditBeside is where the audit log of next is while the daemon keeps its state folder, which
+// is until a restart: the default one is in that.
+func (c *Config) auditBeside(next *Config) string {
+	if next.Audit == filepath.Join(next.State, auditFile) {
+		return filepath.Join(c.State, auditFile)
+	}
+	return next.Audit
+}
+
 // audit reads whether and where the audit log is kept: audit = true (the default),
 // false, or a file, whose folder must be there.
 func (l *loader) audit(t *table) {

@@ -84,9 +84,7 @@ func diff(old, next *Config) Changes {
 	c.http(&old.HTTP, &next.HTTP)
 	c.credential(old.Credentials, next.Credentials)
 	c.rules(old.Access, next.Access)
-	if c.audit = old.Audit != next.Audit; c.audit {
-		c.moved("audit", orNone(old.Audit), orNone(next.Audit))
-	}
+	c.audit = c.moved("audit", orNone(old.Audit), orNone(old.auditBeside(next)))
 	if old.Journal != next.Journal {
 		c.journal = true
 		c.moved("journal: max_total", size(old.Journal.MaxTotal), size(next.Journal.MaxTotal))

@@ -112,7 +112,7 @@ func (s *Server) enforce(next *Config, c *Changes, by actor, how string) error {
 // is of journals or an audit log whose end is not written. Called with changing held, in run.
 func (s *Server) apply(next *Config, c *Changes, by actor) error {
 	now := *next
-	now.State, now.Control = s.cfg.State, s.cfg.Control
+	now.State, now.Control, now.Audit = s.cfg.State, s.cfg.Control, s.cfg.auditBeside(next)
 	s.cfg = &now
 	if s.gate.rules.Load() != now.Access {
 		if c.access {

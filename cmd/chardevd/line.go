@@ -124,7 +124,7 @@ func printLine(w io.Writer, i chardev.LineInfo) error {
 			row{"changes", fmt.Sprintf("cts %d, dsr %d, ri %d, dcd %d", n.CTS, n.DSR, n.RI, n.DCD)})
 	}
 	if i.OtherUser != "" {
-		rows = append(rows, row{"shared", i.OtherUser + " has the port open, too, and has some of its bytes"})
+		rows = append(rows, row{"shared", i.OtherUser + " has the port open, too, and may get some of its bytes"})
 	}
 	if i.Error != "" {
 		rows = append(rows, row{"not told", i.Error})

@@ -43,7 +43,7 @@ received  bytes 6, breaks 5
 sent      bytes 7
 errors    framing 1, parity 2, overrun 3, buffer overrun 4
 changes   cts 8, dsr 9, ri 10, dcd 11
-shared    process 4711 (cat) has the port open, too, and has some of its bytes
+shared    process 4711 (cat) has the port open, too, and may get some of its bytes
 not told  some` + "\uFFFD\n"
 
 func TestLineAndBreak(t *testing.T) {

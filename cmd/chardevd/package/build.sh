@@ -68,7 +68,7 @@ mkdir -p "$share/man/man1" "$share/man/man5"
 	printf '\n# NAME\n\nchardev.toml - the config file of chardevd\n\n'
 	awk -f "$from/config-page.awk" README.md chardev/REFERENCE.md
 } >"$stage/chardev.toml.md"
-go run github.com/cpuguy83/go-md2man/v2@v2.0.7 -in "$stage/chardev.toml.md" -out "$share/man/man5/chardev.toml.5"
+env -u GOARCH go run github.com/cpuguy83/go-md2man/v2@v2.0.7 -in "$stage/chardev.toml.md" -out "$share/man/man5/chardev.toml.5"
 gzip -9n "$share"/man/man?/*
 
 for shell in bash zsh fish; do
