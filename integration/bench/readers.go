@@ -11,8 +11,8 @@ import (
 )
 
 // readers read for many clients with as few threads and system calls as they
-// can: two threads with epoll, one read of 256 KiB at a time, or under tls as many
-// as there are records.
+// can: two threads with epoll, one read of 256 KiB at a time, or under tls what
+// crypto/tls asks for (some 32 KiB) until there is no more.
 type readers struct {
 	clients []*client
 	groups  []*group
