@@ -184,6 +184,31 @@ func TestChangesInWords(t *testing.T) {
 	}
 }
 
+// A state folder that is to be another one is so after a restart, and so is the audit log in it.
+func TestTheAuditLogStaysWithItsFolder(t *testing.T) {
+	clearEnvironment(t)
+	const rest = "[[chardev]]\nname = 'a'\ndevice = 'null:'\n"
+	path := write(t, rest, nil)
+	cfg, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun(t, s)()
+	if err := os.WriteFile(path, []byte("state = 'other'\n"+rest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c, err := s.reload(theDaemon{})
+		if err != nil || len(c.Lines) > 0 || len(c.Restart) == 0 || s.cfg.Audit != cfg.Audit {
+			t.Errorf("%v, %q, %q, the audit log in %s, was in %s", err, c.Lines, c.Restart, s.cfg.Audit, cfg.Audit)
+		}
+	}
+}
+
 // What changes and costs nobody his session: a client stays while the device, the input,
 // the history, the log and the mode of its own frontend change; one of a frontend that is
 // gone, or of a chardev that is, is told.
